@@ -1,0 +1,46 @@
+"""The ways a value may be written in this system: one place for the rules every domain model shares."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+#: Postgres refuses NUL, UTF-8 refuses lone surrogates, and control characters forge log lines.
+_UNSAFE = {chr(c) for c in range(0x20)} | {"\x7f"}
+
+
+def _safe(text: str) -> str:
+    if any(ch in _UNSAFE or "\ud800" <= ch <= "\udfff" for ch in text):
+        raise ValueError("must not hold control characters, NUL or lone surrogates")
+    return text
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_safe)]
+OptionalText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_safe)]
+#: Identifiers that end up in workflow ids, file names and URLs.
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/+:-]*$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+#: Units of an item in its base unit. The limit keeps every product of price and quantity inside 64 bits.
+Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+#: An amount in minor units of its currency (cents for USD, yen for JPY).
+Minor = Annotated[int, Field(strict=True, ge=0, le=10**12)]
+Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+class Model(BaseModel):
+    """Base of every value inside the system. Frozen; reads newer payloads by ignoring what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Document(BaseModel):
+    """Base of every document that comes from outside. Frozen; an unknown field is a fault of the sender."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

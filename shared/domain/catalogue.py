@@ -1,0 +1,39 @@
+"""What is sold: items, and each source's own offer of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.domain.base import Currency, Identifier, Minor, Model, OptionalText, Sku
+
+
+class Item(Model):
+    """A stock-keeping unit. Weight in grams, sides in millimetres, money in minor units."""
+
+    sku: Sku
+    name: OptionalText = ""
+    weight_g: Annotated[int, Field(ge=0)] = 500
+    length_mm: Annotated[int, Field(ge=0)] = 200
+    width_mm: Annotated[int, Field(ge=0)] = 150
+    height_mm: Annotated[int, Field(ge=0)] = 100
+    price_minor: Minor = 0
+    cost_minor: Minor = 0
+    currency: Currency = "USD"
+
+
+class SourceOffer(Model):
+    """One source's version of an item: its number for it, its cost, and how it counts.
+
+    Attributes:
+        pack_size: Base units in one of the partner's units.
+        lead_days: Working days the source needs before it can ship what it does not hold.
+    """
+
+    node_id: Identifier
+    sku: Sku
+    partner_sku: Sku
+    cost_minor: Minor = 0
+    pack_size: Annotated[int, Field(ge=1)] = 1
+    lead_days: Annotated[int, Field(ge=0)] = 0

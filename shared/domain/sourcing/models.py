@@ -1,0 +1,221 @@
+"""The planner's inputs and its answer. ``plan(order, snapshot, policy) -> Plan`` is pure and total.
+
+All money is integer minor units of one currency, weights are grams, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.domain.base import Identifier, Instant, Minor, Model, Quantity, Sku
+from shared.domain.network import Node, Place
+from shared.domain.orders import ServiceLevel
+
+
+class WantedLine(Model):
+    """Units of one order line that need a source."""
+
+    line_no: int
+    sku: Sku
+    quantity: Quantity
+    weight_g: int = 500
+    length_mm: int = 200
+    width_mm: int = 150
+    height_mm: int = 100
+    unit_price_minor: Minor = 0
+
+
+class SourcingOrder(Model):
+    """What has to be sourced, for whom, by when.
+
+    Attributes:
+        excluded: Nodes that may not be used: they rejected it, did not answer, or staff said so.
+        only: When not empty, the only nodes that may be used (a staff reroute).
+        needed_by: The date the customer was promised or asked for; later is late, not forbidden.
+    """
+
+    order_id: str
+    channel: Identifier
+    ship_to: Place
+    service: ServiceLevel = ServiceLevel.STANDARD
+    lines: tuple[WantedLine, ...]
+    excluded: tuple[Identifier, ...] = ()
+    only: tuple[Identifier, ...] = ()
+    needed_by: Instant | None = None
+
+
+class Stock(Model):
+    """What one node can give of one SKU: on hand less reserved, held and safety, never below zero."""
+
+    node_id: Identifier
+    sku: Sku
+    available: Annotated[int, Field(ge=0)]
+    unit_cost_minor: Minor = 0
+
+
+class NodeLoad(Model):
+    """Units already promised to leave a node on its next shipping day."""
+
+    node_id: Identifier
+    units: Annotated[int, Field(ge=0)] = 0
+
+
+class RateBreak(Model):
+    """Price of a parcel up to a weight."""
+
+    up_to_g: Annotated[int, Field(ge=1)]
+    price_minor: Minor
+
+
+class ServiceRate(Model):
+    """What one carrier service costs and how long it takes into one zone.
+
+    Attributes:
+        max_distance_km: The zone's outer edge; a destination belongs to the first zone that reaches it.
+        breaks: By rising weight; a heavier shipment goes as several parcels.
+        transit_days: Working days from hand-over to delivery.
+    """
+
+    carrier: Identifier
+    service: Identifier
+    level: ServiceLevel
+    max_distance_km: Annotated[int, Field(ge=1)]
+    breaks: Annotated[tuple[RateBreak, ...], Field(min_length=1)]
+    transit_days: Annotated[int, Field(ge=0)]
+
+
+class Snapshot(Model):
+    """Everything the planner may know, read in one query at ``as_of``."""
+
+    as_of: Instant
+    nodes: tuple[Node, ...]
+    stock: tuple[Stock, ...]
+    loads: tuple[NodeLoad, ...] = ()
+    rates: tuple[ServiceRate, ...] = ()
+
+
+class Policy(Model):
+    """What is best, as data. One version never changes.
+
+    Attributes:
+        split_penalty_minor: Added for every shipment beyond the first.
+        late_day_minor: Added for each day a unit's delivery passes ``needed_by``.
+        max_shipments: More shipments than this are never planned.
+        dim_divisor: Cubic millimetres that count as one gram.
+    """
+
+    version: str = "default/1"
+    split_penalty_minor: Minor = 300
+    late_day_minor: Minor = 500
+    max_shipments: Annotated[int, Field(ge=1)] = 6
+    allow_line_split: bool = True
+    dim_divisor: Annotated[int, Field(ge=1)] = 5000
+
+
+class CostTerms(Model):
+    """A shipment's cost by term, minor units. Their sum is what the planner minimises."""
+
+    freight: int = 0
+    handling: int = 0
+    dropship_fee: int = 0
+    item_cost: int = 0
+    split_penalty: int = 0
+    lateness: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.freight + self.handling + self.dropship_fee + self.item_cost + self.split_penalty + self.lateness
+
+
+class PlannedLine(Model):
+    """Units of one line that one shipment carries."""
+
+    line_no: int
+    sku: Sku
+    quantity: Quantity
+
+
+class PlannedShipment(Model):
+    """What one node is to ship: the birth of a fulfillment order.
+
+    Attributes:
+        parcels: Number of parcels the freight was priced for.
+        ship_by: Latest hand-over to the carrier that keeps ``deliver_by``.
+    """
+
+    node_id: Identifier
+    carrier: Identifier
+    service: Identifier
+    lines: tuple[PlannedLine, ...]
+    parcels: int = 1
+    ship_by: Instant
+    deliver_by: Instant
+    cost: CostTerms
+
+
+class Because(StrEnum):
+    """Why a node cannot give anything, or a line cannot be given."""
+
+    DISABLED = "disabled"
+    EXCLUDED = "excluded"
+    NOT_CHOSEN_BY_STAFF = "not_chosen_by_staff"
+    NO_STOCK = "no_stock"
+    NOT_ENOUGH_STOCK = "not_enough_stock"
+    NO_CAPACITY = "no_capacity"
+    NO_SERVICE = "no_service"
+    MAX_SHIPMENTS = "max_shipments"
+
+
+class Candidate(Model):
+    """One node as the planner saw it: what it alone would have cost, or the reason it fell out.
+
+    Attributes:
+        fillable: Units of the order the node holds.
+        alone: Cost if it shipped all it can of the order by itself; ``None`` when it fell out.
+    """
+
+    node_id: Identifier
+    chosen: bool = False
+    fillable: int = 0
+    because: Because | None = None
+    alone: CostTerms | None = None
+    deliver_by: Instant | None = None
+
+
+class Shortage(Model):
+    """Units that no allowed node can give now."""
+
+    line_no: int
+    sku: Sku
+    quantity: Quantity
+    because: Because
+
+
+class Plan(Model):
+    """The planner's decision, with its reasons.
+
+    Attributes:
+        runner_up_minor: Cost of the best plan that uses another set of nodes; ``None`` when there is none.
+        optimal: Proven cheapest; false when a deadline or a bound ended the search (``gap_minor`` says how far).
+    """
+
+    order_id: str
+    policy_version: str
+    as_of: Instant
+    shipments: tuple[PlannedShipment, ...] = ()
+    shortages: tuple[Shortage, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    runner_up_minor: int | None = None
+    optimal: bool = True
+    gap_minor: int = 0
+
+    @property
+    def total_minor(self) -> int:
+        return sum(shipment.cost.total for shipment in self.shipments)
+
+    @property
+    def promised_at(self) -> Instant | None:
+        return max((shipment.deliver_by for shipment in self.shipments), default=None)

@@ -1,0 +1,325 @@
+"""What DOMS and its outside parties say to each other, whatever the wire looks like.
+
+Every request carries a ``reference``: our stable business key, the same on every retry. A party that has
+already seen it answers with the first result; after an unknown outcome the gateway looks the reference up
+before it sends again, so that a lost response never becomes a second effect.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku
+from shared.domain.network import NodeType
+from shared.domain.orders import Address
+
+# --- payments -------------------------------------------------------------------------------------------
+
+
+class Authorize(Model):
+    """Hold funds. ``reference`` is ``{order_id}/authorize/{n}``."""
+
+    reference: str
+    order_id: str
+    amount_minor: Minor
+    currency: str
+    token: str
+
+
+class Capture(Model):
+    """Take authorised funds. ``reference`` is ``{order_id}/capture/{shipment}``."""
+
+    reference: str
+    authorization_id: str
+    amount_minor: Minor
+    currency: str
+
+
+class Void(Model):
+    """Release what is authorised and not captured."""
+
+    reference: str
+    authorization_id: str
+
+
+class Refund(Model):
+    """Give captured money back."""
+
+    reference: str
+    authorization_id: str
+    amount_minor: Minor
+    currency: str
+
+
+class PaymentStatus(StrEnum):
+    """What became of a payment operation."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"  #: a business answer, not an error
+
+
+class PaymentResult(Model):
+    """The provider's answer to one operation.
+
+    Attributes:
+        provider_id: The provider's id of the operation (for an authorisation, its authorization_id).
+        reason: Machine-readable decline code, empty on success.
+    """
+
+    status: PaymentStatus
+    provider_id: str
+    amount_minor: Minor = 0
+    reason: str = ""
+    expires_at: Instant | None = None
+
+
+class PaymentProvider(Protocol):
+    """A payment provider. Raises ``GatewayError`` (see ``shared.errors``) when there is no answer."""
+
+    async def authorize(self, request: Authorize) -> PaymentResult: ...
+    async def capture(self, request: Capture) -> PaymentResult: ...
+    async def void(self, request: Void) -> PaymentResult: ...
+    async def refund(self, request: Refund) -> PaymentResult: ...
+
+
+# --- carriers -------------------------------------------------------------------------------------------
+
+
+class BuyLabel(Model):
+    """Buy one parcel's label. ``reference`` is the package id, ``{fulfillment_order_id}/p{n}``."""
+
+    reference: str
+    carrier: Identifier
+    service: Identifier
+    from_node: Identifier
+    ship_to: Address
+    weight_g: int
+    declared_minor: Minor = 0
+
+
+class Label(Model):
+    """A bought label. Tracking numbers are recycled by carriers: never treat them as unique for ever."""
+
+    label_id: str
+    reference: str
+    carrier: Identifier
+    service: Identifier
+    tracking_no: str
+    cost_minor: Minor
+    currency: str = "USD"
+    document_url: str = ""
+
+
+class VoidOutcome(StrEnum):
+    """What the carrier says of a request to void a label."""
+
+    VOIDED = "voided"
+    ALREADY_USED = "already_used"
+    UNKNOWN_LABEL = "unknown_label"
+
+
+class Carrier(Protocol):
+    """A carrier. Raises ``GatewayError`` when there is no answer or the request is refused."""
+
+    async def buy_label(self, request: BuyLabel) -> Label: ...
+    async def void_label(self, label_id: str) -> VoidOutcome: ...
+
+
+# --- fulfilment partners: warehouses and stores, 3PLs, vendors ---------------------------------------------
+
+
+class RequestedLine(Model):
+    """Units of one order line that a node is to ship."""
+
+    line_no: int
+    sku: Sku
+    partner_sku: Sku
+    quantity: Quantity
+    weight_g: int = 500
+    unit_cost_minor: Minor = 0
+
+
+class FulfillmentRequest(Model):
+    """Tell a node to ship. ``reference`` is the fulfillment order id.
+
+    A warehouse or store gets it as a pick-and-pack task, a 3PL as a shipping order, a vendor as a purchase
+    order; each sees only its own lines and the address it ships to.
+    """
+
+    reference: str
+    order_id: str
+    node_id: Identifier
+    node_type: NodeType
+    ship_to: Address
+    carrier: Identifier
+    service: Identifier
+    ship_by: Instant
+    lines: Annotated[tuple[RequestedLine, ...], Field(min_length=1)]
+
+
+class CancelRequest(Model):
+    """Ask a node not to ship a fulfillment order; the node may refuse. ``reference`` is the order's."""
+
+    reference: str
+    node_id: Identifier
+    node_type: NodeType
+
+
+class CancelAnswer(Model):
+    """The node's answer. A refusal means that it ships, or has shipped."""
+
+    accepted: bool
+    reason: str = ""
+
+
+class SendLabel(Model):
+    """Hand a bought label to the node that waits for it."""
+
+    reference: str
+    node_id: Identifier
+    package_no: int
+    label: Label
+
+
+class ExpectReturn(Model):
+    """Tell the node that receives a return what will come."""
+
+    reference: str
+    order_id: str
+    node_id: Identifier
+    node_type: NodeType
+    lines: tuple[RequestedLine, ...]
+
+
+class FulfillmentPartner(Protocol):
+    """Whoever runs a node. Every call is safe to repeat with the same reference."""
+
+    async def request(self, request: FulfillmentRequest) -> None: ...
+    async def cancel(self, request: CancelRequest) -> CancelAnswer: ...
+    async def send_label(self, request: SendLabel) -> None: ...
+    async def expect_return(self, request: ExpectReturn) -> None: ...
+
+
+# --- what partners tell us --------------------------------------------------------------------------------
+
+
+class ShippedLine(Model):
+    """Units of one line in one package."""
+
+    line_no: int
+    sku: Sku
+    quantity: Quantity
+
+
+class Package(Model):
+    """What physically leaves a node."""
+
+    package_no: Annotated[int, Field(ge=1)]
+    weight_g: Annotated[int, Field(ge=0)] = 0
+    lines: tuple[ShippedLine, ...]
+    carrier: OptionalText = ""
+    service: OptionalText = ""
+    tracking_no: OptionalText = ""
+
+
+class FulfillmentAccepted(Model):
+    """The node takes the work on."""
+
+    type: Literal["fulfillment.accepted"] = "fulfillment.accepted"
+    message_id: Identifier
+    reference: str
+    at: Instant
+
+
+class FulfillmentRejected(Model):
+    """The node will not ship any of it."""
+
+    type: Literal["fulfillment.rejected"] = "fulfillment.rejected"
+    message_id: Identifier
+    reference: str
+    at: Instant
+    reason: OptionalText = ""
+
+
+class FulfillmentPacked(Model):
+    """A warehouse or store has packed and waits for its labels; may hold less than was asked for."""
+
+    type: Literal["fulfillment.packed"] = "fulfillment.packed"
+    message_id: Identifier
+    reference: str
+    at: Instant
+    packages: tuple[Package, ...]
+
+
+class FulfillmentShipped(Model):
+    """Ship confirm, the one and final one of a fulfillment order: units missing from it were shipped short."""
+
+    type: Literal["fulfillment.shipped"] = "fulfillment.shipped"
+    message_id: Identifier
+    reference: str
+    at: Instant
+    packages: tuple[Package, ...]
+
+
+class TrackingStatus(StrEnum):
+    """Canonical carrier status; forward only (``domain`` order of this enumeration)."""
+
+    PRE_TRANSIT = "pre_transit"
+    IN_TRANSIT = "in_transit"
+    OUT_FOR_DELIVERY = "out_for_delivery"
+    EXCEPTION = "exception"
+    RETURN_TO_SENDER = "return_to_sender"
+    DELIVERED = "delivered"
+
+
+class TrackingUpdated(Model):
+    """A carrier's scan. May come late, twice, and out of order."""
+
+    type: Literal["tracking.updated"] = "tracking.updated"
+    message_id: Identifier
+    reference: str  #: the tracking number
+    at: Instant
+    status: TrackingStatus
+    detail: OptionalText = ""
+
+
+class Grade(StrEnum):
+    """Observed condition of a returned unit."""
+
+    A = "A"  #: as new
+    B = "B"  #: opened
+    C = "C"  #: damaged
+    D = "D"  #: destroyed
+
+
+class GradedLine(Model):
+    """Units of one line that came back, in one condition."""
+
+    line_no: int
+    sku: Sku
+    quantity: Quantity
+    grade: Grade
+
+
+class ReturnReceived(Model):
+    """The receiving node has the returned goods in hand and inspected. Units missing never came."""
+
+    type: Literal["return.received"] = "return.received"
+    message_id: Identifier
+    reference: str  #: the return id
+    at: Instant
+    lines: tuple[GradedLine, ...]
+
+
+PartnerMessage = Annotated[
+    FulfillmentAccepted
+    | FulfillmentRejected
+    | FulfillmentPacked
+    | FulfillmentShipped
+    | TrackingUpdated
+    | ReturnReceived,
+    Field(discriminator="type"),
+]
