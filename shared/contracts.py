@@ -1,0 +1,183 @@
+"""What workflows may know of activities: their names, signatures, queues and retry policies.
+
+Names here are wire format: a running order replays against them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import activity
+from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.workflow import ActivityConfig, LocalActivityConfig
+
+from shared.messages import (
+    CallOutcome,
+    CancelledUnits,
+    CancelUnits,
+    CloseOrder,
+    CommandOutcome,
+    FulfillmentCall,
+    OrderOutcome,
+    PaymentOutcome,
+    PaymentRequest,
+    RaiseCase,
+    ReconcileResult,
+    ReconcileStep,
+    RecordHold,
+    ReturnOutcome,
+    ReturnStep,
+    ReturnVerdict,
+    SourceRequest,
+    SourceResult,
+    TryReroute,
+    Withdraw,
+    Withdrawn,
+)
+
+# --- names ------------------------------------------------------------------------------------------------
+
+ORDERS_QUEUE = "orders"
+BATCH_QUEUE = "batch"
+
+CHANNEL = SearchAttributeKey.for_keyword("DomsChannel")
+ORDER_ID = SearchAttributeKey.for_keyword("DomsOrderId")
+STATUS = SearchAttributeKey.for_keyword("DomsStatus")
+EXCEPTION = SearchAttributeKey.for_keyword("DomsException")
+NODES = SearchAttributeKey.for_keyword_list("DomsNodes")
+PROMISED_AT = SearchAttributeKey.for_datetime("DomsPromisedAt")
+SEARCH_ATTRIBUTES = (CHANNEL, ORDER_ID, STATUS, EXCEPTION, NODES, PROMISED_AT)
+
+
+# --- policies of calls ------------------------------------------------------------------------------------
+
+#: A step in our own database. It succeeds or the database is away; then it waits for the database.
+_PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+#: An outside party: slower, and with room for it to recover.
+_OUTSIDE = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+
+STEP = LocalActivityConfig(start_to_close_timeout=timedelta(seconds=60), retry_policy=_PATIENT)
+CALL = ActivityConfig(start_to_close_timeout=timedelta(seconds=15), retry_policy=_OUTSIDE)
+#: A call that loops over many parcels beats so that a dead worker is noticed.
+LONG_CALL = ActivityConfig(
+    start_to_close_timeout=timedelta(minutes=10), heartbeat_timeout=timedelta(seconds=15), retry_policy=_OUTSIDE
+)
+
+# --- activities: the order in the database ------------------------------------------------------------------
+
+
+class OrderActivities:
+    """An order's facts. Each is one transaction under its key: repeated, it answers with its first result."""
+
+    @activity.defn(name="orders.source")
+    async def source(self, request: SourceRequest) -> SourceResult:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.cancel")
+    async def cancel(self, request: CancelUnits) -> CancelledUnits:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.withdraw")
+    async def withdraw(self, request: Withdraw) -> Withdrawn:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.try_reroute")
+    async def try_reroute(self, request: TryReroute) -> CommandOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.record_hold")
+    async def record_hold(self, request: RecordHold) -> None:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.close")
+    async def close(self, request: CloseOrder) -> OrderOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.raise_case")
+    async def raise_case(self, request: RaiseCase) -> None:
+        raise NotImplementedError
+
+
+# --- activities: outside parties ----------------------------------------------------------------------------
+
+
+class PaymentActivities:
+    """The payment provider, and the money facts."""
+
+    @activity.defn(name="payments.authorize")
+    async def authorize(self, request: PaymentRequest) -> PaymentOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="payments.capture")
+    async def capture(self, request: PaymentRequest) -> PaymentOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="payments.void")
+    async def void(self, request: PaymentRequest) -> PaymentOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="payments.refund")
+    async def refund(self, request: PaymentRequest) -> PaymentOutcome:
+        raise NotImplementedError
+
+
+class FulfillmentActivities:
+    """The nodes and the carriers."""
+
+    @activity.defn(name="fulfillment.release")
+    async def release(self, call: FulfillmentCall) -> CallOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="fulfillment.ask_cancel")
+    async def ask_cancel(self, call: FulfillmentCall) -> CallOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="fulfillment.buy_labels")
+    async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="fulfillment.void_labels")
+    async def void_labels(self, call: FulfillmentCall) -> CallOutcome:
+        raise NotImplementedError
+
+
+# --- returns ------------------------------------------------------------------------------------------------
+
+
+class ReturnActivities:
+    """A return's facts, and the node that receives it."""
+
+    @activity.defn(name="returns.judge")
+    async def judge(self, step: ReturnStep) -> ReturnVerdict:
+        raise NotImplementedError
+
+    @activity.defn(name="returns.decide")
+    async def decide(self, step: ReturnStep) -> ReturnVerdict:
+        raise NotImplementedError
+
+    @activity.defn(name="returns.announce")
+    async def announce(self, step: ReturnStep) -> CallOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="returns.settle")
+    async def settle(self, step: ReturnStep) -> PaymentOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="returns.close")
+    async def close(self, step: ReturnStep) -> ReturnOutcome:
+        raise NotImplementedError
+
+
+# --- reconciliation -----------------------------------------------------------------------------------------
+
+
+class ReconciliationActivities:
+    """Checks over all facts."""
+
+    @activity.defn(name="reconciliation.check_facts")
+    async def check_facts(self, step: ReconcileStep) -> ReconcileResult:
+        raise NotImplementedError
+
+    @activity.defn(name="reconciliation.resume_stragglers")
+    async def resume_stragglers(self, step: ReconcileStep) -> ReconcileResult:
+        raise NotImplementedError

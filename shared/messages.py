@@ -1,0 +1,383 @@
+"""What the processes, the database and the doors say to each other: plain values, no behaviour.
+
+Names here are wire format: a running order replays against them. Fields are added, never renamed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shared.domain.base import Instant, Model, OptionalText, Text
+from shared.domain.orders import HoldKind, Verdict
+from shared.domain.policy import ProcessPolicy
+
+
+def order_id_of(channel: str, channel_order_id: str) -> str:
+    """The order's id. Neither part may hold a slash, so no two orders share one."""
+    return f"{channel}/{channel_order_id}"
+
+
+def order_workflow_id(order_id: str) -> str:
+    return f"order/{order_id}"
+
+
+def return_workflow_id(return_id: str) -> str:
+    return f"return/{return_id}"
+
+
+def fulfillment_order_id(order_id: str, n: int) -> str:
+    return f"{order_id}/f{n}"
+
+
+def return_id_of(order_id: str, n: int) -> str:
+    return f"{order_id}/r{n}"
+
+
+class FulfillmentStage(StrEnum):
+    """How far the process of one fulfillment order is."""
+
+    PLANNED = "planned"  #: reserved at the node, not yet sent
+    REQUESTED = "requested"  #: sent; waits for the node
+    PACKED = "packed"  #: the node waits for labels
+    LABELLED = "labelled"  #: labels handed over; waits for the ship confirm
+    SHIPPED = "shipped"  #: left the node; to be captured
+    IN_TRANSIT = "in_transit"  #: captured; waits for delivery
+    DONE = "done"  #: delivered, or nothing left to ship
+
+
+class FulfillmentState(Model):
+    """What the workflow remembers of one fulfillment order; everything else is in the database."""
+
+    n: int
+    node_id: str
+    units: int
+    stage: FulfillmentStage = FulfillmentStage.PLANNED
+    since: Instant
+    ship_by: Instant
+    deliver_by: Instant
+    shipped_units: int = 0
+    overdue: bool = False
+
+
+class HoldState(Model):
+    """One standing hold."""
+
+    hold_id: str
+    kind: HoldKind
+    reason: str
+    expires_at: Instant | None = None
+
+
+class OrderState(Model):
+    """Everything an order's process carries from one run to the next."""
+
+    verdict: Verdict | None = None
+    authorized: bool = False
+    fulfillments: tuple[FulfillmentState, ...] = ()
+    holds: tuple[HoldState, ...] = ()
+    unallocated: int = 0
+    backordered: int = 0
+    promised_at: Instant | None = None
+    steps: int = 0
+    cancelled: int = 0
+    exception: str = ""
+
+
+class OrderInput(Model):
+    """What an order's workflow starts with: references and small figures, no personal data."""
+
+    order_id: str
+    channel: str
+    lines: int
+    units: int
+    total_minor: int
+    currency: str
+    received_at: Instant
+    policy: ProcessPolicy = ProcessPolicy()
+    state: OrderState | None = None
+
+
+class OrderOutcome(Model):
+    """How an order ended."""
+
+    order_id: str
+    status: str
+    delivered_units: int
+    cancelled_units: int
+    fulfillments: int
+
+
+class Wake(Model):
+    """A recorded fact that the order's process has to act on.
+
+    Attributes:
+        kind: What happened; the facts themselves are already in the database.
+        n: The fulfillment order it is about; 0 for the order as a whole.
+        short_units: Units asked for and not shipped.
+    """
+
+    kind: Literal["rejected", "packed", "shipped", "delivered", "exception", "stock_arrived", "return_received"]
+    n: int = 0
+    units: int = 0
+    short_units: int = 0
+
+
+class LineQuantity(Model):
+    """Units of one line, as a command names them."""
+
+    line_no: int = Field(strict=True, ge=1)
+    quantity: int = Field(strict=True, ge=1)
+
+
+class Command(Model):
+    """A staff command. ``actor`` is an account, never a person's name."""
+
+    actor: Text
+    reason: OptionalText = ""
+
+
+class CancelOrder(Command):
+    """Cancel the whole order, or the named quantities of its lines."""
+
+    lines: tuple[LineQuantity, ...] = ()
+
+
+class Reroute(Command):
+    """Take one fulfillment order from its node; to ``to_node``, or to the best other node."""
+
+    n: int = Field(strict=True, ge=1)
+    to_node: str = ""
+
+
+class PlaceHold(Command):
+    """Stop everything that has not been sent to a node."""
+
+    kind: HoldKind = HoldKind.STAFF
+
+
+class ReleaseHold(Command):
+    """Let the order go on when no other hold stands."""
+
+    hold_id: str
+
+
+class CommandOutcome(Model):
+    """What a staff command did. ``refused`` names what it could not do, and why.
+
+    Attributes:
+        units: Units cancelled, moved or held back.
+    """
+
+    done: bool
+    units: int = 0
+    message: str
+    refused: tuple[str, ...] = ()
+
+
+class SourceRequest(Model):
+    """Find sources for every unit of the order that has none, and reserve them in the same transaction."""
+
+    step_key: str
+    order_id: str
+    as_of: Instant
+    policy: ProcessPolicy
+    only: tuple[str, ...] = ()
+
+
+class SourceResult(Model):
+    """The new fulfillment orders, and how many units must wait."""
+
+    fulfillments: tuple[FulfillmentState, ...] = ()
+    backordered: int = 0
+    promised_at: Instant | None = None
+
+
+class CancelUnits(Model):
+    """Cancel what no node has been told of; name the nodes that must be asked for the rest."""
+
+    step_key: str
+    order_id: str
+    lines: tuple[LineQuantity, ...] = ()
+    actor: str
+    reason: str
+    only_waiting: bool = False  #: only units that no node holds
+
+
+class CancelledUnits(Model):
+    """What was cancelled at once.
+
+    Attributes:
+        ended: Fulfillment orders that were cancelled whole.
+        ask: Fulfillment orders already sent, whose nodes must agree.
+        too_late: Units asked for that have left.
+        wanted: Units still to cancel, by line, if the nodes agree.
+    """
+
+    units: int = 0
+    ended: tuple[int, ...] = ()
+    reduced: tuple[tuple[int, int], ...] = ()  #: (n, units left)
+    ask: tuple[int, ...] = ()
+    too_late: int = 0
+    unallocated: int = 0
+    backordered: int = 0
+    wanted: tuple[LineQuantity, ...] = ()
+
+
+class Withdraw(Model):
+    """Take a fulfillment order's open units from its node: they need a source again.
+
+    Attributes:
+        only_if: Do it only while the request is in one of these states; otherwise nothing happens.
+    """
+
+    step_key: str
+    order_id: str
+    n: int
+    because: str
+    actor: str = "doms"
+    only_if: tuple[str, ...] = ()
+
+
+class Withdrawn(Model):
+    """Units taken back; ``done`` is false when the state did not allow it."""
+
+    done: bool
+    units: int = 0
+
+
+class TryReroute(Model):
+    """Whether a node could take a fulfillment order's units now."""
+
+    order_id: str
+    n: int
+    to_node: str
+    as_of: Instant
+    policy: ProcessPolicy
+
+
+class RecordHold(Model):
+    """Place or release a hold in the order's record."""
+
+    order_id: str
+    hold: HoldState
+    actor: str
+    placed: bool
+    reason: str = ""
+
+
+class CloseOrder(Model):
+    """Write the order's end."""
+
+    step_key: str
+    order_id: str
+
+
+class RaiseCase(Model):
+    """Open a case for people: something did not go as it should."""
+
+    kind: str
+    reference: str
+    order_id: str
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class PaymentRequest(Model):
+    """One payment operation of an order. What is due is worked out from the facts, not passed in.
+
+    Attributes:
+        reference: The operation's key at the provider, the same on every retry.
+    """
+
+    order_id: str
+    reference: str
+
+
+class PaymentOutcome(Model):
+    """The provider's answer, as the process needs it."""
+
+    succeeded: bool
+    amount_minor: int = 0
+    reason: str = ""
+
+
+class FulfillmentCall(Model):
+    """One fulfillment order, towards its node."""
+
+    order_id: str
+    n: int
+
+
+class CallOutcome(Model):
+    """``done`` is false when the facts or the partner did not allow it; ``reason`` says which."""
+
+    done: bool
+    reason: str = ""
+
+
+class ReturnInput(Model):
+    """What a return's workflow starts with; the lines are in the database."""
+
+    return_id: str
+    order_id: str
+    units: int
+    policy: ProcessPolicy = ProcessPolicy()
+
+
+class ReturnStep(Model):
+    """A return and the moment its process decides."""
+
+    step_key: str
+    return_id: str
+    as_of: Instant
+    actor: str = "doms"
+    reason: str = ""
+
+
+class ReturnVerdict(Model):
+    """The policy's answer to a return request."""
+
+    decision: Literal["approved", "declined", "ask_staff"]
+    reason: str = ""
+    node_id: str = ""
+
+
+class DecideReturn(Command):
+    """Staff approve or decline a return that waits for them."""
+
+    approve: bool
+
+
+class ReturnOutcome(Model):
+    """How a return ended."""
+
+    return_id: str
+    status: str
+    received_units: int = 0
+    refund_minor: int = 0
+
+
+class ReconcileInput(Model):
+    """A scheduled comparison of the facts with themselves and with the running processes."""
+
+    resend_after: timedelta = timedelta(seconds=30)
+
+
+class ReconcileStep(Model):
+    """One run of one group of checks."""
+
+    run_id: str
+    started_at: Instant
+    resend_after: timedelta
+
+
+class ReconcileResult(Model):
+    """What was compared and what did not agree."""
+
+    run_id: str
+    checked: dict[str, int] = Field(default_factory=dict)
+    breaks: int = 0
+    repaired: int = 0
