@@ -84,6 +84,10 @@ class PaymentProvider(Protocol):
     async def void(self, request: Void) -> PaymentResult: ...
     async def refund(self, request: Refund) -> PaymentResult: ...
 
+    async def find(self, reference: str) -> PaymentResult | None:
+        """What became of an operation; ``None`` when the provider never saw the reference."""
+        ...
+
 
 # --- carriers -------------------------------------------------------------------------------------------
 
@@ -122,9 +126,13 @@ class VoidOutcome(StrEnum):
 
 
 class Carrier(Protocol):
-    """A carrier. Raises ``GatewayError`` when there is no answer or the request is refused."""
+    """A carrier. Raises ``GatewayError`` when there is no answer or the request is refused.
+
+    Voiding is safe to repeat as it is: a voided label answers ``VOIDED`` again.
+    """
 
     async def buy_label(self, request: BuyLabel) -> Label: ...
+    async def find_label(self, reference: str) -> Label | None: ...
     async def void_label(self, label_id: str) -> VoidOutcome: ...
 
 
@@ -195,12 +203,18 @@ class ExpectReturn(Model):
 
 
 class FulfillmentPartner(Protocol):
-    """Whoever runs a node. Every call is safe to repeat with the same reference."""
+    """Whoever runs a node. Every call is safe to repeat with the same reference.
+
+    Cancelling and sending a label set a state, so that repeating them needs no look-up. A cancelled reference
+    is never shipped, even if its request arrives after the cancellation.
+    """
 
     async def request(self, request: FulfillmentRequest) -> None: ...
+    async def find(self, reference: str, node_id: str, node_type: NodeType) -> bool: ...
     async def cancel(self, request: CancelRequest) -> CancelAnswer: ...
     async def send_label(self, request: SendLabel) -> None: ...
     async def expect_return(self, request: ExpectReturn) -> None: ...
+    async def find_return(self, reference: str) -> bool: ...
 
 
 # --- what partners tell us --------------------------------------------------------------------------------

@@ -1,0 +1,37 @@
+"""A parcel carrier over HTTP. Requests are the protocol's own documents in JSON."""
+
+from __future__ import annotations
+
+from shared.domain.base import Model
+from shared.gateways.http import PartnerHttp
+from shared.gateways.protocol import BuyLabel, Label, VoidOutcome
+
+
+class VoidLabel(Model):
+    """Ask for a label's money back."""
+
+    label_id: str
+
+
+class Voided(Model):
+    """The carrier's answer to ``VoidLabel``."""
+
+    reference: str
+    outcome: VoidOutcome
+
+
+class CarrierClient:
+    """A ``Carrier`` behind HTTP."""
+
+    def __init__(self, http: PartnerHttp) -> None:
+        self._http = http
+
+    async def buy_label(self, request: BuyLabel) -> Label:
+        return await self._http.post("/v1/labels", request, Label, reference=request.reference)
+
+    async def find_label(self, reference: str) -> Label | None:
+        return await self._http.find("/v1/labels", Label, reference=reference)
+
+    async def void_label(self, label_id: str) -> VoidOutcome:
+        request = VoidLabel(label_id=label_id)
+        return (await self._http.post("/v1/voids", request, Voided, reference=f"{label_id}/void")).outcome

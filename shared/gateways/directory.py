@@ -1,0 +1,78 @@
+"""Which client speaks to which partner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import TracebackType
+
+from shared.domain.base import Identifier, Model
+from shared.errors import NotFound
+from shared.gateways.carriers.client import CarrierClient
+from shared.gateways.fulfillment.client import FulfillmentClient
+from shared.gateways.guard import Limits
+from shared.gateways.http import PartnerHttp
+from shared.gateways.payments.client import PaymentClient
+from shared.gateways.protocol import Carrier, FulfillmentPartner, PaymentProvider
+from shared.gateways.signing import token_for
+
+
+class PartnerKind(StrEnum):
+    """What a partner does for us."""
+
+    PAYMENT = "payment"
+    CARRIER = "carrier"
+    FULFILLMENT = "fulfillment"
+
+
+class PartnerEndpoint(Model):
+    """Where a partner is reached."""
+
+    partner_id: Identifier
+    kind: PartnerKind
+    base_url: str
+
+
+class Gateways:
+    """One client per partner, made when it is first asked for and kept, with its pool and its breaker.
+
+    Raises ``NotFound`` for a partner that is not in the directory or is of another kind.
+    """
+
+    def __init__(
+        self, partners: Mapping[str, PartnerEndpoint], partner_key: str, *, limits: Limits | None = None
+    ) -> None:
+        self._partners = partners
+        self._partner_key = partner_key
+        self._limits = limits
+        self._https: dict[str, PartnerHttp] = {}
+
+    def payments(self, partner_id: str = "payments") -> PaymentProvider:
+        return PaymentClient(self._http(partner_id, PartnerKind.PAYMENT))
+
+    def carrier(self, partner_id: str) -> Carrier:
+        return CarrierClient(self._http(partner_id, PartnerKind.CARRIER))
+
+    def fulfillment(self, partner_id: str) -> FulfillmentPartner:
+        return FulfillmentClient(self._http(partner_id, PartnerKind.FULFILLMENT))
+
+    async def aclose(self) -> None:
+        while self._https:
+            await self._https.popitem()[1].aclose()
+
+    async def __aenter__(self) -> Gateways:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _http(self, partner_id: str, kind: PartnerKind) -> PartnerHttp:
+        partner = self._partners.get(partner_id)
+        if partner is None or partner.kind is not kind:
+            raise NotFound(f"no {kind} partner {partner_id}", partner=partner_id)
+        if partner_id not in self._https:
+            token = token_for(self._partner_key, partner_id)
+            self._https[partner_id] = PartnerHttp(partner_id, partner.base_url, token, self._limits)
+        return self._https[partner_id]
