@@ -1,0 +1,1 @@
+"""Sales channels: how each one writes an order."""
