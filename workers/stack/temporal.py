@@ -67,7 +67,7 @@ class EmbeddedTemporal:
             command=(str(_binary()), "server", "start-dev", *self._options()),
             env=self._environment(),
             ready=self.serves,
-            prepare=lambda: self.directory.mkdir(parents=True, exist_ok=True),
+            prepare=lambda: self.directory.mkdir(mode=0o700, parents=True, exist_ok=True),
             directory=self.directory.parent,
             grace=15,
             port=self.port,
