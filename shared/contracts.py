@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from temporalio import activity
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.workflow import ActivityConfig, LocalActivityConfig
 
 from shared.messages import (
+    AskCancel,
     CallOutcome,
     CancelledUnits,
     CancelUnits,
@@ -52,18 +52,17 @@ SEARCH_ATTRIBUTES = (CHANNEL, ORDER_ID, STATUS, EXCEPTION, NODES, PROMISED_AT)
 # --- policies of calls ------------------------------------------------------------------------------------
 
 #: A step in our own database. It succeeds or the database is away; then it waits for the database.
-_PATIENT = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+STEP_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
+STEP_TIMEOUT = timedelta(seconds=60)
+
 #: An outside party: slower, and with room for it to recover.
-_OUTSIDE = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+CALL_RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+CALL_TIMEOUT = timedelta(seconds=15)
+#: A call that loops over many parcels beats, so that a dead worker is noticed before its time is up.
+LONG_CALL_TIMEOUT = timedelta(minutes=10)
+LONG_CALL_BEAT = timedelta(seconds=15)
 
-STEP = LocalActivityConfig(start_to_close_timeout=timedelta(seconds=60), retry_policy=_PATIENT)
-CALL = ActivityConfig(start_to_close_timeout=timedelta(seconds=15), retry_policy=_OUTSIDE)
-#: A call that loops over many parcels beats so that a dead worker is noticed.
-LONG_CALL = ActivityConfig(
-    start_to_close_timeout=timedelta(minutes=10), heartbeat_timeout=timedelta(seconds=15), retry_policy=_OUTSIDE
-)
-
-# --- activities: the order in the database ------------------------------------------------------------------
+# --- activities -------------------------------------------------------------------------------------------
 
 
 class OrderActivities:
@@ -98,9 +97,6 @@ class OrderActivities:
         raise NotImplementedError
 
 
-# --- activities: outside parties ----------------------------------------------------------------------------
-
-
 class PaymentActivities:
     """The payment provider, and the money facts."""
 
@@ -129,7 +125,7 @@ class FulfillmentActivities:
         raise NotImplementedError
 
     @activity.defn(name="fulfillment.ask_cancel")
-    async def ask_cancel(self, call: FulfillmentCall) -> CallOutcome:
+    async def ask_cancel(self, call: AskCancel) -> CallOutcome:
         raise NotImplementedError
 
     @activity.defn(name="fulfillment.buy_labels")
@@ -139,9 +135,6 @@ class FulfillmentActivities:
     @activity.defn(name="fulfillment.void_labels")
     async def void_labels(self, call: FulfillmentCall) -> CallOutcome:
         raise NotImplementedError
-
-
-# --- returns ------------------------------------------------------------------------------------------------
 
 
 class ReturnActivities:
@@ -166,9 +159,6 @@ class ReturnActivities:
     @activity.defn(name="returns.close")
     async def close(self, step: ReturnStep) -> ReturnOutcome:
         raise NotImplementedError
-
-
-# --- reconciliation -----------------------------------------------------------------------------------------
 
 
 class ReconciliationActivities:

@@ -6,12 +6,12 @@ Names here are wire format: a running order replays against them. Fields are add
 from __future__ import annotations
 
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field
 
 from shared.domain.base import Instant, Model, OptionalText, Text
+from shared.domain.fulfillment import Stage
 from shared.domain.orders import HoldKind, Verdict
 from shared.domain.policy import ProcessPolicy
 
@@ -37,16 +37,19 @@ def return_id_of(order_id: str, n: int) -> str:
     return f"{order_id}/r{n}"
 
 
-class FulfillmentStage(StrEnum):
-    """How far the process of one fulfillment order is."""
+class Wake(Model):
+    """A recorded fact that the order's process has to act on.
 
-    PLANNED = "planned"  #: reserved at the node, not yet sent
-    REQUESTED = "requested"  #: sent; waits for the node
-    PACKED = "packed"  #: the node waits for labels
-    LABELLED = "labelled"  #: labels handed over; waits for the ship confirm
-    SHIPPED = "shipped"  #: left the node; to be captured
-    IN_TRANSIT = "in_transit"  #: captured; waits for delivery
-    DONE = "done"  #: delivered, or nothing left to ship
+    Attributes:
+        kind: What happened; the facts themselves are already in the database.
+        n: The fulfillment order it is about; 0 for the order as a whole.
+        short_units: Units asked for and not shipped.
+    """
+
+    kind: Literal["rejected", "packed", "shipped", "delivered", "stock_arrived", "return_received"]
+    n: int = 0
+    units: int = 0
+    short_units: int = 0
 
 
 class FulfillmentState(Model):
@@ -55,12 +58,12 @@ class FulfillmentState(Model):
     n: int
     node_id: str
     units: int
-    stage: FulfillmentStage = FulfillmentStage.PLANNED
-    since: Instant
-    ship_by: Instant
+    stage: Stage = Stage.PLANNED
     deliver_by: Instant
+    answer_by: Instant | None = None  #: when the node's silence counts as a refusal
     shipped_units: int = 0
-    overdue: bool = False
+    delivered: bool = False  #: the carrier said so, perhaps before we had captured
+    pending: tuple[Wake, ...] = ()  #: facts recorded that the process has not acted on
 
 
 class HoldState(Model):
@@ -73,7 +76,13 @@ class HoldState(Model):
 
 
 class OrderState(Model):
-    """Everything an order's process carries from one run to the next."""
+    """Everything an order's process carries from one run to the next.
+
+    Attributes:
+        winding_down: The whole order was cancelled: what nodes give back later is cancelled, not sourced again.
+        steps: Number of keyed steps taken; the next step's key continues the count.
+        exception: Why the order needs a person, empty when it does not.
+    """
 
     verdict: Verdict | None = None
     authorized: bool = False
@@ -81,9 +90,10 @@ class OrderState(Model):
     holds: tuple[HoldState, ...] = ()
     unallocated: int = 0
     backordered: int = 0
+    cancelled: int = 0
+    winding_down: bool = False
     promised_at: Instant | None = None
     steps: int = 0
-    cancelled: int = 0
     exception: str = ""
 
 
@@ -109,21 +119,6 @@ class OrderOutcome(Model):
     delivered_units: int
     cancelled_units: int
     fulfillments: int
-
-
-class Wake(Model):
-    """A recorded fact that the order's process has to act on.
-
-    Attributes:
-        kind: What happened; the facts themselves are already in the database.
-        n: The fulfillment order it is about; 0 for the order as a whole.
-        short_units: Units asked for and not shipped.
-    """
-
-    kind: Literal["rejected", "packed", "shipped", "delivered", "exception", "stock_arrived", "return_received"]
-    n: int = 0
-    units: int = 0
-    short_units: int = 0
 
 
 class LineQuantity(Model):
@@ -211,35 +206,32 @@ class CancelledUnits(Model):
     """What was cancelled at once.
 
     Attributes:
-        ended: Fulfillment orders that were cancelled whole.
-        ask: Fulfillment orders already sent, whose nodes must agree.
-        too_late: Units asked for that have left.
+        units: Units cancelled.
+        unallocated: Units of the order that have no source, after this.
+        backordered: Units of the order that wait for supply, after this.
+        planned: Units left in each fulfillment order that has not been sent; 0 when it was cancelled whole.
+        ask: Fulfillment orders already sent that hold units to cancel: their nodes must agree.
         wanted: Units still to cancel, by line, if the nodes agree.
+        too_late: Units asked for that have left.
     """
 
     units: int = 0
-    ended: tuple[int, ...] = ()
-    reduced: tuple[tuple[int, int], ...] = ()  #: (n, units left)
-    ask: tuple[int, ...] = ()
-    too_late: int = 0
     unallocated: int = 0
     backordered: int = 0
+    planned: dict[int, int] = Field(default_factory=dict)
+    ask: tuple[int, ...] = ()
     wanted: tuple[LineQuantity, ...] = ()
+    too_late: int = 0
 
 
 class Withdraw(Model):
-    """Take a fulfillment order's open units from its node: they need a source again.
-
-    Attributes:
-        only_if: Do it only while the request is in one of these states; otherwise nothing happens.
-    """
+    """Take the units of a fulfillment order that was never sent: they need a source again."""
 
     step_key: str
     order_id: str
     n: int
     because: str
     actor: str = "doms"
-    only_if: tuple[str, ...] = ()
 
 
 class Withdrawn(Model):
@@ -311,11 +303,26 @@ class FulfillmentCall(Model):
     n: int
 
 
+class AskCancel(FulfillmentCall):
+    """Ask a node to give a fulfillment order back; if it agrees its units need a source again.
+
+    Attributes:
+        unanswered_only: Only when the node has said nothing yet.
+        exclude: Do not ask this node again for this order for a while.
+    """
+
+    because: str
+    actor: str = "doms"
+    unanswered_only: bool = False
+    exclude: bool = True
+
+
 class CallOutcome(Model):
     """``done`` is false when the facts or the partner did not allow it; ``reason`` says which."""
 
     done: bool
     reason: str = ""
+    units: int = 0
 
 
 class ReturnInput(Model):

@@ -1,0 +1,267 @@
+"""The process of one fulfillment order: from the plan to the customer's door.
+
+A coroutine of its order's workflow. It acts on recorded facts only: a partner's message is applied to the
+database before the process hears of it, and what it hears late or twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from shared.contracts import FulfillmentActivities, PaymentActivities
+    from shared.domain.fulfillment import REVOCABLE, Happened, Stage, advance
+    from shared.domain.policy import ProcessPolicy
+    from shared.messages import (
+        AskCancel,
+        CallOutcome,
+        FulfillmentCall,
+        FulfillmentState,
+        PaymentRequest,
+        Wake,
+        fulfillment_order_id,
+    )
+    from workflows.kit import call, long_call
+
+
+class Owner(Protocol):
+    """What a fulfillment order needs of the order it belongs to."""
+
+    order_id: str
+    policy: ProcessPolicy
+    rolling: bool  #: the workflow is about to start a new run: come to rest
+
+    @property
+    def may_release(self) -> bool:
+        """Paid for, and nothing holds it."""
+
+    def take_back(self, units: int) -> None:
+        """These units need a source again."""
+
+    def needs_person(self, why: str) -> None:
+        """Show that somebody has to look."""
+
+    def publish(self) -> None:
+        """Bring what people see up to date."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveBack:
+    """Why a node is asked to give a fulfillment order back.
+
+    Attributes:
+        exclude: Do not ask this node again for this order for a while.
+        unanswered_only: Only when the node has said nothing yet.
+    """
+
+    because: str
+    actor: str = "doms"
+    exclude: bool = True
+    unanswered_only: bool = False
+
+
+class FulfillmentProcess:
+    """One fulfillment order of a running order."""
+
+    def __init__(self, order: Owner, state: FulfillmentState) -> None:
+        self._order = order
+        self.n = state.n
+        self.node_id = state.node_id
+        self.units = state.units
+        self.stage = state.stage
+        self.shipped_units = state.shipped_units
+        self._deliver_by = state.deliver_by
+        self._answer_by = state.answer_by
+        self._delivered = state.delivered
+        self._pending = list(state.pending)
+        #: Held while the node is being talked to, so that a request and its cancellation never cross.
+        self._talking = asyncio.Lock()
+
+    def snapshot(self) -> FulfillmentState:
+        """What the next run of the workflow needs to go on from here."""
+        return FulfillmentState(
+            n=self.n,
+            node_id=self.node_id,
+            units=self.units,
+            stage=self.stage,
+            deliver_by=self._deliver_by,
+            answer_by=self._answer_by,
+            shipped_units=self.shipped_units,
+            delivered=self._delivered,
+            pending=tuple(self._pending),
+        )
+
+    @property
+    def done(self) -> bool:
+        return self.stage is Stage.DONE
+
+    @property
+    def revocable(self) -> bool:
+        return self.stage in REVOCABLE
+
+    def hear(self, wake: Wake) -> None:
+        """Take in a recorded fact; the process acts on it when it is ready to."""
+        self._pending.append(wake)
+
+    async def run(self) -> None:
+        """Carry the fulfillment order to its end, or to a point where the workflow may roll over."""
+        while not self.done and not self._order.rolling:
+            match self.stage:
+                case Stage.PLANNED:
+                    await self._release()
+                case Stage.PACKED:
+                    await self._buy_labels()
+                case Stage.SHIPPED:
+                    await self._capture()
+                case _:
+                    await self._listen()
+
+    # --- towards the node ---------------------------------------------------------------------------------
+
+    async def _release(self) -> None:
+        await workflow.wait_condition(lambda: self._order.may_release or self.done or self._order.rolling)
+        if self.done or not self._order.may_release:
+            return
+        async with self._talking:
+            if self.done:
+                return
+            outcome = await self._tell_node()
+        if outcome.done:
+            self.stage = Stage.REQUESTED
+            self._answer_by = workflow.now() + self._order.policy.answer_within
+        elif not self.done:
+            self._end_unshipped(outcome.units)
+
+    async def _tell_node(self) -> CallOutcome:
+        return await call(
+            FulfillmentActivities.release, self._reference(), f"ask {self.node_id} to ship {self.units} units"
+        )
+
+    def _reference(self) -> FulfillmentCall:
+        return FulfillmentCall(order_id=self._order.order_id, n=self.n)
+
+    async def _buy_labels(self) -> None:
+        async with self._talking:
+            outcome = await long_call(
+                FulfillmentActivities.buy_labels, self._reference(), f"labels for f{self.n} at {self.node_id}"
+            )
+        if self.stage is Stage.PACKED:
+            self.stage = Stage.LABELLED
+        if not outcome.done and not self.done:
+            self._order.needs_person(f"label: {outcome.reason}")
+
+    async def give_back(self, request: GiveBack) -> bool:
+        """Ask the node to give the fulfillment order back. False when it ships, has shipped, or has answered."""
+        async with self._talking:
+            if not self.revocable or self.stage is Stage.PLANNED:
+                return False
+            outcome = await self._ask_node(request)
+            if not outcome.done or self.done:
+                return False
+            labelled = self.stage in (Stage.PACKED, Stage.LABELLED)
+            self._end_unshipped(outcome.units)
+            if labelled:
+                await long_call(FulfillmentActivities.void_labels, self._reference(), f"void labels of f{self.n}")
+            return True
+
+    async def _ask_node(self, request: GiveBack) -> CallOutcome:
+        return await call(
+            FulfillmentActivities.ask_cancel,
+            AskCancel(
+                order_id=self._order.order_id,
+                n=self.n,
+                because=request.because,
+                actor=request.actor,
+                exclude=request.exclude,
+                unanswered_only=request.unanswered_only,
+            ),
+            f"ask {self.node_id} to give f{self.n} back: {request.because}",
+        )
+
+    def _end_unshipped(self, units: int) -> None:
+        self.stage = Stage.DONE
+        self._order.take_back(units)
+
+    def withdrawn(self, units_left: int) -> None:
+        """The database took units back before the node was told; with none left the process is over."""
+        self.units = units_left
+        if not units_left:
+            self.stage = Stage.DONE
+
+    # --- from the node and the carrier --------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        self._order.publish()
+        if self._delivered and self.stage is Stage.IN_TRANSIT:
+            self.stage = Stage.DONE
+            return
+        if await self._something_comes():
+            self._act_on(self._pending.pop(0))
+        elif self._silent_too_long():
+            self._answer_by = None
+            await self.give_back(GiveBack(because="no answer", unanswered_only=True))
+
+    async def _something_comes(self) -> bool:
+        def ready() -> bool:
+            return bool(self._pending) or self.done or self._order.rolling
+
+        waits_for_answer = self.stage is Stage.REQUESTED and self._answer_by is not None
+        try:
+            await workflow.wait_condition(
+                ready,
+                timeout=self._time_to_answer() if waits_for_answer else None,
+                timeout_summary=f"{self.node_id} must answer f{self.n}",
+            )
+        except TimeoutError:
+            return False
+        return bool(self._pending) and not self.done
+
+    def _time_to_answer(self) -> timedelta:
+        assert self._answer_by is not None
+        return max(self._answer_by - workflow.now(), timedelta(0))
+
+    def _silent_too_long(self) -> bool:
+        return (
+            self.stage is Stage.REQUESTED
+            and not self._pending
+            and self._answer_by is not None
+            and workflow.now() >= self._answer_by
+        )
+
+    def _act_on(self, wake: Wake) -> None:
+        happened = Happened(wake.kind)
+        if happened is Happened.DELIVERED:
+            self._delivered = True
+        after = advance(self.stage, happened)
+        if after is self.stage:
+            return
+        self.stage = after
+        if happened is Happened.REJECTED:
+            self._order.take_back(wake.units)
+        elif happened is Happened.SHIPPED:
+            self._ship(wake)
+
+    def _ship(self, wake: Wake) -> None:
+        self.shipped_units = wake.units
+        if wake.short_units:
+            self._order.take_back(wake.short_units)
+        if not wake.units:
+            self.stage = Stage.DONE
+
+    # --- money --------------------------------------------------------------------------------------------
+
+    async def _capture(self) -> None:
+        reference = f"{fulfillment_order_id(self._order.order_id, self.n)}/capture"
+        outcome = await call(
+            PaymentActivities.capture,
+            PaymentRequest(order_id=self._order.order_id, reference=reference),
+            f"capture for f{self.n}",
+        )
+        if not outcome.succeeded:
+            self._order.needs_person(f"capture: {outcome.reason}")
+        self.stage = Stage.IN_TRANSIT

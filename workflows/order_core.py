@@ -1,0 +1,214 @@
+"""The memory of an order's process, how it finds sources, and what people see of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
+
+with workflow.unsafe.imports_passed_through():
+    from shared.contracts import EXCEPTION, NODES, PROMISED_AT, STATUS, OrderActivities
+    from shared.domain.fulfillment import Stage
+    from shared.domain.orders import UnitCount, fulfillment_of
+    from shared.messages import (
+        CancelledUnits,
+        CancelOrder,
+        CancelUnits,
+        FulfillmentState,
+        HoldState,
+        OrderInput,
+        OrderState,
+        RaiseCase,
+        RecordHold,
+        SourceRequest,
+        Wake,
+    )
+    from workflows.fulfillment import FulfillmentProcess
+    from workflows.kit import step
+
+
+class OrderCore:
+    """What an order remembers, and the steps its story and its commands share."""
+
+    def __init__(self, order: OrderInput) -> None:
+        state = order.state or OrderState()
+        self._order = order
+        self.order_id = order.order_id
+        self.policy = order.policy
+        self.rolling = False
+        self._verdict = state.verdict
+        self._authorized = state.authorized
+        self._holds = {hold.hold_id: hold for hold in state.holds}
+        self._unallocated = state.unallocated
+        self._backordered = state.backordered
+        self._cancelled = state.cancelled
+        self._winding_down = state.winding_down
+        self._promised_at = state.promised_at
+        self._steps = state.steps
+        self._exception = state.exception
+        self._stock_arrived = False
+        self._published: tuple[str, str, list[str], datetime | None] | None = None
+        self._processes = {f.n: FulfillmentProcess(self, f) for f in state.fulfillments}
+        self._tasks: list[asyncio.Task[None]] = []
+        #: Held by whoever moves units between sources: one command or sourcing at a time.
+        self._deciding = asyncio.Lock()
+
+    def _snapshot(self) -> OrderState:
+        return OrderState(
+            verdict=self._verdict,
+            authorized=self._authorized,
+            fulfillments=tuple(process.snapshot() for process in self._processes.values()),
+            holds=tuple(self._holds.values()),
+            unallocated=self._unallocated,
+            backordered=self._backordered,
+            cancelled=self._cancelled,
+            winding_down=self._winding_down,
+            promised_at=self._promised_at,
+            steps=self._steps,
+            exception=self._exception,
+        )
+
+    def _next_key(self, name: str) -> str:
+        self._steps += 1
+        return f"{self.order_id}/{name}/{self._steps}"
+
+    # --- where the units are ------------------------------------------------------------------------------
+
+    @property
+    def may_release(self) -> bool:
+        return self._authorized and not self._holds
+
+    def take_back(self, units: int) -> None:
+        """A fulfillment order ended without shipping these; they need a source again."""
+        self._unallocated += units
+
+    def _has_open_units(self) -> bool:
+        return bool(self._unallocated or self._backordered or any(not p.done for p in self._processes.values()))
+
+    def _units(self) -> UnitCount:
+        states = dict.fromkeys(("allocated", "released", "shipped", "delivered"), 0)
+        for process in self._processes.values():
+            if process.stage is Stage.PLANNED:
+                states["allocated"] += process.units
+            elif process.revocable:
+                states["released"] += process.units
+            else:
+                states["delivered" if process.done else "shipped"] += process.shipped_units
+        return UnitCount(
+            unallocated=self._unallocated, backordered=self._backordered, cancelled=self._cancelled, **states
+        )
+
+    # --- steps --------------------------------------------------------------------------------------------
+
+    async def _source_deciding(self, only: tuple[str, ...] = ()) -> int:
+        """Plan and reserve what has no source, by whoever holds ``_deciding``; returns the units that found one."""
+        self._stock_arrived = False
+        request = SourceRequest(
+            step_key=self._next_key("source"),
+            order_id=self.order_id,
+            as_of=workflow.now(),
+            policy=self.policy,
+            only=only,
+        )
+        result = await step(OrderActivities.source, request, "find sources and reserve")
+        for fulfillment in result.fulfillments:
+            self._begin(fulfillment)
+        self._unallocated, self._backordered = 0, result.backordered
+        if result.promised_at is not None:
+            self._promised_at = max(self._promised_at or result.promised_at, result.promised_at)
+        return sum(fulfillment.units for fulfillment in result.fulfillments)
+
+    def _begin(self, fulfillment: FulfillmentState) -> None:
+        process = FulfillmentProcess(self, fulfillment)
+        self._processes[fulfillment.n] = process
+        self._tasks.append(asyncio.create_task(process.run()))
+
+    async def _cancel_now(self, command: CancelOrder, *, only_waiting: bool = False) -> CancelledUnits:
+        """Cancel what no node was told of, by whoever holds ``_deciding``."""
+        request = CancelUnits(
+            step_key=self._next_key("cancel"),
+            order_id=self.order_id,
+            lines=command.lines,
+            actor=command.actor,
+            reason=command.reason,
+            only_waiting=only_waiting,
+        )
+        answer = await step(OrderActivities.cancel, request, f"cancel: {command.reason}")
+        self._cancelled += answer.units
+        self._unallocated, self._backordered = answer.unallocated, answer.backordered
+        for n, units in answer.planned.items():
+            self._processes[n].withdrawn(units)
+        return answer
+
+    async def _record_hold(self, hold: HoldState, *, placed: bool, actor: str, reason: str) -> None:
+        record = RecordHold(order_id=self.order_id, hold=hold, placed=placed, actor=actor, reason=reason)
+        await step(OrderActivities.record_hold, record)
+
+    # --- what the world says ------------------------------------------------------------------------------
+
+    @workflow.signal(name="wake")
+    def wake(self, wake: Wake) -> None:
+        """A fact was recorded that the process has to act on. Never raises; unknown or late ones are dropped."""
+        if wake.kind == "stock_arrived":
+            self._stock_arrived = True
+        elif wake.n in self._processes:
+            self._processes[wake.n].hear(wake)
+
+    @workflow.query(name="state")
+    def state(self) -> OrderState:
+        """What the process remembers."""
+        return self._snapshot()
+
+    # --- what people see ----------------------------------------------------------------------------------
+
+    def needs_person(self, why: str) -> None:
+        """Show that the order needs somebody, and open a case for it."""
+        self._exception = why[:200]
+        self._tasks.append(asyncio.create_task(self._open_case(why)))
+
+    async def _open_case(self, why: str) -> None:
+        case = RaiseCase(
+            kind=why.partition(":")[0], reference=self.order_id, order_id=self.order_id, detail={"why": why[:500]}
+        )
+        await step(OrderActivities.raise_case, case)
+
+    def _status(self) -> str:
+        """As the Web UI lists it: held, or the fulfilment roll-up."""
+        return "on_hold" if self._holds else fulfillment_of(self._units()).value
+
+    def publish(self) -> None:
+        """Bring search attributes and current details up to date; costs nothing when nothing changed."""
+        nodes = sorted({process.node_id for process in self._processes.values() if not process.done})
+        now = (self._status(), self._exception, nodes, self._promised_at)
+        before = self._published or ("placed", "", [], None)
+        if now == before:
+            return
+        self._published = now
+        status, exception, _, promised_at = now
+        changes: list[SearchAttributeUpdate[Any]] = [STATUS.value_set(status)]
+        if exception != before[1]:
+            changes.append(EXCEPTION.value_set(exception))
+        if nodes != before[2]:
+            changes.append(NODES.value_set(nodes))
+        if promised_at and promised_at != before[3]:
+            changes.append(PROMISED_AT.value_set(promised_at))
+        workflow.upsert_search_attributes(changes)
+        workflow.set_current_details(self._details())
+
+    def _details(self) -> str:
+        lines = [f"**{self._status()}**, promised {self._promised_at or 'no date yet'}"]
+        lines += [f"- held: {hold.kind} ({hold.reason})" for hold in self._holds.values()]
+        lines += [
+            f"- fulfillment order {p.n}: {p.units} units at {p.node_id}, {p.stage}" for p in self._processes.values()
+        ]
+        if self._backordered:
+            lines.append(f"- {self._backordered} units wait for stock until {self._patience_ends():%Y-%m-%d %H:%M} UTC")
+        if self._exception:
+            lines.append(f"- needs a person: {self._exception}")
+        return "\n".join(lines)
+
+    def _patience_ends(self) -> datetime:
+        return self._order.received_at + self.policy.backorder_patience
