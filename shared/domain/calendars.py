@@ -1,0 +1,93 @@
+"""Working-day arithmetic: when a node hands over and when a carrier delivers.
+
+Days are counted on the local calendar of the place that works, and only the answer becomes an instant, so
+a clock change never moves a date. Nothing here reads a clock: every function takes ``as_of``. A calendar
+that never works has no answer, which is ``None``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from shared.domain.network import Calendar, Node, Place
+
+#: Carriers move on weekdays unless a calendar says otherwise; the cut-off does not apply to them.
+CARRIER = Calendar()
+#: Carriers collect in the evening, or at the cut-off of a node that works later than that.
+COLLECTION = time(18, 0)
+#: The customer has it by this local time of the delivery day.
+DELIVERED = time(20, 0)
+#: A place without a working day in this many days does not work.
+HORIZON_DAYS = 400
+
+_DAY = timedelta(days=1)
+
+
+def works_on(calendar: Calendar, day: date) -> bool:
+    return day.isoweekday() in calendar.working_days and day not in calendar.closures
+
+
+def working_day(calendar: Calendar, day: date, later: int = 0) -> date | None:
+    """The first working day on or after ``day``, and ``later`` working days after that."""
+    for _ in range(later + 1):
+        for _ in range(HORIZON_DAYS):
+            if works_on(calendar, day):
+                break
+            day += _DAY
+        else:
+            return None
+        day += _DAY
+    return day - _DAY
+
+
+def at(day: date, clock: time, time_zone: str) -> datetime:
+    """The instant of a local wall-clock time; the earlier one when the clock shows it twice."""
+    return datetime.combine(day, clock, ZoneInfo(time_zone)).astimezone(UTC)
+
+
+def local_day(instant: datetime, time_zone: str) -> date:
+    if instant.tzinfo is None:
+        raise ValueError("instants must be aware")
+    return instant.astimezone(ZoneInfo(time_zone)).date()
+
+
+def release_day(node: Node, as_of: datetime) -> date | None:
+    """The working day an order released at ``as_of`` counts as: the cut-off itself is already too late."""
+    day = local_day(as_of, node.place.time_zone)
+    if as_of >= at(day, node.calendar.cutoff, node.place.time_zone):
+        day += _DAY
+    return working_day(node.calendar, day)
+
+
+def ready_by(node: Node, as_of: datetime, *, later: int = 0) -> datetime | None:
+    """When an order released at ``as_of`` is handed to the carrier, aware UTC.
+
+    Args:
+        later: Further working days, for a node whose next shipping days are full.
+    """
+    released = release_day(node, as_of)
+    if released is None:
+        return None
+    day = working_day(node.calendar, released, node.handling_days + later)
+    return None if day is None else at(day, max(node.calendar.cutoff, COLLECTION), node.place.time_zone)
+
+
+def deliver_by(
+    handed_over: datetime, origin: Place, destination: Place, transit_days: int, carrier: Calendar = CARRIER
+) -> datetime | None:
+    """When a parcel handed over at ``handed_over`` has reached the customer, aware UTC.
+
+    Transit is counted in the carrier's working days from the first one on or after the local day of the
+    hand-over. The answer is never before the hand-over, whatever lies between the two time zones.
+    """
+    day = working_day(carrier, local_day(handed_over, origin.time_zone), transit_days)
+    if day is None:
+        return None
+    delivered = at(day, DELIVERED, destination.time_zone)
+    return delivered if delivered >= handed_over else at(day + _DAY, DELIVERED, destination.time_zone)
+
+
+def days_late(delivered: datetime, needed_by: datetime, time_zone: str) -> int:
+    """Calendar days the delivery passes the day it was needed, as the customer's calendar counts them."""
+    return max(0, (local_day(delivered, time_zone) - local_day(needed_by, time_zone)).days)

@@ -1,0 +1,125 @@
+"""Why the plan is what it is: what every node could have done, and why units are short."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from shared.domain.sourcing.models import (
+    Because,
+    Candidate,
+    PlannedShipment,
+    Policy,
+    Shortage,
+    SourcingOrder,
+    WantedLine,
+)
+from shared.domain.sourcing.solution import Parts
+from shared.domain.sourcing.sources import Source, Survey
+
+#: Which reason tells most when several nodes hold what is short: the one nearest to shipping it.
+_TELLING = (
+    Because.NO_CAPACITY,
+    Because.NO_SERVICE,
+    Because.NOT_CHOSEN_BY_STAFF,
+    Because.EXCLUDED,
+    Because.DISABLED,
+)
+
+
+def candidates(
+    order: SourcingOrder, network: Survey, shipments: Sequence[PlannedShipment], policy: Policy
+) -> tuple[Candidate, ...]:
+    """Every node of the snapshot, by ``node_id``."""
+    chosen = {shipment.node_id for shipment in shipments}
+    seen = [_alone(source, order, network, chosen, policy) for source in network.sources]
+    seen += [
+        Candidate.model_construct(
+            node_id=node_id, chosen=False, fillable=_fillable(network, node_id), because=because, alone=None,
+            deliver_by=None,
+        )
+        for node_id, because in network.fallen.items()
+    ]  # fmt: skip
+    return tuple(sorted(seen, key=lambda candidate: candidate.node_id))
+
+
+def _alone(source: Source, order: SourcingOrder, network: Survey, chosen: set[str], policy: Policy) -> Candidate:
+    node_id = source.node.node_id
+    parts = _all_it_can(source, order.lines, policy)
+    priced = source.price(parts, policy.dim_divisor) if parts else None
+    return Candidate.model_construct(
+        node_id=node_id,
+        chosen=node_id in chosen,
+        fillable=_fillable(network, node_id),
+        because=None if priced is not None else Because.NOT_ENOUGH_STOCK,
+        alone=priced.terms if priced is not None else None,
+        deliver_by=priced.quote.way.deliver_by if priced is not None else None,
+    )
+
+
+def _fillable(network: Survey, node_id: str) -> int:
+    return sum(min(network.wanted[sku], row.available) for sku, row in network.held[node_id].items())
+
+
+def _all_it_can(source: Source, lines: Sequence[WantedLine], policy: Policy) -> Parts:
+    """What the node ships when it is the only one: lines in the order's sequence, within stock and capacity."""
+    left = {sku: row.available for sku, row in source.stock.items()}
+    room = source.capacity
+    parts: Parts = []
+    for line in lines:
+        take = min(line.quantity, left.get(line.sku, 0), room)
+        if take == line.quantity or (take > 0 and policy.allow_line_split):
+            parts.append((line, take))
+            left[line.sku] -= take
+            room -= take
+    return parts
+
+
+def shortages(
+    order: SourcingOrder, network: Survey, shipments: Sequence[PlannedShipment], policy: Policy
+) -> tuple[Shortage, ...]:
+    """Units of every line that no shipment carries, with the most telling reason."""
+    planned: Counter[int] = Counter()
+    taken: dict[str, Counter[str]] = {shipment.node_id: Counter() for shipment in shipments}
+    for shipment in shipments:
+        for line in shipment.lines:
+            planned[line.line_no] += line.quantity
+            taken[shipment.node_id][line.sku] += line.quantity
+    return tuple(
+        Shortage.model_construct(
+            line_no=line.line_no,
+            sku=line.sku,
+            quantity=missing,
+            because=_because(line, missing, network, taken, policy),
+        )
+        for line in order.lines
+        if (missing := line.quantity - planned[line.line_no])
+    )
+
+
+def _because(
+    line: WantedLine, missing: int, network: Survey, taken: dict[str, Counter[str]], policy: Policy
+) -> Because:
+    holders = [source for source in network.sources if source.holds(line.sku)]
+    if not holders:
+        return _why_fallen(line.sku, network)
+    spare = [source for source in holders if _left(source, line.sku, taken) >= _needed(line, missing, policy)]
+    if not spare:
+        return Because.NOT_ENOUGH_STOCK
+    used = [source for source in spare if source.node.node_id in taken]
+    if len(taken) >= policy.max_shipments and len(used) < len(spare):
+        return Because.MAX_SHIPMENTS
+    return Because.NO_CAPACITY
+
+
+def _needed(line: WantedLine, missing: int, policy: Policy) -> int:
+    return 1 if policy.allow_line_split else missing
+
+
+def _left(source: Source, sku: str, taken: dict[str, Counter[str]]) -> int:
+    return source.holds(sku) - taken.get(source.node.node_id, Counter())[sku]
+
+
+def _why_fallen(sku: str, network: Survey) -> Because:
+    reasons = {because for node_id, because in network.fallen.items() if sku in network.held[node_id]}
+    return next((because for because in _TELLING if because in reasons), Because.NO_STOCK)

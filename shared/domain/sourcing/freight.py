@@ -1,0 +1,116 @@
+"""What moving a shipment costs: zones by distance, weight breaks, parcels, service classes.
+
+Weights are grams, prices integer minor units. A shipment is priced by its billable weight, the larger of
+actual and dimensional, and goes in as few parcels as the tariff allows: full ones of the last break and one
+for what is left. Units are not packed one by one, so a unit heavier than the last break counts as parcels too.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing.models import ServiceRate, WantedLine
+
+#: A service of a faster class may always stand in for a slower one.
+SPEED = {ServiceLevel.STANDARD: 0, ServiceLevel.EXPEDITED: 1, ServiceLevel.OVERNIGHT: 2}
+
+
+class Tariff(NamedTuple):
+    """One service into one zone. ``price[i]`` buys a parcel of up to ``up_to[i]`` grams."""
+
+    carrier: str
+    service: str
+    reach_km: int
+    transit_days: int
+    up_to: tuple[int, ...]
+    price: tuple[int, ...]
+
+    def cost(self, grams: int) -> tuple[int, int]:
+        """Price and number of parcels of a shipment."""
+        last = self.up_to[-1]
+        full, rest = divmod(max(grams, 1) - 1, last)
+        return full * self.price[-1] + self.price[bisect_left(self.up_to, rest + 1)], full + 1
+
+    def least_per_gram(self) -> float:
+        """The least a gram costs in any shipment: a lower bound on the price of each."""
+        return min(price / up_to for up_to, price in zip(self.up_to, self.price, strict=True))
+
+
+class Way(NamedTuple):
+    """One way out of a node for this order: a tariff with its dates.
+
+    Attributes:
+        late_unit: Cost of lateness for each unit that goes this way.
+        capacity: Units the node can have ready for this hand-over.
+    """
+
+    tariff: Tariff
+    ship_by: datetime
+    deliver_by: datetime
+    late_unit: int
+    capacity: int
+
+
+class Quote(NamedTuple):
+    """The cheapest way for one shipment."""
+
+    way: Way
+    parcels: int
+    freight: int
+    lateness: int
+
+
+def compile_tariff(rate: ServiceRate) -> Tariff:
+    breaks = sorted(rate.breaks, key=lambda step: (step.up_to_g, step.price_minor))
+    prices: list[int] = []
+    # A parcel may be declared heavier than it is when that is cheaper.
+    for step in reversed(breaks):
+        prices.append(min(step.price_minor, prices[-1]) if prices else step.price_minor)
+    up_to = tuple(step.up_to_g for step in breaks)
+    return Tariff(rate.carrier, rate.service, rate.max_distance_km, rate.transit_days, up_to, tuple(reversed(prices)))
+
+
+def services_for(rates: Iterable[ServiceRate], level: ServiceLevel) -> list[list[Tariff]]:
+    """The zones of every service at least as fast as asked, nearest zone first, services by name."""
+    services: dict[tuple[str, str], list[Tariff]] = {}
+    for rate in rates:
+        if SPEED[rate.level] >= SPEED[level]:
+            services.setdefault((rate.carrier, rate.service), []).append(compile_tariff(rate))
+    return [sorted(services[name], key=lambda zone: zone[2:]) for name in sorted(services)]
+
+
+def zone_at(zones: Sequence[Tariff], km: float) -> Tariff | None:
+    """The first zone that reaches the distance."""
+    return next((zone for zone in zones if km <= zone.reach_km), None)
+
+
+def volume_mm3(line: WantedLine) -> int:
+    return max(0, line.length_mm) * max(0, line.width_mm) * max(0, line.height_mm)
+
+
+def billable_g(lines: Iterable[tuple[WantedLine, int]], dim_divisor: int) -> int:
+    """The weight a carrier charges for so many units of each line."""
+    actual = volume = 0
+    for line, units in lines:
+        actual += units * max(0, line.weight_g)
+        volume += units * volume_mm3(line)
+    return max(actual, -(-volume // dim_divisor))
+
+
+def cheapest(ways: Iterable[Way], grams: int, units: int) -> Quote | None:
+    """The way of least freight and lateness; on a tie the earliest delivery, then the service's name."""
+    best: Quote | None = None
+    best_key: tuple[int, datetime, str, str] | None = None
+    for way in ways:
+        if units > way.capacity:
+            continue
+        freight, parcels = way.tariff.cost(grams)
+        lateness = units * way.late_unit
+        key = (freight + lateness, way.deliver_by, way.tariff.carrier, way.tariff.service)
+        if best_key is None or key < best_key:
+            best, best_key = Quote(way, parcels, freight, lateness), key
+    return best

@@ -1,0 +1,182 @@
+"""Exact dynamic programs over what an order's shipments can carry.
+
+A *state* is how much of each atom (a unit, a chunk or a whole line) is taken; the states of an order form a
+grid. A shipment's cost may be any function of (node, state): ``keys[n, s]`` holds cost less a large reward
+per unit, so that the least sum fills the most units and, among those plans, costs least.
+
+``by_node`` gives each node at most one shipment and is exact on every grid. ``by_mask`` is for atoms that are
+taken or left: it picks the best node of every subset first, so its time hardly grows with the nodes, but it
+may use a node twice; such an answer is a lower bound and must be solved again by ``by_node``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+#: No plan. Half of it is still more than any key, and two of it do not overflow.
+INF = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Every (state, part of it) of a grid, states ascending; ``starts`` is where each state's parts begin."""
+
+    part: Ints
+    rest: Ints
+    starts: Ints
+
+
+def states_of(steps: tuple[int, ...]) -> int:
+    return prod(step + 1 for step in steps)
+
+
+def pairs_in(steps: tuple[int, ...]) -> int:
+    return prod((step + 1) * (step + 2) // 2 for step in steps)
+
+
+@lru_cache(maxsize=256)
+def amounts(steps: tuple[int, ...]) -> Ints:
+    """One row per state, one column per atom; the first atom runs fastest."""
+    rows = np.indices(tuple(step + 1 for step in reversed(steps)), dtype=np.int64)
+    return np.ascontiguousarray(rows.reshape(len(steps), -1)[::-1].T)
+
+
+@lru_cache(maxsize=64)
+def pairs(steps: tuple[int, ...]) -> Pairs:
+    whole = np.zeros(1, dtype=np.int64)
+    part = np.zeros(1, dtype=np.int64)
+    stride = 1
+    for step in steps:
+        taken, of = np.tril_indices(step + 1)
+        whole = (whole[None, :] + stride * taken[:, None]).ravel()
+        part = (part[None, :] + stride * of[:, None]).ravel()
+        stride *= step + 1
+    order = np.lexsort((part, whole))
+    whole, part = whole[order], part[order]
+    return Pairs(part, whole - part, np.searchsorted(whole, np.arange(stride)))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Shipments as (row of ``keys``, state), and the sum of their keys."""
+
+    key: int
+    shipments: tuple[tuple[int, int], ...]
+
+    @property
+    def nodes(self) -> frozenset[int]:
+        return frozenset(node for node, _ in self.shipments)
+
+
+def by_node(keys: Ints, steps: tuple[int, ...], limit: int) -> Choice:
+    """The best plan with at most one shipment of each node and ``limit`` in all.
+
+    Args:
+        keys: One row per node; column 0, the empty shipment, is zero; ``INF`` where it is not possible.
+    """
+    grid = pairs(steps)
+    layers = [_nothing_yet(len(keys), steps, limit)]
+    for row in keys:
+        layers.append(_either(layers[-1], row, grid))
+    state = int(layers[-1][-1].argmin())
+    return Choice(int(layers[-1][-1][state]), tuple(_retrace(layers, keys, grid, state)))
+
+
+def with_another(keys: Ints, steps: tuple[int, ...], limit: int, chosen: list[int]) -> int:
+    """Least key of a plan in which every chosen node ships and at least one more does; ``INF`` when none can."""
+    grid = pairs(steps)
+    without = _nothing_yet(len(keys), steps, limit)
+    busy = keys.copy()
+    busy[:, 0] = INF
+    for node in chosen:
+        without = _ships(without, busy[node], grid)
+    best = np.full_like(without, INF)
+    for node in range(len(keys)):
+        if node not in chosen:
+            best = np.minimum(best, _ships(np.minimum(best, without), busy[node], grid))
+    return int(best.min())
+
+
+def _nothing_yet(nodes: int, steps: tuple[int, ...], limit: int) -> Ints:
+    """One row per number of shipments allowed so far; a single one when the limit cannot bind."""
+    levels = 1 if limit >= min(nodes, sum(steps)) else limit + 1
+    start = np.full((levels, states_of(steps)), INF, dtype=np.int64)
+    start[:, 0] = 0
+    return start
+
+
+def _ships(layer: Ints, row: Ints, grid: Pairs) -> Ints:
+    """The layer after one more shipment, by this node."""
+    counted = len(layer) > 1
+    before = layer[:-1] if counted else layer
+    after = np.minimum.reduceat(before[:, grid.rest] + row[grid.part], grid.starts, axis=1)
+    np.minimum(after, INF, out=after)
+    return np.vstack((np.full_like(layer[:1], INF), after)) if counted else after
+
+
+def _either(layer: Ints, row: Ints, grid: Pairs) -> Ints:
+    """The layer after a node that ships or does not."""
+    return np.minimum(layer, _ships(layer, row, grid))
+
+
+def _retrace(layers: list[Ints], keys: Ints, grid: Pairs, state: int) -> Iterator[tuple[int, int]]:
+    level = -1
+    for node in range(len(keys) - 1, -1, -1):
+        before, goal = layers[node], layers[node + 1][level, state]
+        if before[level, state] == goal:
+            continue
+        left = level - 1 if len(before) > 1 else level
+        start = int(grid.starts[state])
+        stop = int(grid.starts[state + 1]) if state + 1 < len(grid.starts) else len(grid.part)
+        sums = before[left, grid.rest[start:stop]] + keys[node, grid.part[start:stop]]
+        found = start + int((sums == goal).argmax())
+        yield node, int(grid.part[found])
+        level, state = left, int(grid.rest[found])
+
+
+def by_mask(keys: Ints, atoms: int, limit: int) -> Choice:
+    """The best plan over subsets of ``atoms`` taken or left; a node may be used more than once."""
+    best, who = keys.min(axis=0), keys.argmin(axis=0)
+    levels = 1 if limit >= atoms else limit + 1
+    filled = np.zeros((levels, 1 << atoms), dtype=np.int64)
+    grid = pairs((1,) * max(atoms - 1, 0))
+    for atom in range(atoms):
+        half = 1 << atom
+        _take_top(filled, best, grid, half)
+    return Choice(int(filled[-1, -1]), tuple(_unmask(filled, best, who, grid, atoms)))
+
+
+def _take_top(filled: Ints, best: Ints, grid: Pairs, half: int) -> None:
+    """Fill in the masks whose highest atom is ``half``: it is left, or goes with a part of the lower ones."""
+    ends = int(grid.starts[half]) if half < len(grid.starts) else len(grid.part)
+    part, rest = grid.part[:ends], grid.rest[:ends]
+    before = filled[:-1] if len(filled) > 1 else filled
+    taken = np.minimum.reduceat(best[half + part] + before[:, rest], grid.starts[:half], axis=1)
+    top = filled[-len(taken) :, half : 2 * half]
+    np.minimum(filled[-len(taken) :, :half], taken, out=top)
+
+
+def _unmask(filled: Ints, best: Ints, who: Ints, grid: Pairs, atoms: int) -> Iterator[tuple[int, int]]:
+    mask, level = (1 << atoms) - 1, -1
+    while mask:
+        half = 1 << (mask.bit_length() - 1)
+        low = mask - half
+        goal = filled[level, mask]
+        if filled[level, low] == goal:
+            mask = low
+            continue
+        left = level - 1 if len(filled) > 1 else level
+        start = int(grid.starts[low])
+        stop = int(grid.starts[low + 1]) if low + 1 < len(grid.starts) else len(grid.part)
+        sums = best[half + grid.part[start:stop]] + filled[left, grid.rest[start:stop]]
+        found = start + int((sums == goal).argmax())
+        state = half + int(grid.part[found])
+        yield int(who[state]), state
+        mask, level = int(grid.rest[found]), left

@@ -1,0 +1,154 @@
+"""Which node ships what: picks the method by the order's size and says how far the answer is proven.
+
+``solve`` fills as many units as it can, and among those plans takes the cheapest:
+
+* exact over single units while the grid is small (``GRID_WORK``): up to three lines of a few units, or one
+  line of a hundred;
+* exact over whole lines up to ``MASK_ATOMS`` lines, when lines may not be split or every line is one unit;
+* otherwise the better of whole lines and chunks over the grid and the bounded search of ``bulk``, with the
+  gap to a lower bound. The gap is zero when the bound proves the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from shared.domain.sourcing import bulk
+from shared.domain.sourcing.costs import Atoms, Keys, keys_of
+from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
+from shared.domain.sourcing.models import Policy, WantedLine
+from shared.domain.sourcing.solution import Solution
+from shared.domain.sourcing.sources import Source
+
+#: (state, part) pairs times nodes a grid may have for the dynamic program by node: some milliseconds.
+GRID_WORK = 1_500_000
+#: The same when the answer is promised to be exact: some tenths of a second.
+MASK_WORK = 20_000_000
+MASK_ATOMS = 12
+#: With more nodes than this, those that no plan needs are dropped first.
+CROWD = 16
+#: The runner-up that only adds nodes is looked for while that takes well under a millisecond.
+RUNNER_UP_WORK = 40_000
+
+
+def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
+    useful = [line for line in lines if any(source.holds(line.sku) for source in sources)]
+    atoms = _unit_atoms(useful, sources) if policy.allow_line_split else _whole_atoms(useful, sources)
+    if not atoms.steps:
+        return Solution()
+    exact = _exact(atoms, sources, policy)
+    if exact is not None:
+        return exact
+    found = [bulk.search(useful, sources, policy)]
+    if policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy)) is not None:
+        found.append(coarse)
+    best = min(found, key=lambda one: (-one.units, one.cost))
+    return with_bound(best, useful, sources, policy)
+
+
+def _unit_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
+    held = {line.sku: sum(source.holds(line.sku) for source in sources) for line in lines}
+    steps = tuple(min(line.quantity, held[line.sku]) for line in lines)
+    return Atoms(tuple(lines), (1,) * len(lines), steps)
+
+
+def _whole_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
+    whole = [line for line in lines if any(source.holds(line.sku) >= line.quantity for source in sources)]
+    return Atoms(tuple(whole), tuple(line.quantity for line in whole), (1,) * len(whole))
+
+
+def _chunk_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
+    """Lines whole where a node has all of them, else in the fewest pieces that nodes have."""
+    chunks: list[tuple[WantedLine, int]] = []
+    for line in lines:
+        left = line.quantity
+        for held in sorted((source.holds(line.sku) for source in sources), reverse=True):
+            if piece := min(left, held):
+                chunks.append((line, piece))
+                left -= piece
+    return Atoms(tuple(line for line, _ in chunks), tuple(piece for _, piece in chunks), (1,) * len(chunks))
+
+
+def _exact(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Solution | None:
+    """The optimum over these atoms, or ``None`` when they are too many."""
+    masks = max(atoms.steps) == 1
+    if masks and len(atoms.steps) > MASK_ATOMS:
+        return None
+    if not masks and pairs_in(atoms.steps) * min(len(sources), CROWD) > GRID_WORK:
+        return None
+    keys = keys_of(atoms, sources, policy)
+    if keys is None:
+        return None
+    program = _Program(keys.matrix, atoms.steps, policy.max_shipments)
+    choice = program.best()
+    return None if choice is None else _solution(choice, program, keys, atoms, policy)
+
+
+def _solution(choice: Choice, program: _Program, keys: Keys, atoms: Atoms, policy: Policy) -> Solution:
+    taken: dict[int, list[int]] = {}
+    for node, state in choice.shipments:
+        taken.setdefault(node, []).append(state)
+    units = keys.filled(choice.key)
+    others = [key for key in program.others(choice) if keys.filled(key) == units]
+    return Solution(
+        shipments=tuple((node, atoms.parts(taken[node])) for node in sorted(taken)),
+        units=units,
+        cost=keys.cost(choice.key) - policy.split_penalty_minor if taken else 0,
+        runner_up=keys.cost(min(others)) - policy.split_penalty_minor if others and taken else None,
+    )
+
+
+class _Program:
+    """One order's matrix and the dynamic programs over it."""
+
+    def __init__(self, matrix: Ints, steps: tuple[int, ...], limit: int) -> None:
+        self.matrix = matrix
+        self.steps = steps
+        self.limit = limit
+        self.masks = max(steps) == 1
+
+    def best(self, without: int | None = None) -> Choice | None:
+        matrix = self.matrix
+        if without is not None:
+            matrix = matrix.copy()
+            matrix[without, 1:] = INF
+        if not self.masks:
+            return self._by_node(matrix)
+        choice = by_mask(matrix, len(self.steps), len(self.steps))
+        if len(choice.shipments) > self.limit:
+            choice = by_mask(matrix, len(self.steps), self.limit)
+        # A node used twice is two shipments of one stock: only the program by node prices that rightly.
+        return choice if len(choice.nodes) == len(choice.shipments) else self._by_node(matrix)
+
+    def _by_node(self, matrix: Ints) -> Choice | None:
+        rows = self._useful(matrix)
+        if pairs_in(self.steps) * len(rows) > MASK_WORK:
+            return None
+        choice = by_node(matrix[rows], self.steps, self.limit)
+        return Choice(choice.key, tuple((int(rows[n]), state) for n, state in choice.shipments))
+
+    def _useful(self, matrix: Ints) -> Ints:
+        """Nodes among the cheapest for some state; a plan of k shipments needs the k cheapest of each."""
+        shipments = min(self.limit, sum(self.steps))
+        if len(matrix) <= max(CROWD, shipments):
+            return np.arange(len(matrix))
+        ranked = np.argsort(matrix[:, 1:], axis=0, kind="stable")[:shipments]
+        return np.unique(ranked)
+
+    def others(self, choice: Choice) -> Iterator[int]:
+        """Least keys of plans that leave a chosen node out, or use one more than those chosen."""
+        for node in sorted(choice.nodes):
+            other = self.best(without=node)
+            if other is not None and other.shipments:
+                yield other.key
+        work = pairs_in(self.steps) * len(self.matrix)
+        if len(choice.nodes) < min(self.limit, len(self.matrix)) and work <= RUNNER_UP_WORK:
+            yield with_another(self.matrix, self.steps, self.limit, sorted(choice.nodes))
+
+
+def with_bound(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
+    bound = bulk.lower_bound(lines, sources, policy, solution.units)
+    gap = max(0, solution.cost - bound)
+    return solution._replace(proven=gap == 0, gap=gap)

@@ -1,0 +1,195 @@
+"""Who may give: the snapshot reduced to the nodes that can ship some of this order, priced and dated.
+
+Every other node leaves with the reason it fell out. A node whose next shipping day is full is not lost: its
+hand-over moves to the next working day, up to ``CAPACITY_DAYS`` of them, and what it can have ready grows
+with each. Loads of later days are not known and count as none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from shared.domain.calendars import days_late, deliver_by, ready_by
+from shared.domain.geo import distance_km
+from shared.domain.network import Node, NodeType
+from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest, services_for, zone_at
+from shared.domain.sourcing.models import (
+    Because,
+    CostTerms,
+    Policy,
+    Snapshot,
+    SourcingOrder,
+    Stock,
+    WantedLine,
+)
+
+#: Shipping days over which a node's capacity is looked at, the next one included.
+CAPACITY_DAYS = 5
+#: Stands for a capacity without limit; more units than any order can hold.
+UNLIMITED = 1 << 40
+
+
+class Priced(NamedTuple):
+    """A shipment with its cost, before the split penalty."""
+
+    terms: CostTerms
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One node that can give something.
+
+    Attributes:
+        stock: What it holds of the order's SKUs, none of it zero.
+        fixed: Cost of one shipment whatever is in it: handling per order and a vendor's fee.
+        capacity: Units it can ship within ``CAPACITY_DAYS``.
+    """
+
+    node: Node
+    ways: tuple[Way, ...]
+    stock: dict[str, Stock]
+    fixed: int
+    capacity: int
+
+    def holds(self, sku: str) -> int:
+        held = self.stock.get(sku)
+        return held.available if held is not None else 0
+
+    def unit_cost(self, sku: str) -> int:
+        held = self.stock.get(sku)
+        return held.unit_cost_minor if held is not None else 0
+
+    def price(self, parts: list[tuple[WantedLine, int]], dim_divisor: int) -> Priced | None:
+        """What shipping these units costs, or ``None`` when there are more than the node can ship."""
+        units = sum(quantity for _, quantity in parts)
+        quote = cheapest(self.ways, billable_g(parts, dim_divisor), units)
+        if quote is None:
+            return None
+        terms = CostTerms.model_construct(
+            freight=quote.freight,
+            handling=self.node.handling_order_minor + units * self.node.handling_unit_minor,
+            dropship_fee=dropship_fee(self.node),
+            item_cost=sum(quantity * self.unit_cost(line.sku) for line, quantity in parts),
+            split_penalty=0,
+            lateness=quote.lateness,
+        )
+        return Priced(terms, quote)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The network as one order sees it.
+
+    Attributes:
+        wanted: Units of each SKU, lines of the same SKU summed.
+        sources: By ``node_id``.
+        fallen: Why each other node cannot give anything.
+        held: Stock of the order's SKUs at every node, the fallen ones too.
+    """
+
+    wanted: Counter[str]
+    sources: tuple[Source, ...]
+    fallen: dict[str, Because]
+    held: dict[str, dict[str, Stock]]
+
+
+def dropship_fee(node: Node) -> int:
+    return node.dropship_fee_minor if node.node_type is NodeType.VENDOR else 0
+
+
+def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
+    wanted: Counter[str] = Counter()
+    for line in order.lines:
+        wanted[line.sku] += line.quantity
+    held: dict[str, dict[str, Stock]] = {node.node_id: {} for node in snapshot.nodes}
+    for row in snapshot.stock:
+        if row.available and row.sku in wanted and row.node_id in held:
+            held[row.node_id][row.sku] = row
+    roads = _Roads(order, snapshot, policy)
+    sources: list[Source] = []
+    fallen: dict[str, Because] = {}
+    for node in sorted(snapshot.nodes, key=lambda node: node.node_id):
+        found = _barred(node, order) or roads.source(node, held[node.node_id], wanted)
+        if isinstance(found, Source):
+            sources.append(found)
+        else:
+            fallen[node.node_id] = found
+    return Survey(wanted, tuple(sources), fallen, held)
+
+
+def _barred(node: Node, order: SourcingOrder) -> Because | None:
+    if not node.ship_enabled:
+        return Because.DISABLED
+    if node.node_id in order.excluded:
+        return Because.EXCLUDED
+    if order.only and node.node_id not in order.only:
+        return Because.NOT_CHOSEN_BY_STAFF
+    return None
+
+
+class _Roads:
+    """The ways from nodes to one destination; dates are worked out once."""
+
+    def __init__(self, order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> None:
+        self.order = order
+        self.as_of = snapshot.as_of
+        self.late_day = policy.late_day_minor
+        self.services = services_for(snapshot.rates, order.service)
+        self.loads = {load.node_id: load.units for load in snapshot.loads}
+        self.delivery: dict[tuple[str, datetime, int], tuple[datetime, int] | None] = {}
+
+    def source(self, node: Node, stock: dict[str, Stock], wanted: Counter[str]) -> Source | Because:
+        if not stock:
+            return Because.NO_STOCK
+        km = distance_km(node.place, self.order.ship_to)
+        tariffs = [tariff for zones in self.services if (tariff := zone_at(zones, km)) is not None]
+        if not tariffs:
+            return Because.NO_SERVICE
+        units = sum(min(wanted[sku], row.available) for sku, row in stock.items())
+        ways = tuple(way for hand in self._hand_overs(node, units) for way in self._ways(node, tariffs, *hand))
+        if not ways:
+            return Because.NO_CAPACITY
+        fixed = node.handling_order_minor + dropship_fee(node)
+        return Source(node, ways, stock, fixed, max(way.capacity for way in ways))
+
+    def _hand_overs(self, node: Node, units: int) -> Iterator[tuple[datetime, int]]:
+        """Days to hand over on, each with the units that can be ready; none later than is of use."""
+        daily = node.daily_units
+        load = self.loads.get(node.node_id, 0)
+        for later in range(CAPACITY_DAYS if daily is not None else 1):
+            room = UNLIMITED if daily is None else max(0, daily - load) + later * daily
+            if room <= 0:
+                continue
+            handed_over = ready_by(node, self.as_of, later=later)
+            if handed_over is None:
+                return
+            yield handed_over, room
+            if room >= units:
+                return
+
+    def _ways(self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int) -> Iterator[Way]:
+        for tariff in tariffs:
+            arrival = self._arrival(node, handed_over, tariff.transit_days)
+            if arrival is not None:
+                yield Way(tariff, handed_over, arrival[0], arrival[1], room)
+
+    def _arrival(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
+        """When it is delivered, and what its lateness costs per unit."""
+        key = (node.place.time_zone, handed_over, transit_days)
+        if key not in self.delivery:
+            self.delivery[key] = self._dated(node, handed_over, transit_days)
+        return self.delivery[key]
+
+    def _dated(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
+        to = self.order.ship_to
+        delivered = deliver_by(handed_over, node.place, to, transit_days)
+        if delivered is None:
+            return None
+        needed = self.order.needed_by
+        late = days_late(delivered, needed, to.time_zone) if needed is not None else 0
+        return delivered, late * self.late_day
