@@ -34,4 +34,4 @@ class CarrierClient:
 
     async def void_label(self, label_id: str) -> VoidOutcome:
         request = VoidLabel(label_id=label_id)
-        return (await self._http.post("/v1/voids", request, Voided, reference=f"{label_id}/void")).outcome
+        return (await self._http.post("/v1/labels/void", request, Voided, reference=f"{label_id}/void")).outcome
