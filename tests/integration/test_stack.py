@@ -79,7 +79,7 @@ async def test_temporal_keeps_its_histories_and_its_port_when_killed(stack_home:
     with temporal_running(stack_home) as server:
         client = await Client.connect(server.address)
         await client.start_workflow("Never", id="order/web/1", task_queue="nobody-listens")
-        child = next(c for c in psutil.Process().children() if str(server.port) in c.cmdline())
+        child = next(c for c in psutil.Process().children() if lives(c) and str(server.port) in c.cmdline())
         child.kill()
     with temporal_running(stack_home, port=server.port) as again:
         description = await (await Client.connect(again.address)).get_workflow_handle("order/web/1").describe()
@@ -241,6 +241,13 @@ def test_what_a_killed_supervisor_left_is_cleared(settings: Settings, then: obje
     else:
         assert down(settings)
     assert not left.alive()
+
+
+def test_a_stack_whose_home_was_removed_ends_itself(settings: Settings) -> None:
+    home = up(settings, workers=1, program=FAKE_PROGRAM).home
+    left = status(settings)
+    shutil.rmtree(home)
+    assert wait_until(lambda: not left.alive(), within=20)
 
 
 @pytest.mark.crash

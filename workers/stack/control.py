@@ -15,7 +15,16 @@ from pydantic import SecretStr
 from shared.settings import Settings
 from workers.stack.files import exclusive_lock, write_privately
 from workers.stack.process import StackError, Target, end, tail, wait_until
-from workers.stack.state import Phase, StackAddresses, StackPlan, StackState, end_components, lock_file, supervised
+from workers.stack.state import (
+    Phase,
+    StackAddresses,
+    StackPlan,
+    StackState,
+    end_components,
+    lock_file,
+    state_file,
+    supervised,
+)
 from workers.stack.supervisor import ALREADY_SUPERVISED
 
 _START_SECONDS = 300.0
@@ -183,4 +192,4 @@ def _clean_up(home: Path) -> None:
             state = StackState.read(home)
             end_components(state.components.values())
             state.phase = Phase.STOPPED
-            write_privately(home / "stack.json", state.model_dump_json(indent=2))
+            write_privately(state_file(home), state.model_dump_json(indent=2))

@@ -129,7 +129,7 @@ class StackState(BaseModel):
     def read(cls, home: Path) -> StackState:
         """Return the last state that was written for this home."""
         try:
-            return cls.model_validate_json((home / "stack.json").read_text())
+            return cls.model_validate_json(state_file(home).read_text())
         except FileNotFoundError:
             return cls()
 
@@ -145,6 +145,10 @@ def supervised(home: Path) -> bool:
 
 def lock_file(home: Path) -> Path:
     return home / "run" / "supervisor.lock"
+
+
+def state_file(home: Path) -> Path:
+    return home / "stack.json"
 
 
 def end_components(components: Iterable[ComponentState]) -> None:

@@ -27,11 +27,13 @@ from workers.stack.state import (
     StartFailure,
     end_components,
     lock_file,
+    state_file,
 )
 
 #: Exit code of a supervisor that found another one in its home.
 ALREADY_SUPERVISED = 75
 _FIRST_ATTEMPTS = 3
+_LOOK_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 #: Others hold the lock for an instant when they look whether it is free.
 _LOCK_SECONDS = 2.0
@@ -48,6 +50,7 @@ class Supervisor:
 
     def __init__(self, home: Path, components: Iterable[Component], state: StackState) -> None:
         self._home = home
+        self._file = state_file(home)
         self._components = {component.name: component for component in components}
         self._state = state
         self._stopping = threading.Event()
@@ -65,7 +68,10 @@ class Supervisor:
         ]
         for keeper in keepers:
             keeper.start()
-        self._stopping.wait()
+        while not self._stopping.wait(_LOOK_SECONDS):
+            if not self._file.exists():
+                log.error("%s is gone, and with it the way to stop this stack: stopping it", self._home)
+                self.stop()
         self._end_all()
         for keeper in keepers:
             keeper.join()
@@ -96,9 +102,13 @@ class Supervisor:
         self._write(Phase.STARTING)
 
     def _write(self, phase: Phase | None = None) -> None:
+        """Tell others. A full disk must not keep us from starting and ending processes."""
         with self._lock:
             self._state.phase = phase or self._state.phase
-            write_privately(self._home / "stack.json", self._state.model_dump_json(indent=2))
+            try:
+                write_privately(self._file, self._state.model_dump_json(indent=2))
+            except OSError as error:
+                log.error("cannot write %s: %s", self._file, error)
 
     def _keep(self, component: Component) -> None:
         """Live one component's life: wait for what it needs, start it, and start it again whenever it ends."""
@@ -226,7 +236,7 @@ def _take_over(home: Path, state: StackState) -> None:
     """End what a killed supervisor left behind. It stays recorded meanwhile, should we be killed as well."""
     state.phase, state.failure = Phase.STARTING, None
     state.supervisor_pid, state.supervisor_started = os.getpid(), start_time(os.getpid())
-    write_privately(home / "stack.json", state.model_dump_json(indent=2))
+    write_privately(state_file(home), state.model_dump_json(indent=2))
     end_components(state.components.values())
 
 
