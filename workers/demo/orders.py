@@ -23,9 +23,9 @@ _T = TypeVar("_T")
 DECLINED, DECLINED_ONCE = 0.02, 0.02
 
 _FIRST = ("Ada", "Bruno", "Carmen", "Dmitri", "Esi", "Farah", "Goran", "Hana", "Ines", "Jonas", "Keiko", "Liam",
-          "Mei", "Noor", "Omar", "Priya", "Quinn", "Rosa", "Sven", "Thandi", "Uma", "Viktor", "Yara", "Zoë")  # fmt: skip
+          "Mei", "Noor", "Omar", "Priya", "Quinn", "Rosa", "Sven", "Thandi", "Uma", "Yara", "Zoë")  # fmt: skip
 _LAST = ("Abara", "Brightwater", "Castellano", "Dunmore", "Eriksen", "Fairweather", "Greenhalgh", "Hollis", "Ito",
-         "Jaworski", "Kettleby", "Lindqvist", "Marchetti", "Nakamura", "Okonkwo", "Pemberton", "Quillfeather", "Rossi",
+         "Jaworski", "Kettleby", "Lind", "Marchetti", "Nakamura", "Okonkwo", "Pemberton", "Quillfeather", "Rossi",
          "Sandoval", "Tremblay", "Underhill", "Vance", "Whitlock", "Yilmaz", "Ziegler")  # fmt: skip
 _STREETS = ("Acorn Lane", "Birch Street", "Clover Road", "Dogwood Drive", "Elm Court", "Foxglove Way", "Hickory Place",
             "Juniper Avenue", "Larch Close", "Mulberry Street", "Orchard Road", "Willow Bend")  # fmt: skip

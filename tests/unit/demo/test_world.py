@@ -45,9 +45,9 @@ def test_items_are_distinct_and_plausible(world: World) -> None:
 
 def test_everything_refers_to_items_and_nodes_that_exist(world: World) -> None:
     skus, nodes = {item.sku for item in world.items}, {node.node_id for node in world.nodes}
-    rows = [*world.stock, *world.offers, *restocks(world)]
-    assert {row.sku for row in rows} <= skus
-    assert {row.node_id for row in rows} <= nodes
+    for rows in (world.stock, world.offers, restocks(world)):
+        assert {row.sku for row in rows} <= skus
+        assert {row.node_id for row in rows} <= nodes
     assert len({(row.node_id, row.sku) for row in world.stock}) == len(world.stock)
     assert len({(offer.node_id, offer.partner_sku) for offer in world.offers}) == len(world.offers)
     assert {(row.node_id, row.sku) for row in world.stock} <= {(offer.node_id, offer.sku) for offer in world.offers}
