@@ -15,6 +15,7 @@ from shared.intake.cards import card_faults
 #: What one authorisation may ask for; the sum of a very long order could pass it.
 MAX_TOTAL_MINOR = 10**12
 
+_MAX_QUANTITY = 1_000_000
 _YEARS = range(2000, 2100)
 #: RFC 3339. The offset is optional here: its absence has a fault of its own.
 _DATE_TIME = re.compile(r"(\d{4})-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
@@ -71,7 +72,7 @@ def _lines(lines: list[Any]) -> Iterator[Fault]:
 def _total(lines: list[Any], shipping: Any) -> Iterator[Fault]:
     whole = [line for line in lines if isinstance(line, dict) and _whole(line)]
     total = sum(_price(line) - line.get("discount_minor", 0) + line.get("tax_minor", 0) for line in whole)
-    if total + (shipping if _integer(shipping) else 0) > MAX_TOTAL_MINOR:
+    if total + (shipping if _amount(shipping) else 0) > MAX_TOTAL_MINOR:
         message = f"the order's total is above {MAX_TOTAL_MINOR} minor units"
         yield Fault(pointer="/lines", code="total_too_big", message=message)
 
@@ -81,9 +82,14 @@ def _integer(value: Any) -> TypeGuard[int]:
 
 
 def _whole(line: dict[str, Any]) -> bool:
-    """Whether a line's figures can be calculated with."""
-    optional = ("unit_price_minor", "discount_minor", "tax_minor")
-    return _integer(line.get("quantity")) and all(_integer(line.get(name, 0)) for name in optional)
+    """Whether a line's figures are such that a sum of them tells something: each has its own check."""
+    amounts = [line.get(name, 0) for name in ("unit_price_minor", "discount_minor", "tax_minor")]
+    quantity = line.get("quantity")
+    return _integer(quantity) and 0 < quantity <= _MAX_QUANTITY and all(map(_amount, amounts))
+
+
+def _amount(value: Any) -> bool:
+    return _integer(value) and 0 <= value <= MAX_TOTAL_MINOR
 
 
 def _price(line: dict[str, Any]) -> int:

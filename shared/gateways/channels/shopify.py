@@ -143,10 +143,10 @@ class _Mapping:
             return False
         if item.get("gift_card") is True or item.get("requires_shipping") is False:
             return False
-        left, quantity = item.get("fulfillable_quantity"), item.get("quantity")
+        left = item.get("fulfillable_quantity")
         if left == 0 or item.get("fulfillment_status") == "fulfilled":
             return False
-        if item.get("fulfillment_status") == "partial" or (left is not None and left != quantity):
+        if item.get("fulfillment_status") == "partial" or (isinstance(left, int) and left < _count(item)):
             self._fault(at, "partly_fulfilled", "part of the line has been fulfilled elsewhere")
         return True
 
