@@ -182,36 +182,3 @@ def _priced(field: _Field, nodes: frozenset[int]) -> Solution:
         units += sum(quantity for _, quantity in parts)
         shipments.append((node, parts))
     return Solution(tuple(shipments), units, cost)
-
-
-def lower_bound(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy, units: int) -> int:
-    """No plan that fills ``units`` costs less; zero when it leaves open which units those are."""
-    wanted: dict[str, int] = {}
-    for line in lines:
-        wanted[line.sku] = wanted.get(line.sku, 0) + line.quantity
-    if sum(wanted.values()) != units:
-        return 0
-    several = _bound_for(2, lines, sources, policy)
-    alone = [
-        priced.terms.total
-        for source in sources
-        if all(source.holds(sku) >= quantity for sku, quantity in wanted.items())
-        and (priced := source.price([(line, line.quantity) for line in lines], policy.dim_divisor)) is not None
-    ]
-    return min([several, *alone])
-
-
-def _bound_for(shipments: int, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> int:
-    """Least cost of so many shipments or more: every term at the node where it is least."""
-    tariffs = {way.tariff for source in sources for way in source.ways}
-    grams = billable_g([(line, line.quantity) for line in lines], policy.dim_divisor)
-    slope = min(tariff.least_per_gram() for tariff in tariffs)
-    freight = max(shipments * min(tariff.price[0] for tariff in tariffs), int(grams * slope * (1 - 1e-9)))
-    units = sum(
-        line.quantity * min(source.node.handling_unit_minor + source.unit_cost(line.sku) for source in holders)
-        for line in lines
-        if (holders := [source for source in sources if source.holds(line.sku)])
-    )
-    fixed = min(source.fixed for source in sources)
-    late = min(way.late_unit for source in sources for way in source.ways) * sum(line.quantity for line in lines)
-    return shipments * fixed + (shipments - 1) * policy.split_penalty_minor + freight + units + late

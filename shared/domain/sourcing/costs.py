@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.domain.sourcing.freight import Tariff, volume_mm3
+from shared.domain.sourcing.freight import Tariff, billable_g, volume_mm3
 from shared.domain.sourcing.grid import INF, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.sources import UNLIMITED, Source
@@ -53,13 +53,15 @@ class Keys:
 
 
 def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | None:
+    everything = [(line, chunk * step) for line, chunk, step in zip(atoms.lines, atoms.chunk, atoms.steps, strict=True)]
+    most = sum(quantity for _, quantity in everything)
+    reward = _reward(atoms, sources, policy, most, billable_g(everything, policy.dim_divisor))
+    volume = sum(quantity * volume_mm3(line) for line, quantity in everything)
+    if max(reward * (most + 1), volume) >= INF // 4:
+        return None
     taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
     units = taken.sum(axis=1)
-    most = int(units[-1])
     grams = _billable(atoms, taken, policy)
-    reward = _reward(atoms, sources, policy, most, int(grams[-1]))
-    if reward * (most + 1) >= INF // 4:
-        return None
     matrix = _freight(sources, grams, units)
     fixed = [source.fixed + policy.split_penalty_minor for source in sources]
     each = [source.node.handling_unit_minor - reward for source in sources]

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 #: No plan. Half of it is still more than any key, and two of it do not overflow.
 INF = 1 << 60
+#: Grids of so many pairs take half a megabyte.
+SMALL = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,26 @@ def amounts(steps: tuple[int, ...]) -> Ints:
     return np.ascontiguousarray(rows.reshape(len(steps), -1)[::-1].T)
 
 
-@lru_cache(maxsize=64)
 def pairs(steps: tuple[int, ...]) -> Pairs:
-    whole = np.zeros(1, dtype=np.int64)
-    part = np.zeros(1, dtype=np.int64)
+    """Grids are kept: orders of one shape come again and again. Large ones are few, for they hold megabytes."""
+    return _small(steps) if pairs_in(steps) <= SMALL else _large(steps)
+
+
+def _build(steps: tuple[int, ...]) -> Pairs:
+    whole = part = np.zeros(1, dtype=np.int64)
     stride = 1
     for step in steps:
-        taken, of = np.tril_indices(step + 1)
-        whole = (whole[None, :] + stride * taken[:, None]).ravel()
-        part = (part[None, :] + stride * of[:, None]).ravel()
+        # The new atom runs slowest, and every pair is repeated in place: the states stay in order.
+        rows = [(stride * taken + np.repeat(whole, taken + 1)) for taken in range(step + 1)]
+        of = [np.tile(np.arange(taken + 1) * stride, len(part)) for taken in range(step + 1)]
+        part = np.concatenate([np.repeat(part, taken + 1) + of[taken] for taken in range(step + 1)])
+        whole = np.concatenate(rows)
         stride *= step + 1
-    order = np.lexsort((part, whole))
-    whole, part = whole[order], part[order]
     return Pairs(part, whole - part, np.searchsorted(whole, np.arange(stride)))
+
+
+_small = lru_cache(maxsize=256)(_build)
+_large = lru_cache(maxsize=8)(_build)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +124,11 @@ def _nothing_yet(nodes: int, steps: tuple[int, ...], limit: int) -> Ints:
 def _ships(layer: Ints, row: Ints, grid: Pairs) -> Ints:
     """The layer after one more shipment, by this node."""
     counted = len(layer) > 1
-    before = layer[:-1] if counted else layer
-    after = np.minimum.reduceat(before[:, grid.rest] + row[grid.part], grid.starts, axis=1)
-    np.minimum(after, INF, out=after)
-    return np.vstack((np.full_like(layer[:1], INF), after)) if counted else after
+    cost = row.take(grid.part)
+    after = np.full_like(layer, INF)
+    for level, before in enumerate(layer[:-1] if counted else layer):
+        np.minimum.reduceat(before.take(grid.rest) + cost, grid.starts, out=after[level + counted])
+    return np.minimum(after, INF, out=after)
 
 
 def _either(layer: Ints, row: Ints, grid: Pairs) -> Ints:
@@ -157,10 +167,12 @@ def _take_top(filled: Ints, best: Ints, grid: Pairs, half: int) -> None:
     """Fill in the masks whose highest atom is ``half``: it is left, or goes with a part of the lower ones."""
     ends = int(grid.starts[half]) if half < len(grid.starts) else len(grid.part)
     part, rest = grid.part[:ends], grid.rest[:ends]
-    before = filled[:-1] if len(filled) > 1 else filled
-    taken = np.minimum.reduceat(best[half + part] + before[:, rest], grid.starts[:half], axis=1)
-    top = filled[-len(taken) :, half : 2 * half]
-    np.minimum(filled[-len(taken) :, :half], taken, out=top)
+    counted = len(filled) > 1
+    cost = best[half : 2 * half].take(part)
+    for level, before in enumerate(filled[:-1] if counted else filled):
+        taken = np.minimum.reduceat(before.take(rest) + cost, grid.starts[:half])
+        after = filled[level + counted]
+        np.minimum(after[:half], taken, out=after[half : 2 * half])
 
 
 def _unmask(filled: Ints, best: Ints, who: Ints, grid: Pairs, atoms: int) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from shared.domain.sourcing import bulk
+from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.costs import Atoms, Keys, keys_of
 from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
 from shared.domain.sourcing.models import Policy, WantedLine
@@ -23,7 +24,7 @@ from shared.domain.sourcing.solution import Solution
 from shared.domain.sourcing.sources import Source
 
 #: (state, part) pairs times nodes a grid may have for the dynamic program by node: some milliseconds.
-GRID_WORK = 1_500_000
+GRID_WORK = 4_000_000
 #: The same when the answer is promised to be exact: some tenths of a second.
 MASK_WORK = 20_000_000
 MASK_ATOMS = 12
@@ -45,7 +46,7 @@ def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy
     if policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy)) is not None:
         found.append(coarse)
     best = min(found, key=lambda one: (-one.units, one.cost))
-    return with_bound(best, useful, sources, policy)
+    return _bounded(best, useful, sources, policy)
 
 
 def _unit_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
@@ -126,7 +127,9 @@ class _Program:
         rows = self._useful(matrix)
         if pairs_in(self.steps) * len(rows) > MASK_WORK:
             return None
-        choice = by_node(matrix[rows], self.steps, self.limit)
+        choice = by_node(matrix[rows], self.steps, sum(self.steps))
+        if len(choice.shipments) > self.limit:
+            choice = by_node(matrix[rows], self.steps, self.limit)
         return Choice(choice.key, tuple((int(rows[n]), state) for n, state in choice.shipments))
 
     def _useful(self, matrix: Ints) -> Ints:
@@ -148,7 +151,7 @@ class _Program:
             yield with_another(self.matrix, self.steps, self.limit, sorted(choice.nodes))
 
 
-def with_bound(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
-    bound = bulk.lower_bound(lines, sources, policy, solution.units)
+def _bounded(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
+    bound = lower_bound(lines, sources, policy, solution.units)
     gap = max(0, solution.cost - bound)
     return solution._replace(proven=gap == 0, gap=gap)

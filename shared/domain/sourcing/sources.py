@@ -174,18 +174,14 @@ class _Roads:
 
     def _ways(self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int) -> Iterator[Way]:
         for tariff in tariffs:
-            arrival = self._arrival(node, handed_over, tariff.transit_days)
-            if arrival is not None:
-                yield Way(tariff, handed_over, arrival[0], arrival[1], room)
-
-    def _arrival(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
-        """When it is delivered, and what its lateness costs per unit."""
-        key = (node.place.time_zone, handed_over, transit_days)
-        if key not in self.delivery:
-            self.delivery[key] = self._dated(node, handed_over, transit_days)
-        return self.delivery[key]
+            key = (node.place.time_zone, handed_over, tariff.transit_days)
+            if key not in self.delivery:
+                self.delivery[key] = self._dated(node, handed_over, tariff.transit_days)
+            if (dated := self.delivery[key]) is not None:
+                yield Way(tariff, handed_over, dated[0], dated[1], room)
 
     def _dated(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
+        """When it is delivered, and what its lateness costs per unit."""
         to = self.order.ship_to
         delivered = deliver_by(handed_over, node.place, to, transit_days)
         if delivered is None:

@@ -6,12 +6,13 @@ tries every way to hand units to nodes.
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from math import ceil, comb, prod
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.calendars import days_late, deliver_by, ready_by
@@ -157,66 +158,73 @@ def check_rules(case: Case, found: Plan) -> None:
     assert all((one.alone is None) != (one.because is None) for one in found.candidates)
 
 
-@st.composite
-def cases(draw: st.DrawFn, *, nodes: int = 6, lines: int = 4) -> Case:
-    count = draw(st.integers(1, nodes))
-    skus = draw(st.sampled_from([("a", "b", "c", "d"), ("a", "a", "b", "b")]))
+def random_case(seed: int) -> Case:
+    """Mostly networks that can ship something, with every rule present now and then."""
+    rng = random.Random(seed)
+    count = rng.randint(1, 6)
+    skus = rng.choice([("a", "b", "c", "d"), ("a", "b", "c", "d"), ("a", "a", "b", "b")])
+    quantities = [rng.randint(1, 4) for _ in range(rng.randint(1, 4))]
+    while prod(comb(units + count, count) for units in quantities) > MOST_PLANS:
+        largest = quantities.index(max(quantities))
+        quantities[largest] -= 1
+        quantities = [units for units in quantities if units]
     wanted = [
         line(
             number + 1,
             skus[number],
-            draw(st.integers(1, 4)),
-            weight_g=draw(st.sampled_from([0, 300, 900, 4000, 17_000])),
-            side_mm=draw(st.sampled_from([10, 200])),
+            units,
+            weight_g=rng.choice([0, 300, 900, 4000, 17_000]),
+            side_mm=rng.choice([10, 200]),
         )
-        for number in range(draw(st.integers(1, lines)))
+        for number, units in enumerate(quantities)
     ]
     places = [
         node(
             f"n{index}",
-            city=draw(st.integers(0, 10)),
-            node_type=draw(st.sampled_from(list(NodeType))),
-            handling_days=draw(st.integers(0, 2)),
-            daily_units=draw(st.sampled_from([None, None, 0, 1, 3])),
-            order_minor=draw(st.integers(0, 300)),
-            unit_minor=draw(st.integers(0, 100)),
-            fee_minor=draw(st.integers(0, 200)),
-            ship_enabled=draw(st.integers(0, 9)) > 0,
+            city=rng.randrange(11),
+            node_type=rng.choice(list(NodeType)),
+            handling_days=rng.randint(0, 2),
+            daily_units=rng.choice([None, None, None, None, 0, 1, 3]),
+            order_minor=rng.randint(0, 300),
+            unit_minor=rng.randint(0, 100),
+            fee_minor=rng.randint(0, 200),
+            ship_enabled=rng.random() < 0.9,
         )
         for index in range(count)
     ]
     ids = [at.node_id for at in places]
-    stock = {(at, sku): draw(st.integers(0, 5)) for at in ids for sku in sorted({one.sku for one in wanted})}
-    case = (
+    plenty = rng.choice([1, 2, 5])
+    stock = {(at, sku): rng.randint(0, plenty) for at in ids for sku in sorted({one.sku for one in wanted})}
+    all_rates = rng.sample(rates(), k=16)
+    return (
         order(
             *wanted,
-            city=draw(st.integers(0, 10)),
-            service=draw(st.sampled_from(SPEED)),
-            excluded=draw(st.sampled_from([(), (), ("n0",)])),
-            only=draw(st.sampled_from([(), (), ("n0", "n1", "n2")])),
-            needed_by=draw(st.sampled_from([None, AS_OF])),
+            city=rng.randrange(11),
+            service=rng.choices(SPEED, (4, 2, 1))[0],
+            excluded=rng.choice([(), (), (), ("n0",)]),
+            only=rng.choice([(), (), (), ("n0", "n1", "n2")]),
+            needed_by=rng.choice([None, AS_OF]),
         ),
         snapshot(
             places,
             stock,
-            rates=draw(st.permutations(rates()))[: draw(st.sampled_from([3, 16]))],
-            loads={at: draw(st.integers(0, 4)) for at in ids},
-            unit_cost={key: draw(st.integers(0, 500)) for key in stock},
+            rates=all_rates if rng.random() < 0.9 else all_rates[:5],
+            loads={at: rng.randint(0, 4) for at in ids},
+            unit_cost={key: rng.randint(0, 500) for key in stock},
         ),
         Policy(
-            split_penalty_minor=draw(st.sampled_from([0, 300])),
-            late_day_minor=draw(st.sampled_from([0, 150])),
-            max_shipments=draw(st.integers(1, 4)),
-            allow_line_split=draw(st.booleans()),
+            split_penalty_minor=rng.choice([0, 0, 300]),
+            late_day_minor=rng.choice([0, 150]),
+            max_shipments=rng.randint(1, 4),
+            allow_line_split=rng.random() < 0.6,
         ),
     )
-    assume(prod(comb(one.quantity + count, count) for one in wanted) <= MOST_PLANS)
-    return case
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(cases())
-def test_the_plan_is_the_best_there_is(case: Case) -> None:
+@settings(max_examples=1500, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_plan_is_the_best_there_is(seed: int) -> None:
+    case = random_case(seed)
     found = plan(*case)
     check_rules(case, found)
     plans = list(every_plan(case))
