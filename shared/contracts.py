@@ -144,8 +144,12 @@ class ReturnActivities:
     async def judge(self, step: ReturnStep) -> ReturnVerdict:
         raise NotImplementedError
 
-    @activity.defn(name="returns.decide")
-    async def decide(self, step: ReturnStep) -> ReturnVerdict:
+    @activity.defn(name="returns.approve")
+    async def approve(self, step: ReturnStep) -> ReturnVerdict:
+        raise NotImplementedError
+
+    @activity.defn(name="returns.decline")
+    async def decline(self, step: ReturnStep) -> ReturnVerdict:
         raise NotImplementedError
 
     @activity.defn(name="returns.announce")
@@ -153,7 +157,7 @@ class ReturnActivities:
         raise NotImplementedError
 
     @activity.defn(name="returns.settle")
-    async def settle(self, step: ReturnStep) -> PaymentOutcome:
+    async def settle(self, step: ReturnStep) -> CallOutcome:
         raise NotImplementedError
 
     @activity.defn(name="returns.close")

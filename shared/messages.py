@@ -311,6 +311,7 @@ class AskCancel(FulfillmentCall):
         exclude: Do not ask this node again for this order for a while.
     """
 
+    step_key: str
     because: str
     actor: str = "doms"
     unanswered_only: bool = False
@@ -344,12 +345,21 @@ class ReturnStep(Model):
     reason: str = ""
 
 
+class ReturnRequest(Command):
+    """Units of an order that the customer sends back."""
+
+    order_id: str
+    lines: tuple[LineQuantity, ...] = Field(min_length=1)
+    request_id: OptionalText = ""  #: the same request again gets the same return
+
+
 class ReturnVerdict(Model):
     """The policy's answer to a return request."""
 
     decision: Literal["approved", "declined", "ask_staff"]
     reason: str = ""
     node_id: str = ""
+    value_minor: int = 0
 
 
 class DecideReturn(Command):

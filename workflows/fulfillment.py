@@ -40,6 +40,9 @@ class Owner(Protocol):
     def may_release(self) -> bool:
         """Paid for, and nothing holds it."""
 
+    def next_key(self, name: str) -> str:
+        """A key for one step, the same on every retry and replay of it."""
+
     def take_back(self, units: int) -> None:
         """These units need a source again."""
 
@@ -173,6 +176,7 @@ class FulfillmentProcess:
         return await call(
             FulfillmentActivities.ask_cancel,
             AskCancel(
+                step_key=self._order.next_key("give-back"),
                 order_id=self._order.order_id,
                 n=self.n,
                 because=request.because,

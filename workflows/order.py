@@ -66,7 +66,7 @@ class OrderWorkflow(OrderCommands):
         while not self._authorized and self._has_open_units():
             outcome = await call(
                 PaymentActivities.authorize,
-                PaymentRequest(order_id=self.order_id, reference=self._next_key("authorize")),
+                PaymentRequest(order_id=self.order_id, reference=self.next_key("authorize")),
                 f"authorise {self._order.total_minor} {self._order.currency} in minor units",
             )
             self._authorized = outcome.succeeded
@@ -87,16 +87,14 @@ class OrderWorkflow(OrderCommands):
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self._authorized and self._cancelled:
             await self._void_the_rest()
-        outcome = await step(
-            OrderActivities.close, CloseOrder(step_key=self._next_key("close"), order_id=self.order_id)
-        )
+        outcome = await step(OrderActivities.close, CloseOrder(step_key=self.next_key("close"), order_id=self.order_id))
         self.publish()
         return outcome
 
     async def _void_the_rest(self) -> None:
         await call(
             PaymentActivities.void,
-            PaymentRequest(order_id=self.order_id, reference=self._next_key("void")),
+            PaymentRequest(order_id=self.order_id, reference=self.next_key("void")),
             "void what will not be captured",
         )
 
@@ -156,7 +154,7 @@ class OrderWorkflow(OrderCommands):
 
     async def _hold_for_payment(self, reason: str) -> None:
         hold = HoldState(
-            hold_id=self._next_key("payment"),
+            hold_id=self.next_key("payment"),
             kind=HoldKind.PAYMENT,
             reason=reason,
             expires_at=workflow.now() + self.policy.payment_patience,

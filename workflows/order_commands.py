@@ -120,7 +120,7 @@ class OrderCommands(OrderCore):
         because = f"rerouted: {command.reason}"
         if process.stage is Stage.PLANNED:
             request = Withdraw(
-                step_key=self._next_key("withdraw"),
+                step_key=self.next_key("withdraw"),
                 order_id=self.order_id,
                 n=process.n,
                 because=because,
@@ -138,7 +138,7 @@ class OrderCommands(OrderCore):
     @workflow.update(name="hold")
     async def hold(self, command: PlaceHold) -> CommandOutcome:
         """Keep everything that no node was told of from being released."""
-        hold = HoldState(hold_id=self._next_key(command.kind), kind=command.kind, reason=command.reason)
+        hold = HoldState(hold_id=self.next_key(command.kind), kind=command.kind, reason=command.reason)
         self._holds[hold.hold_id] = hold
         return await self._obey(self._hold(hold, command.actor))
 

@@ -71,7 +71,8 @@ class OrderCore:
             exception=self._exception,
         )
 
-    def _next_key(self, name: str) -> str:
+    def next_key(self, name: str) -> str:
+        """A key for one step, the same on every retry and replay of it."""
         self._steps += 1
         return f"{self.order_id}/{name}/{self._steps}"
 
@@ -107,7 +108,7 @@ class OrderCore:
         """Plan and reserve what has no source, by whoever holds ``_deciding``; returns the units that found one."""
         self._stock_arrived = False
         request = SourceRequest(
-            step_key=self._next_key("source"),
+            step_key=self.next_key("source"),
             order_id=self.order_id,
             as_of=workflow.now(),
             policy=self.policy,
@@ -129,7 +130,7 @@ class OrderCore:
     async def _cancel_now(self, command: CancelOrder, *, only_waiting: bool = False) -> CancelledUnits:
         """Cancel what no node was told of, by whoever holds ``_deciding``."""
         request = CancelUnits(
-            step_key=self._next_key("cancel"),
+            step_key=self.next_key("cancel"),
             order_id=self.order_id,
             lines=command.lines,
             actor=command.actor,

@@ -1,0 +1,148 @@
+"""What carriers say of parcels, and what receiving nodes say of returns."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.facts import Applied, Unmatched
+from shared.database.steps import lock_order, note, open_case
+from shared.database.units import shift
+from shared.errors import NotAllowed
+from shared.gateways.protocol import Grade, ReturnReceived, TrackingStatus, TrackingUpdated
+from shared.messages import Wake, order_workflow_id, return_workflow_id
+
+#: Forward only: a scan of a lower rank than the parcel's came late and changes nothing.
+_RANK = {status: rank for rank, status in enumerate(TrackingStatus, start=1)}
+
+_FIND_PARCEL = text("""
+    SELECT package_id, order_id, fulfillment_order_id, carrier FROM package
+    WHERE tracking_no = :tracking_no AND shipped_at IS NOT NULL
+    ORDER BY delivered_at IS NOT NULL, shipped_at DESC LIMIT 1
+""")
+_SCAN = text("""
+    UPDATE package
+    SET tracking_status = :status, tracking_rank = :rank,
+        delivered_at = CASE WHEN :delivered THEN coalesce(delivered_at, now()) ELSE delivered_at END
+    WHERE package_id = :package_id AND tracking_rank < :rank
+    RETURNING package_id
+""")
+_ALL_DELIVERED = text("""
+    UPDATE fulfillment_order f SET delivered_at = now(), ended_at = now()
+    WHERE fulfillment_order_id = :fulfillment_order_id AND delivered_at IS NULL AND NOT EXISTS (
+        SELECT FROM package p
+        WHERE p.fulfillment_order_id = f.fulfillment_order_id AND p.shipped_at IS NOT NULL AND p.delivered_at IS NULL)
+    RETURNING n
+""")
+_SHIPPED_LINES = text("SELECT line_no, shipped FROM reservation WHERE owner = :owner AND shipped > 0")
+
+_FIND_RETURN = text("SELECT order_id FROM return_order WHERE return_id = :return_id")
+_RETURN = text("""
+    SELECT r.status, r.n, p.partner_id, r.node_id FROM return_order r LEFT JOIN node p USING (node_id)
+    WHERE return_id = :return_id
+""")
+_RETURN_LINES = text("""
+    WITH came AS (
+        SELECT line_no, sum(quantity) AS quantity,
+               coalesce(sum(quantity) FILTER (WHERE grade = :as_new), 0) AS as_new
+        FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS c(line_no int, quantity int, grade text) GROUP BY line_no
+    )
+    UPDATE return_line l
+    SET received = least(c.quantity, l.quantity), restocked = least(c.as_new, l.quantity),
+        written_off = least(c.quantity, l.quantity) - least(c.as_new, l.quantity)
+    FROM came c WHERE l.return_id = :return_id AND l.line_no = c.line_no
+    RETURNING l.line_no, l.received, c.quantity - l.received AS extra
+""")
+_RECEIVED = text("""
+    UPDATE return_order SET status = 'received', received_at = now() WHERE return_id = :return_id
+""")
+
+
+async def apply_tracking(connection: AsyncConnection, partner_id: str, message: TrackingUpdated) -> Applied:
+    """A carrier's scan. Only the last parcel's delivery leaves the process something to decide."""
+    values = {"tracking_no": message.reference}
+    parcel = (await connection.execute(_FIND_PARCEL, values)).first()
+    if parcel is None:
+        raise Unmatched(message.reference)
+    if parcel.carrier != partner_id:
+        raise NotAllowed(f"{partner_id} does not carry {message.reference}", reference=message.reference)
+    await lock_order(connection, parcel.order_id)
+    if not await _scan(connection, parcel, message):
+        return Applied(order_id=parcel.order_id)
+    await note(
+        connection,
+        parcel.order_id,
+        f"parcel {message.status}",
+        actor=partner_id,
+        package_id=parcel.package_id,
+        tracking_no=message.reference,
+    )
+    return await _after_scan(connection, parcel, message)
+
+
+async def _scan(connection: AsyncConnection, parcel: Any, message: TrackingUpdated) -> bool:
+    values = {
+        "package_id": parcel.package_id,
+        "status": message.status,
+        "rank": _RANK[message.status],
+        "delivered": message.status is TrackingStatus.DELIVERED,
+    }
+    return (await connection.execute(_SCAN, values)).first() is not None
+
+
+async def _after_scan(connection: AsyncConnection, parcel: Any, message: TrackingUpdated) -> Applied:
+    if message.status in (TrackingStatus.EXCEPTION, TrackingStatus.RETURN_TO_SENDER):
+        kind = f"parcel_{message.status}"
+        await open_case(connection, kind, parcel.package_id, parcel.order_id, tracking_no=message.reference)
+    if message.status is not TrackingStatus.DELIVERED:
+        return Applied(order_id=parcel.order_id)
+    values = {"fulfillment_order_id": parcel.fulfillment_order_id}
+    n = (await connection.execute(_ALL_DELIVERED, values)).scalar_one_or_none()
+    if n is None:
+        return Applied(order_id=parcel.order_id)
+    lines = await connection.execute(_SHIPPED_LINES, {"owner": parcel.fulfillment_order_id})
+    moved = [{"line_no": r.line_no, "shipped": -r.shipped, "delivered": r.shipped} for r in lines]
+    await shift(connection, parcel.order_id, moved)
+    return Applied(
+        order_id=parcel.order_id,
+        workflow_id=order_workflow_id(parcel.order_id),
+        wake=Wake(kind="delivered", n=n, units=sum(line["delivered"] for line in moved)),
+    )
+
+
+async def apply_return(connection: AsyncConnection, partner_id: str, message: ReturnReceived) -> Applied:
+    """A return has come in and was graded: as new goes back to stock, the rest is written off."""
+    values = {"return_id": message.reference}
+    order_id = (await connection.execute(_FIND_RETURN, values)).scalar_one_or_none()
+    if order_id is None:
+        raise Unmatched(message.reference)
+    await lock_order(connection, order_id)
+    row = (await connection.execute(_RETURN, values)).one()
+    if row.partner_id != partner_id:
+        raise NotAllowed(f"{partner_id} does not receive {message.reference}", reference=message.reference)
+    if row.status != "approved":
+        return Applied(order_id=order_id)
+    units = await _receive_lines(connection, order_id, message)
+    await connection.execute(_RECEIVED, values)
+    await note(connection, order_id, "return received", actor=partner_id, return_id=message.reference, units=units)
+    return Applied(
+        order_id=order_id,
+        workflow_id=return_workflow_id(message.reference),
+        wake=Wake(kind="return_received", n=row.n, units=units),
+    )
+
+
+async def _receive_lines(connection: AsyncConnection, order_id: str, message: ReturnReceived) -> int:
+    values = {
+        "return_id": message.reference,
+        "lines": json.dumps([line.model_dump(mode="json") for line in message.lines]),
+        "as_new": Grade.A,
+    }
+    came = (await connection.execute(_RETURN_LINES, values)).all()
+    extra = sum(row.extra for row in came)
+    if extra:
+        await open_case(connection, "more_returned_than_asked", message.reference, order_id, units=extra)
+    return sum(int(row.received) for row in came)

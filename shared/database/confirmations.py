@@ -1,0 +1,180 @@
+"""What nodes say of fulfillment orders: taken on, refused, packed, shipped."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.facts import Applied, lock_fulfillment
+from shared.database.steps import note, open_case
+from shared.database.stock import Settle, settle
+from shared.database.units import shift, take_from_node
+from shared.gateways.protocol import (
+    FulfillmentAccepted,
+    FulfillmentPacked,
+    FulfillmentRejected,
+    FulfillmentShipped,
+    Package,
+)
+from shared.messages import Wake, order_workflow_id
+
+_ACCEPT = text("""
+    UPDATE fulfillment_order SET request_status = 'accepted', status = 'in_progress'
+    WHERE fulfillment_order_id = :reference AND request_status = 'submitted'
+""")
+_CLAIMS = text("SELECT line_no, open FROM reservation WHERE owner = :reference AND open > 0 ORDER BY line_no")
+_SHIP = text("""
+    UPDATE fulfillment_order
+    SET status = :status, request_status = 'closed', shipped_at = now(), excludes_node = excludes_node OR :short,
+        ended_at = CASE WHEN :none THEN now() END
+    WHERE fulfillment_order_id = :reference
+""")
+_PACKAGES = text("""
+    INSERT INTO package (package_id, fulfillment_order_id, order_id, package_no, weight_g, lines, carrier, service,
+                         tracking_no, label_status, shipped_at)
+    SELECT :reference || '/p' || p.package_no, :reference, :order_id, p.package_no, p.weight_g, p.lines, p.carrier,
+           p.service, p.tracking_no, :label_status, CASE WHEN :shipped THEN now() END
+    FROM jsonb_to_recordset(CAST(:packages AS jsonb))
+        AS p(package_no int, weight_g int, lines jsonb, carrier text, service text, tracking_no text)
+    ON CONFLICT (package_id) DO UPDATE
+    SET shipped_at = coalesce(excluded.shipped_at, package.shipped_at), lines = excluded.lines,
+        tracking_no = CASE WHEN package.tracking_no = '' THEN excluded.tracking_no ELSE package.tracking_no END,
+        carrier = CASE WHEN package.carrier = '' THEN excluded.carrier ELSE package.carrier END
+    RETURNING tracking_no
+""")
+
+
+async def apply_accepted(connection: AsyncConnection, partner_id: str, message: FulfillmentAccepted) -> Applied:
+    """The node takes the work on. Nothing to decide: nobody is woken."""
+    row = await lock_fulfillment(connection, partner_id, message.reference)
+    await connection.execute(_ACCEPT, {"reference": message.reference})
+    await note(connection, row.order_id, "accepted by node", actor=partner_id, n=row.n, node_id=row.node_id)
+    return Applied(order_id=row.order_id)
+
+
+async def apply_rejected(connection: AsyncConnection, partner_id: str, message: FulfillmentRejected) -> Applied:
+    """The node will not ship: its units need another source, and it is not asked again for a while."""
+    row = await lock_fulfillment(connection, partner_id, message.reference)
+    if row.ended_at is not None or row.shipped_at is not None:
+        return Applied(order_id=row.order_id)
+    units = await take_from_node(
+        connection,
+        row.order_id,
+        row.n,
+        because=f"rejected: {message.reason}",
+        actor=partner_id,
+        exclude=True,
+        told=True,
+        request_status="rejected",
+    )
+    await note(
+        connection,
+        row.order_id,
+        "rejected by node",
+        actor=partner_id,
+        n=row.n,
+        node_id=row.node_id,
+        because=message.reason,
+    )
+    return _woken(row, Wake(kind="rejected", n=row.n, units=units))
+
+
+async def apply_packed(connection: AsyncConnection, partner_id: str, message: FulfillmentPacked) -> Applied:
+    """The node has packed and waits for labels."""
+    row = await lock_fulfillment(connection, partner_id, message.reference)
+    if row.ended_at is not None or row.shipped_at is not None:
+        return Applied(order_id=row.order_id)
+    await connection.execute(_ACCEPT, {"reference": message.reference})
+    await _keep_packages(connection, row, message.reference, message.packages, shipped=False)
+    await note(connection, row.order_id, "packed", actor=partner_id, n=row.n, packages=len(message.packages))
+    return _woken(row, Wake(kind="packed", n=row.n))
+
+
+async def apply_shipped(connection: AsyncConnection, partner_id: str, message: FulfillmentShipped) -> Applied:
+    """Ship confirm: stock leaves, what is missing was shipped short. It wins over a cancellation asked for."""
+    row = await lock_fulfillment(connection, partner_id, message.reference)
+    if row.shipped_at is not None:
+        return Applied(order_id=row.order_id)
+    if row.ended_at is not None:
+        return await _shipped_too_late(connection, row, message)
+    shipped, short = await _settle_shipment(connection, row, message)
+    values = {
+        "reference": message.reference,
+        "status": "incomplete" if short else "closed",
+        "short": bool(short),
+        "none": not shipped,
+    }
+    await connection.execute(_SHIP, values)
+    tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
+    await note(
+        connection, row.order_id, "shipped", actor=partner_id, n=row.n, units=shipped, short=short, tracking=tracking
+    )
+    wake = Wake(kind="shipped", n=row.n, units=shipped, short_units=short)
+    return _woken(row, wake, unlocks=tuple(number for number in tracking if number))
+
+
+async def _settle_shipment(connection: AsyncConnection, row: Any, message: FulfillmentShipped) -> tuple[int, int]:
+    """Move stock and units; returns (units shipped, units short)."""
+    said = Counter[int]()
+    for package in message.packages:
+        for line in package.lines:
+            said[line.line_no] += line.quantity
+    claims = (await connection.execute(_CLAIMS, {"reference": message.reference})).all()
+    settles = [
+        Settle(
+            owner=message.reference,
+            line_no=claim.line_no,
+            shipped=min(said[claim.line_no], claim.open),
+            released=claim.open - min(said[claim.line_no], claim.open),
+        )
+        for claim in claims
+    ]
+    await settle(connection, settles, reference=message.reference, actor=row.partner_id)
+    deltas = (
+        {
+            "line_no": s.line_no,
+            "released": -s.shipped - s.released,
+            "shipped": s.shipped,
+            "unallocated": s.released,
+        }
+        for s in settles
+    )
+    await shift(connection, row.order_id, deltas)
+    shipped = sum(s.shipped for s in settles)
+    extra = sum(said.values()) - shipped
+    if extra:
+        await open_case(connection, "shipped_more_than_asked", message.reference, row.order_id, units=extra)
+    return shipped, sum(s.released for s in settles)
+
+
+async def _shipped_too_late(connection: AsyncConnection, row: Any, message: FulfillmentShipped) -> Applied:
+    """The node ships what it had given back. The parcel is real: somebody intercepts it or takes it back."""
+    units = sum(line.quantity for package in message.packages for line in package.lines)
+    tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
+    await open_case(connection, "shipped_after_cancel", message.reference, row.order_id, units=units, tracking=tracking)
+    await note(
+        connection, row.order_id, "shipped after cancel", actor=row.partner_id, n=row.n, units=units, tracking=tracking
+    )
+    return Applied(order_id=row.order_id)
+
+
+async def _keep_packages(
+    connection: AsyncConnection, row: Any, reference: str, packages: tuple[Package, ...], *, shipped: bool
+) -> list[str]:
+    own_label = row.node_type in ("warehouse", "store")
+    values = {
+        "reference": reference,
+        "order_id": row.order_id,
+        "packages": json.dumps([package.model_dump(mode="json") for package in packages]),
+        "label_status": "none" if own_label else "partner",
+        "shipped": shipped,
+    }
+    return [kept.tracking_no for kept in await connection.execute(_PACKAGES, values)]
+
+
+def _woken(row: Any, wake: Wake, unlocks: tuple[str, ...] = ()) -> Applied:
+    return Applied(order_id=row.order_id, workflow_id=order_workflow_id(row.order_id), wake=wake, unlocks=unlocks)

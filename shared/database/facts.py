@@ -1,0 +1,55 @@
+"""What applying a partner's message comes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.steps import lock_order
+from shared.domain.base import Model
+from shared.errors import NotAllowed
+from shared.messages import Wake
+
+_FIND = text("SELECT order_id FROM fulfillment_order WHERE fulfillment_order_id = :reference")
+_READ = text("""
+    SELECT f.order_id, f.n, f.node_id, f.status, f.request_status, f.shipped_at, f.ended_at, f.carrier, f.service,
+           f.units, n.partner_id, n.node_type
+    FROM fulfillment_order f JOIN node n USING (node_id) WHERE f.fulfillment_order_id = :reference
+""")
+
+
+class Applied(Model):
+    """The effect of one message.
+
+    Attributes:
+        wake: What the process has to decide on; ``None`` when there is nothing to decide.
+        unlocks: References that earlier messages were waiting for.
+    """
+
+    order_id: str | None = None
+    workflow_id: str = ""
+    wake: Wake | None = None
+    unlocks: tuple[str, ...] = ()
+
+
+class Unmatched(Exception):
+    """The message is about something that is not known yet."""
+
+
+async def lock_fulfillment(connection: AsyncConnection, partner_id: str, reference: str) -> Any:
+    """Lock the order a fulfillment order belongs to and read it.
+
+    Raises:
+        Unmatched: there is none of that reference.
+        NotAllowed: it is another partner's.
+    """
+    order_id = (await connection.execute(_FIND, {"reference": reference})).scalar_one_or_none()
+    if order_id is None:
+        raise Unmatched(reference)
+    await lock_order(connection, order_id)
+    row = (await connection.execute(_READ, {"reference": reference})).one()
+    if row.partner_id != partner_id:
+        raise NotAllowed(f"{partner_id} does not fulfil {reference}", reference=reference)
+    return row

@@ -1,0 +1,290 @@
+"""Fulfillment orders on our side of the conversation with their nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import outbox
+from shared.database.steps import lock_order, note, open_case
+from shared.database.units import read_fulfillment, take_from_node
+from shared.domain.base import Model
+from shared.domain.network import NodeType
+from shared.domain.orders import Address
+from shared.gateways.protocol import BuyLabel, CancelRequest, FulfillmentRequest, Label, RequestedLine
+from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment_order_id
+
+_DETAIL = text("""
+    SELECT f.fulfillment_order_id, f.node_id, f.status, f.request_status, f.carrier, f.service, f.ship_by,
+           f.shipped_at, f.ended_at, n.node_type, n.partner_id, o.ship_to
+    FROM fulfillment_order f JOIN node n USING (node_id) JOIN orders o USING (order_id)
+    WHERE f.order_id = :order_id AND f.n = :n
+""")
+_LINES = text("""
+    SELECT r.line_no, r.sku, coalesce(s.partner_sku, r.sku) AS partner_sku, r.open AS quantity, i.weight_g,
+           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
+    FROM reservation r JOIN item i USING (sku) LEFT JOIN source_offer s ON s.node_id = r.node_id AND s.sku = r.sku
+    WHERE r.owner = :owner AND r.open > 0 ORDER BY r.line_no
+""")
+_SUBMIT = text("""
+    WITH submitted AS (
+        UPDATE fulfillment_order SET request_status = 'submitted', submitted_at = now()
+        WHERE fulfillment_order_id = :owner AND request_status = 'unsubmitted'
+        RETURNING order_id
+    )
+    UPDATE order_line l SET allocated = l.allocated - r.open, released = l.released + r.open
+    FROM reservation r, submitted
+    WHERE r.owner = :owner AND r.open > 0 AND l.order_id = r.order_id AND l.line_no = r.line_no
+""")
+_REQUEST_STATUS = text("""
+    UPDATE fulfillment_order SET request_status = :status WHERE order_id = :order_id AND n = :n
+""")
+_PACKAGES = text("""
+    SELECT package_id, package_no, weight_g, carrier, service, label_id, label_cost_minor, tracking_no, label_status
+    FROM package WHERE fulfillment_order_id = :owner ORDER BY package_no
+""")
+_PURCHASING = text("""
+    UPDATE package SET label_status = 'purchasing' WHERE fulfillment_order_id = :owner AND label_status = 'none'
+""")
+_LABELLED = text("""
+    UPDATE package
+    SET label_status = 'completed', label_id = :label_id, label_cost_minor = :cost_minor, tracking_no = :tracking_no,
+        carrier = :carrier, service = :service
+    WHERE package_id = :package_id
+""")
+_VOIDED = text("UPDATE package SET label_status = 'voided' WHERE package_id = :package_id")
+
+
+class Release(Model):
+    """What the node must be told, or why it need not be."""
+
+    partner_id: str = ""
+    request: FulfillmentRequest | None = None
+    unsure: bool = False
+    outcome: CallOutcome | None = None
+
+
+async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> Release:
+    """Mark the fulfillment order as sent and give the request; a cancelled one is not sent."""
+    await lock_order(connection, call.order_id)
+    row = (await connection.execute(_DETAIL, {"order_id": call.order_id, "n": call.n})).one()
+    if row.ended_at is not None:
+        return Release(outcome=CallOutcome(done=False, reason=row.status))
+    key = f"{row.fulfillment_order_id}/request"
+    intent = await outbox.intend(connection, key, row.partner_id, call.order_id)
+    if intent.answer is not None:
+        return Release(outcome=CallOutcome.model_validate(intent.answer))
+    await connection.execute(_SUBMIT, {"owner": row.fulfillment_order_id})
+    lines = await connection.execute(_LINES, {"owner": row.fulfillment_order_id})
+    request = FulfillmentRequest(
+        reference=row.fulfillment_order_id,
+        order_id=call.order_id,
+        node_id=row.node_id,
+        node_type=NodeType(row.node_type),
+        ship_to=Address.model_validate(row.ship_to),
+        carrier=row.carrier,
+        service=row.service,
+        ship_by=row.ship_by,
+        lines=tuple(RequestedLine.model_construct(**line._mapping) for line in lines),
+    )
+    return Release(partner_id=row.partner_id, request=request, unsure=intent.unsure)
+
+
+async def finish_release(connection: AsyncConnection, call: FulfillmentCall, node_id: str) -> CallOutcome:
+    """The node has the request."""
+    outcome = CallOutcome(done=True)
+    key = f"{fulfillment_order_id(call.order_id, call.n)}/request"
+    await outbox.answer(connection, key, outcome.model_dump())
+    await note(connection, call.order_id, "released", n=call.n, node_id=node_id)
+    return outcome
+
+
+async def refuse_release(connection: AsyncConnection, call: FulfillmentCall, reason: str) -> CallOutcome:
+    """The node will not take the request as it stands: its units go elsewhere, and somebody looks at why."""
+    await lock_order(connection, call.order_id)
+    units = await take_from_node(
+        connection,
+        call.order_id,
+        call.n,
+        because=reason,
+        actor="partner",
+        exclude=True,
+        told=True,
+        request_status="rejected",
+    )
+    reference = fulfillment_order_id(call.order_id, call.n)
+    await open_case(connection, "request_refused", reference, call.order_id, reason=reason)
+    await note(connection, call.order_id, "request refused", n=call.n, units=units, because=reason)
+    outcome = CallOutcome(done=False, reason=reason, units=units)
+    await outbox.answer(connection, f"{reference}/request", outcome.model_dump())
+    return outcome
+
+
+class Asking(Model):
+    """A request to give a fulfillment order back, or its answer when there is one already."""
+
+    partner_id: str = ""
+    request: CancelRequest | None = None
+    outcome: CallOutcome | None = None
+
+
+async def begin_ask(connection: AsyncConnection, ask: AskCancel) -> Asking:
+    """Whether the node has to be asked, and what."""
+    await lock_order(connection, ask.order_id)
+    row = (await connection.execute(_DETAIL, {"order_id": ask.order_id, "n": ask.n})).one()
+    intent = await outbox.intend(connection, ask.step_key, row.partner_id, ask.order_id)
+    if intent.answer is not None:
+        return Asking(outcome=CallOutcome.model_validate(intent.answer))
+    if row.shipped_at is not None or row.ended_at is not None:
+        return await _not_asked(connection, ask, f"it is {row.status}")
+    if ask.unanswered_only and not intent.unsure and row.request_status != "submitted":
+        return await _not_asked(connection, ask, "the node has answered")
+    values = {"order_id": ask.order_id, "n": ask.n, "status": "cancel_requested"}
+    await connection.execute(_REQUEST_STATUS, values)
+    request = CancelRequest(reference=row.fulfillment_order_id, node_id=row.node_id, node_type=NodeType(row.node_type))
+    return Asking(partner_id=row.partner_id, request=request)
+
+
+async def _not_asked(connection: AsyncConnection, ask: AskCancel, reason: str) -> Asking:
+    outcome = CallOutcome(done=False, reason=reason)
+    await outbox.answer(connection, ask.step_key, outcome.model_dump())
+    return Asking(outcome=outcome)
+
+
+async def finish_ask(connection: AsyncConnection, ask: AskCancel, *, accepted: bool, reason: str) -> CallOutcome:
+    """Write the node's answer down. A ship confirm that came first wins, whatever the node says."""
+    await lock_order(connection, ask.order_id)
+    row = await read_fulfillment(connection, ask.order_id, ask.n)
+    if row.shipped_at is not None or row.ended_at is not None:
+        outcome = CallOutcome(done=False, reason=f"it is {row.status}")
+    elif accepted:
+        outcome = await _given_back(connection, ask)
+    else:
+        values = {"order_id": ask.order_id, "n": ask.n, "status": "accepted"}
+        await connection.execute(_REQUEST_STATUS, values)
+        await note(connection, ask.order_id, "cancel refused", n=ask.n, node_id=row.node_id, because=reason)
+        outcome = CallOutcome(done=False, reason=reason)
+    await outbox.answer(connection, ask.step_key, outcome.model_dump())
+    return outcome
+
+
+async def _given_back(connection: AsyncConnection, ask: AskCancel) -> CallOutcome:
+    units = await take_from_node(
+        connection,
+        ask.order_id,
+        ask.n,
+        because=ask.because,
+        actor=ask.actor,
+        exclude=ask.exclude,
+        told=True,
+        request_status="cancel_accepted",
+    )
+    await note(connection, ask.order_id, "given back", actor=ask.actor, n=ask.n, units=units, because=ask.because)
+    return CallOutcome(done=True, units=units)
+
+
+# --- labels -----------------------------------------------------------------------------------------------
+
+
+class PackageRow(Model):
+    """A packed parcel and its label, if it has one."""
+
+    package_id: str
+    package_no: int
+    weight_g: int
+    carrier: str
+    service: str
+    label_id: str | None
+    label_cost_minor: int
+    tracking_no: str
+    label_status: str
+
+    def label(self) -> Label:
+        assert self.label_id is not None
+        return Label(
+            label_id=self.label_id,
+            reference=self.package_id,
+            carrier=self.carrier,
+            service=self.service,
+            tracking_no=self.tracking_no,
+            cost_minor=self.label_cost_minor,
+        )
+
+
+class Labelling(Model):
+    """A fulfillment order's parcels and what a carrier must know to label them."""
+
+    node_id: str
+    partner_id: str
+    carrier: str
+    service: str
+    ship_to: Address
+    packages: tuple[PackageRow, ...]
+    live: bool
+    ended: bool
+    unsure: bool
+
+    def purchase(self, package: PackageRow) -> BuyLabel:
+        return BuyLabel(
+            reference=package.package_id,
+            carrier=self.carrier,
+            service=self.service,
+            from_node=self.node_id,
+            ship_to=self.ship_to,
+            weight_g=package.weight_g,
+        )
+
+
+async def read_labelling(connection: AsyncConnection, call: FulfillmentCall, *, purchase: bool) -> Labelling:
+    """The parcels of a fulfillment order; with ``purchase`` it is written down that labels are being bought."""
+    await lock_order(connection, call.order_id)
+    row: Any = (await connection.execute(_DETAIL, {"order_id": call.order_id, "n": call.n})).one()
+    owner = row.fulfillment_order_id
+    packages = (await connection.execute(_PACKAGES, {"owner": owner})).all()
+    unsure = any(package.label_status == "purchasing" for package in packages)
+    if purchase and row.ended_at is None:
+        await connection.execute(_PURCHASING, {"owner": owner})
+    return Labelling(
+        node_id=row.node_id,
+        partner_id=row.partner_id,
+        carrier=row.carrier,
+        service=row.service,
+        ship_to=Address.model_validate(row.ship_to),
+        packages=tuple(PackageRow.model_validate(dict(package._mapping)) for package in packages),
+        live=row.ended_at is None,
+        ended=row.shipped_at is not None,
+        unsure=unsure,
+    )
+
+
+async def record_label(connection: AsyncConnection, call: FulfillmentCall, label: Label) -> None:
+    """A label was bought."""
+    values = {
+        "package_id": label.reference,
+        "label_id": label.label_id,
+        "cost_minor": label.cost_minor,
+        "tracking_no": label.tracking_no,
+        "carrier": label.carrier,
+        "service": label.service,
+    }
+    await connection.execute(_LABELLED, values)
+    await note(
+        connection,
+        call.order_id,
+        "label bought",
+        n=call.n,
+        package_id=label.reference,
+        tracking_no=label.tracking_no,
+        cost_minor=label.cost_minor,
+    )
+
+
+async def record_void(connection: AsyncConnection, call: FulfillmentCall, package_id: str, outcome: str) -> None:
+    """A label was voided, or the carrier says it was used: then somebody has to look."""
+    if outcome == "already_used":
+        await open_case(connection, "voided_label_used", package_id, call.order_id)
+    else:
+        await connection.execute(_VOIDED, {"package_id": package_id})
+    await note(connection, call.order_id, "label voided", n=call.n, package_id=package_id, outcome=outcome)

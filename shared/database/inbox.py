@@ -1,0 +1,156 @@
+"""What partners tell us, applied to the facts once, whatever order and however often it comes.
+
+A message and its effect are one transaction. When the order's process has something to decide, the message
+carries a wake-up that is sent after the commit; one that was lost to a crash is found and sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.arrivals import apply_return, apply_tracking
+from shared.database.confirmations import apply_accepted, apply_packed, apply_rejected, apply_shipped
+from shared.database.facts import Applied, Unmatched
+from shared.domain.base import Model
+from shared.gateways.protocol import (
+    FulfillmentAccepted,
+    FulfillmentPacked,
+    FulfillmentRejected,
+    FulfillmentShipped,
+    PartnerMessage,
+    ReturnReceived,
+    TrackingUpdated,
+)
+from shared.messages import Wake
+
+_TAKE = text("""
+    INSERT INTO message_in (partner_id, message_id, type, reference, body)
+    VALUES (:partner_id, :message_id, :type, :reference, CAST(:body AS jsonb))
+    ON CONFLICT (partner_id, message_id) DO UPDATE SET message_id = excluded.message_id
+    RETURNING applied_at, workflow_id, wake, signalled_at
+""")
+_APPLIED = text("""
+    UPDATE message_in
+    SET applied_at = now(), order_id = :order_id, workflow_id = :workflow_id, wake = CAST(:wake AS jsonb)
+    WHERE partner_id = :partner_id AND message_id = :message_id
+""")
+_EARLY = text("""
+    SELECT partner_id, body FROM message_in
+    WHERE applied_at IS NULL AND reference = ANY(:references) ORDER BY received_at
+    FOR UPDATE
+""")
+_SIGNALLED = text("""
+    UPDATE message_in SET signalled_at = now() WHERE partner_id = :partner_id AND message_id = :message_id
+""")
+_UNSIGNALLED = text("""
+    SELECT partner_id, message_id, workflow_id, wake FROM message_in
+    WHERE wake IS NOT NULL AND signalled_at IS NULL AND received_at < now() - make_interval(secs => :older_than)
+    ORDER BY received_at LIMIT :limit
+""")
+
+
+class WakeUp(Model):
+    """A wake-up to be sent to a process, and the message it belongs to."""
+
+    partner_id: str
+    message_id: str
+    workflow_id: str
+    wake: Wake
+
+
+_APPLY: dict[type, Callable[..., Awaitable[Applied]]] = {
+    FulfillmentAccepted: apply_accepted,
+    FulfillmentRejected: apply_rejected,
+    FulfillmentPacked: apply_packed,
+    FulfillmentShipped: apply_shipped,
+    TrackingUpdated: apply_tracking,
+    ReturnReceived: apply_return,
+}
+
+
+async def take(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> list[WakeUp]:
+    """Apply a message, in the caller's transaction; returns the processes to wake after the commit.
+
+    A message whose parcel or order is not known yet is kept and applied when it is.
+
+    Raises:
+        NotAllowed: the message is about another partner's work.
+    """
+    values = {
+        "partner_id": partner_id,
+        "message_id": message.message_id,
+        "type": message.type,
+        "reference": message.reference,
+        "body": message.model_dump_json(),
+    }
+    row = (await connection.execute(_TAKE, values)).one()
+    if row.applied_at is not None:
+        return _unsent(partner_id, message.message_id, row)
+    try:
+        applied = await _APPLY[type(message)](connection, partner_id, message)
+    except Unmatched:
+        return []
+    await _mark_applied(connection, partner_id, message.message_id, applied)
+    return [*_wake_up(partner_id, message.message_id, applied), *await _apply_early(connection, applied)]
+
+
+def _unsent(partner_id: str, message_id: str, row: Any) -> list[WakeUp]:
+    """The wake-up of a message that was applied before and perhaps never sent."""
+    if row.wake is None or row.signalled_at is not None:
+        return []
+    wake = Wake.model_validate(row.wake)
+    return [WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=row.workflow_id, wake=wake)]
+
+
+def _wake_up(partner_id: str, message_id: str, applied: Applied) -> list[WakeUp]:
+    if applied.wake is None:
+        return []
+    return [WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=applied.workflow_id, wake=applied.wake)]
+
+
+async def _mark_applied(connection: AsyncConnection, partner_id: str, message_id: str, applied: Applied) -> None:
+    values = {
+        "partner_id": partner_id,
+        "message_id": message_id,
+        "order_id": applied.order_id,
+        "workflow_id": applied.workflow_id,
+        "wake": applied.wake.model_dump_json() if applied.wake else None,
+    }
+    await connection.execute(_APPLIED, values)
+
+
+async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[WakeUp]:
+    """Apply what came before the fact it is about: a scan before the ship confirm."""
+    if not applied.unlocks:
+        return []
+    wakes: list[WakeUp] = []
+    for row in (await connection.execute(_EARLY, {"references": list(applied.unlocks)})).all():
+        scan = TrackingUpdated.model_validate(row.body)
+        late = await apply_tracking(connection, row.partner_id, scan)
+        await _mark_applied(connection, row.partner_id, scan.message_id, late)
+        wakes += _wake_up(row.partner_id, scan.message_id, late)
+    return wakes
+
+
+async def mark_signalled(connection: AsyncConnection, wake_up: WakeUp) -> None:
+    """The process has heard of it."""
+    values = {"partner_id": wake_up.partner_id, "message_id": wake_up.message_id}
+    await connection.execute(_SIGNALLED, values)
+
+
+async def unsignalled(connection: AsyncConnection, *, older_than: float, limit: int = 500) -> list[WakeUp]:
+    """Wake-ups that were written down and, as far as we know, never sent. ``older_than`` is in seconds."""
+    rows = await connection.execute(_UNSIGNALLED, {"older_than": older_than, "limit": limit})
+    return [
+        WakeUp(
+            partner_id=row.partner_id,
+            message_id=row.message_id,
+            workflow_id=row.workflow_id,
+            wake=Wake.model_validate(row.wake),
+        )
+        for row in rows
+    ]

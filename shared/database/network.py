@@ -1,0 +1,121 @@
+"""Nodes, rates, partners, items and offers: what changes rarely and is read always."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.catalogue import Item, SourceOffer
+from shared.domain.network import Node
+from shared.domain.sourcing.models import ServiceRate
+from shared.gateways.directory import PartnerEndpoint
+
+_NODES, _RATES = TypeAdapter(tuple[Node, ...]), TypeAdapter(tuple[ServiceRate, ...])
+
+_READ_NODES = text("""
+    SELECT coalesce(jsonb_agg(to_jsonb(node) ORDER BY node_id), '[]') FROM node
+""")
+_READ_RATES = text("""
+    SELECT coalesce(jsonb_agg(to_jsonb(service_rate) ORDER BY carrier, service, max_distance_km), '[]')
+    FROM service_rate
+""")
+_SAVE_NODES = text("""
+    INSERT INTO node (node_id, name, node_type, partner_id, place, calendar, handling_days, daily_units,
+                      handling_order_minor, handling_unit_minor, dropship_fee_minor, ship_enabled)
+    SELECT node_id, name, node_type, partner_id, place, calendar, handling_days, daily_units,
+           handling_order_minor, handling_unit_minor, dropship_fee_minor, ship_enabled
+    FROM jsonb_populate_recordset(NULL::node, CAST(:rows AS jsonb))
+    ON CONFLICT (node_id) DO UPDATE SET
+        name = excluded.name, node_type = excluded.node_type, partner_id = excluded.partner_id,
+        place = excluded.place, calendar = excluded.calendar, handling_days = excluded.handling_days,
+        daily_units = excluded.daily_units, handling_order_minor = excluded.handling_order_minor,
+        handling_unit_minor = excluded.handling_unit_minor, dropship_fee_minor = excluded.dropship_fee_minor,
+        ship_enabled = excluded.ship_enabled
+""")
+_SAVE_RATES = text("""
+    INSERT INTO service_rate SELECT * FROM jsonb_populate_recordset(NULL::service_rate, CAST(:rows AS jsonb))
+    ON CONFLICT (carrier, service, max_distance_km) DO UPDATE SET
+        level = excluded.level, breaks = excluded.breaks, transit_days = excluded.transit_days
+""")
+_SAVE_PARTNERS = text("""
+    INSERT INTO partner SELECT * FROM jsonb_populate_recordset(NULL::partner, CAST(:rows AS jsonb))
+    ON CONFLICT (partner_id) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url
+""")
+_SAVE_ITEMS = text("""
+    INSERT INTO item SELECT * FROM jsonb_populate_recordset(NULL::item, CAST(:rows AS jsonb))
+    ON CONFLICT (sku) DO UPDATE SET
+        name = excluded.name, weight_g = excluded.weight_g, length_mm = excluded.length_mm,
+        width_mm = excluded.width_mm, height_mm = excluded.height_mm, price_minor = excluded.price_minor,
+        cost_minor = excluded.cost_minor, currency = excluded.currency
+""")
+_SAVE_OFFERS = text("""
+    INSERT INTO source_offer SELECT * FROM jsonb_populate_recordset(NULL::source_offer, CAST(:rows AS jsonb))
+    ON CONFLICT (node_id, sku) DO UPDATE SET
+        partner_sku = excluded.partner_sku, cost_minor = excluded.cost_minor,
+        pack_size = excluded.pack_size, lead_days = excluded.lead_days
+""")
+_SAVE_SAFETY = text("""
+    UPDATE stock_position p SET safety = s.safety
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS s(node_id text, sku text, safety bigint)
+    WHERE p.node_id = s.node_id AND p.sku = s.sku
+""")
+
+
+def _rows(models: Iterable[Any]) -> dict[str, str]:
+    return {"rows": json.dumps([model.model_dump(mode="json") for model in models])}
+
+
+async def read_nodes(connection: AsyncConnection) -> tuple[Node, ...]:
+    return _NODES.validate_python((await connection.execute(_READ_NODES)).scalar_one())
+
+
+async def read_rates(connection: AsyncConnection) -> tuple[ServiceRate, ...]:
+    return _RATES.validate_python((await connection.execute(_READ_RATES)).scalar_one())
+
+
+async def read_version(connection: AsyncConnection) -> int:
+    """Counts every change of nodes and rates."""
+    return int((await connection.execute(text("SELECT version FROM network_version"))).scalar_one())
+
+
+async def read_partners(connection: AsyncConnection) -> dict[str, PartnerEndpoint]:
+    rows = await connection.execute(text("SELECT partner_id, kind, base_url FROM partner"))
+    return {
+        row.partner_id: PartnerEndpoint(partner_id=row.partner_id, kind=row.kind, base_url=row.base_url) for row in rows
+    }
+
+
+async def read_items(connection: AsyncConnection, skus: Sequence[str]) -> dict[str, Item]:
+    """The named items that exist, by SKU."""
+    rows = await connection.execute(text("SELECT * FROM item WHERE sku = ANY(:skus)"), {"skus": list(skus)})
+    return {row.sku: Item.model_construct(**row._mapping) for row in rows}
+
+
+async def save_partners(connection: AsyncConnection, partners: Iterable[PartnerEndpoint]) -> None:
+    await connection.execute(_SAVE_PARTNERS, _rows(partners))
+
+
+async def save_nodes(connection: AsyncConnection, nodes: Iterable[Node]) -> None:
+    await connection.execute(_SAVE_NODES, _rows(nodes))
+
+
+async def save_rates(connection: AsyncConnection, rates: Iterable[ServiceRate]) -> None:
+    await connection.execute(_SAVE_RATES, _rows(rates))
+
+
+async def save_items(connection: AsyncConnection, items: Iterable[Item]) -> None:
+    await connection.execute(_SAVE_ITEMS, _rows(items))
+
+
+async def save_offers(connection: AsyncConnection, offers: Iterable[SourceOffer]) -> None:
+    await connection.execute(_SAVE_OFFERS, _rows(offers))
+
+
+async def save_safety(connection: AsyncConnection, safety: Iterable[dict[str, Any]]) -> None:
+    """Set how many units of a position are never offered; rows of ``node_id``, ``sku``, ``safety``."""
+    await connection.execute(_SAVE_SAFETY, {"rows": json.dumps(list(safety))})

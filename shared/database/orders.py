@@ -1,0 +1,123 @@
+"""Orders as channels sent them: kept once, whole, whatever is sent again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.base import Model
+from shared.domain.network import Place
+from shared.domain.orders import OrderDocument, Verdict
+from shared.domain.policy import ProcessPolicy
+
+_KEEP = text("""
+    WITH kept AS (
+        INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, customer_ref,
+                            ship_to, place, service, priority, shipping_minor, total_minor, payment, policy_version)
+        VALUES (:order_id, :channel, :channel_order_id, :content_hash, :currency, :placed_at, :customer_ref,
+                CAST(:ship_to AS jsonb), CAST(:place AS jsonb), :service, :priority, :shipping_minor, :total_minor,
+                CAST(:payment AS jsonb), :policy_version)
+        ON CONFLICT DO NOTHING
+        RETURNING order_id, received_at
+    ), lines AS (
+        INSERT INTO order_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor, unallocated)
+        SELECT k.order_id, l.line_no, l.sku, l.quantity, l.unit_price_minor, l.total_minor, l.quantity
+        FROM kept k, jsonb_to_recordset(CAST(:lines AS jsonb))
+            AS l(line_no int, sku text, quantity int, unit_price_minor bigint, total_minor bigint)
+    ), paid AS (
+        INSERT INTO payment (order_id, currency) SELECT order_id, :currency FROM kept
+    ), noted AS (
+        INSERT INTO timeline (order_id, actor, event, detail)
+        SELECT order_id, :channel, 'placed', CAST(:detail AS jsonb) FROM kept
+    )
+    SELECT received_at FROM kept
+""")
+_FIND = text("""
+    SELECT content_hash, received_at, accepted, verdict, closed_at,
+           (SELECT process FROM policy_version p WHERE p.version = o.policy_version) AS process
+    FROM orders o WHERE order_id = :order_id
+""")
+_ACTIVE_POLICY = text("SELECT version, process FROM policy_version WHERE active")
+_WAITING_FOR = text("""
+    SELECT o.order_id FROM order_line l JOIN orders o USING (order_id)
+    WHERE l.backordered > 0 AND l.sku = ANY(:skus) AND o.closed_at IS NULL
+    GROUP BY o.order_id, o.priority, o.received_at
+    ORDER BY o.priority, o.received_at
+    LIMIT :limit
+""")
+
+
+class KnownOrder(Model):
+    """What is on record of an order that was sent before."""
+
+    content_hash: str
+    received_at: datetime
+    verdict: Verdict | None
+    closed: bool
+    process: ProcessPolicy
+
+
+async def keep_order(
+    connection: AsyncConnection, order_id: str, document: OrderDocument, place: Place, policy_version: str
+) -> datetime | None:
+    """Write the order down. Returns when it was received, or ``None`` when the order is on record already."""
+    lines = [
+        {
+            "line_no": line.line_no,
+            "sku": line.sku,
+            "quantity": line.quantity,
+            "unit_price_minor": line.unit_price_minor,
+            "total_minor": line.total_minor,
+        }
+        for line in document.lines
+    ]
+    values = {
+        "order_id": order_id,
+        "channel": document.channel,
+        "channel_order_id": document.channel_order_id,
+        "content_hash": document.content_hash(),
+        "currency": document.currency,
+        "placed_at": document.placed_at,
+        "customer_ref": document.customer_ref,
+        "ship_to": document.ship_to.model_dump_json(),
+        "place": place.model_dump_json(),
+        "service": document.service,
+        "priority": document.priority,
+        "shipping_minor": document.shipping_minor,
+        "total_minor": document.total_minor,
+        "payment": document.payment.model_dump_json(),
+        "policy_version": policy_version,
+        "lines": json.dumps(lines),
+        "detail": json.dumps({"lines": len(lines), "units": document.units, "total_minor": document.total_minor}),
+    }
+    received: datetime | None = (await connection.execute(_KEEP, values)).scalar_one_or_none()
+    return received
+
+
+async def find_order(connection: AsyncConnection, order_id: str) -> KnownOrder | None:
+    row = (await connection.execute(_FIND, {"order_id": order_id})).first()
+    if row is None:
+        return None
+    return KnownOrder(
+        content_hash=row.content_hash,
+        received_at=row.received_at,
+        verdict=Verdict.model_validate(row.verdict) if row.verdict else None,
+        closed=row.closed_at is not None,
+        process=ProcessPolicy.model_validate(row.process),
+    )
+
+
+async def active_policy(connection: AsyncConnection) -> tuple[str, ProcessPolicy]:
+    """The version that new orders begin with, and its process part."""
+    row = (await connection.execute(_ACTIVE_POLICY)).one()
+    return row.version, ProcessPolicy.model_validate(row.process)
+
+
+async def orders_waiting_for(connection: AsyncConnection, skus: Sequence[str], limit: int = 1000) -> list[str]:
+    """Open orders with backordered units of these SKUs, first the ones that go first."""
+    rows = await connection.execute(_WAITING_FOR, {"skus": list(skus), "limit": limit})
+    return [row.order_id for row in rows]
