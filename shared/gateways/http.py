@@ -121,12 +121,19 @@ class PartnerHttp:
             return self._accept(sent, answer, reference)
 
     async def find(self, path: str, answer: type[A], *, reference: str) -> A | None:
-        """Look up what became of a reference; ``None`` only when the party itself says it never saw it."""
+        """Look up what became of a reference; ``None`` only when the party itself says it never saw it.
+
+        Raises ``PartnerUnavailable`` also when the look-up is refused: that says nothing of the effect, and must
+        not be taken for the partner's refusal to do it.
+        """
         with self._named(reference), self.guard.call():
             got = await self._http.send("GET", path, params={"reference": reference})
             if got.status == 404 and got.code == UNKNOWN_REFERENCE:
                 return None
-            return self._accept(got, answer, reference)
+            try:
+                return self._accept(got, answer, reference)
+            except PartnerRefused as refusal:
+                raise PartnerUnavailable(f"the look-up was refused: {refusal}", **refusal.details) from refusal
 
     async def aclose(self) -> None:
         await self._http.aclose()
