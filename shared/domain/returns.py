@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.domain.base import Model
-from shared.domain.geo import haversine_km
+from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType, Place
 from shared.domain.policy import ProcessPolicy
 
@@ -44,4 +44,4 @@ def receiving_node(nodes: Sequence[Node], shipped_from: str, customer: Place) ->
         raise ValueError("no warehouse, store or 3PL in the network can receive returns")
     if any(node.node_id == shipped_from for node in able):
         return shipped_from
-    return min(able, key=lambda node: (haversine_km(node.place, customer), node.node_id)).node_id
+    return min(able, key=lambda node: (distance_km(node.place, customer), node.node_id)).node_id

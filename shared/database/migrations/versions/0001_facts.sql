@@ -32,7 +32,7 @@ CREATE TABLE service_rate (
 );
 
 -- One row; counts changes of nodes and rates, so that planners know when what they remember is stale.
-CREATE TABLE network_version (only boolean PRIMARY KEY DEFAULT true CHECK (only), version bigint NOT NULL DEFAULT 1);
+CREATE TABLE network_version (one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row), version bigint NOT NULL DEFAULT 1);
 INSERT INTO network_version DEFAULT VALUES;
 CREATE FUNCTION bump_network_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
