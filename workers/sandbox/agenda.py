@@ -63,8 +63,9 @@ class Agenda:
     async def run(self) -> None:
         while True:
             await self._until_due()
-            for action_id in self._pop_due():
-                row = self._store.one("SELECT * FROM action WHERE id = ?", action_id)
+            for due, action_id in self._pop_due():
+                # An entry without its row was dropped, postponed or rolled back; an id rolled back is used again.
+                row = self._store.one("SELECT * FROM action WHERE id = ? AND due = ?", action_id, due)
                 if row is not None:
                     self._perform(Action(*row))
             await self._store.commit()
@@ -84,11 +85,11 @@ class Agenda:
             except TimeoutError:
                 return
 
-    def _pop_due(self) -> list[int]:
+    def _pop_due(self) -> list[tuple[float, int]]:
         now = time.time()
-        due: list[int] = []
+        due: list[tuple[float, int]] = []
         while self._heap and self._heap[0][0] <= now and len(due) < _BATCH:
-            due.append(heapq.heappop(self._heap)[1])
+            due.append(heapq.heappop(self._heap))
         return due
 
     def _perform(self, action: Action) -> None:

@@ -6,6 +6,8 @@ Partner ``p`` answers under ``/{p}/v1``; what it is follows from what it is aske
 from __future__ import annotations
 
 import asyncio
+import logging
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +23,8 @@ from workers.sandbox.control import control_routes
 from workers.sandbox.faults import Faults
 from workers.sandbox.routes import partner_routes
 from workers.sandbox.world import World
+
+logger = logging.getLogger(__name__)
 
 
 class Sandbox:
@@ -46,10 +50,13 @@ class Sandbox:
         running = [asyncio.create_task(self.world.agenda.run())]
         if self.world.messenger is not None:
             running.append(asyncio.create_task(self.world.messenger.run()))
+        for task in running:
+            task.add_done_callback(_fell_over)
         try:
             yield
         finally:
             for task in running:
+                task.remove_done_callback(_fell_over)
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             self.world.store.close()
@@ -78,11 +85,18 @@ async def running(config: SandboxConfig, host: str = "127.0.0.1", port: int = 0)
         await serving
 
 
+def _fell_over(task: asyncio.Task[None]) -> None:
+    """A world that stands still would look like silent partners: stop instead, and say why."""
+    logger.critical("the sandbox cannot go on", exc_info=None if task.cancelled() else task.exception())
+    signal.raise_signal(signal.SIGTERM)
+
+
 def _server(config: SandboxConfig) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             Sandbox(config).app,
             log_level="warning",
+            log_config=None,  # how to log is for the program to say
             access_log=False,
             lifespan="on",
             http="h11",  # the faults reach beneath this implementation
