@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from shared.currency import currencies
-from shared.domain.orders import MAX_LINES
 from shared.errors import Fault
 from shared.intake.addresses import address_faults
 from shared.intake.cards import card_faults
@@ -51,9 +50,6 @@ def _currency(value: Any) -> Iterator[Fault]:
 
 
 def _lines(lines: list[Any]) -> Iterator[Fault]:
-    if len(lines) > MAX_LINES:
-        yield Fault(pointer="/lines", code="too_many", message=f"an order has at most {MAX_LINES} lines")
-        return
     seen: set[int] = set()
     for index, line in enumerate(lines):
         if not isinstance(line, dict):

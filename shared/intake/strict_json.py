@@ -16,12 +16,15 @@ from functools import lru_cache
 from math import isinf
 from typing import Any, NoReturn
 
+from shared.domain.orders import MAX_LINES
 from shared.errors import Fault, InvalidInput
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_DEPTH = 40
 #: No order document, ours or a channel's, has objects this wide.
 MAX_FIELDS = 200
+#: No list in an order is longer than its lines may be.
+MAX_ITEMS = MAX_LINES
 #: More than fit in ``MAX_BODY_BYTES``, were they orders.
 MAX_ORDERS = 10_000
 #: A hostile body can hold a fault in every other byte; the answer stays readable.
@@ -234,6 +237,8 @@ def _problem(value: Any, depth: int) -> _Unreadable | None:
         return _Unreadable("unsafe_text", "NUL and half surrogate pairs are not text")
     if isinstance(value, dict) and len(value) > MAX_FIELDS:
         return _Unreadable("too_many_fields", f"an object of {len(value)} fields; the limit is {MAX_FIELDS}")
+    if isinstance(value, list) and len(value) > MAX_ITEMS:
+        return _Unreadable("too_many", f"a list of {len(value)}; the limit is {MAX_ITEMS}")
     if isinstance(value, dict | list) and depth >= MAX_DEPTH:
         return _Unreadable("too_deep", f"nested deeper than {MAX_DEPTH} levels")
     return None

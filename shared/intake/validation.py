@@ -10,15 +10,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import TypeAdapter, ValidationError
 
-from shared.domain.orders import OrderDocument
+from shared.domain.orders import OrderDocument, OrderLine
 from shared.errors import Fault
 from shared.intake.strict_json import MAX_FAULTS, token
 
-#: Lines whose faults are told when there are too many faults to tell.
-_SHOWN = 500
+_CHUNK = 500
+_LINES = TypeAdapter(list[OrderLine])
 
 #: pydantic's kinds of error, by the name callers may rely on.
 _CODES = {
@@ -48,38 +47,46 @@ _CODES = {
 
 def validate(value: Any) -> OrderDocument | list[Fault]:
     """The document, or every fault of its shape, pointers relative to it."""
+    lines = value.get("lines") if isinstance(value, dict) else None
+    if isinstance(lines, list) and len(lines) > _CHUNK and (faults := _long_order(value, lines)):
+        return faults
     try:
         return OrderDocument.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        lines = value.get("lines") if isinstance(value, dict) else None
-        if error.error_count() > MAX_FAULTS and isinstance(lines, list) and len(lines) > _SHOWN:
-            return _first_faults(value, lines)
-        details = error.errors(include_url=False, include_input=False, include_context=False)
-        return list(_faults(details, value))
+        return list(_faults(error, value))
 
 
-def _first_faults(value: dict[str, Any], lines: list[Any]) -> list[Fault]:
-    """Telling faults costs far more than finding them: those of the first lines stand for the rest."""
-    told = validate(value | {"lines": lines[:_SHOWN]})
-    message = f"lines after the first {_SHOWN} have faults too; correct these first"
-    rest = Fault(pointer="/lines", code="too_many_faults", message=message)
-    return [*told, rest] if isinstance(told, list) else [rest]
+def _long_order(value: dict[str, Any], lines: list[Any]) -> list[Fault]:
+    """The faults of an order of many lines, found piece by piece: pydantic cannot stop after the thousandth."""
+    short = validate(value | {"lines": lines[:1]})
+    faults = [] if isinstance(short, OrderDocument) else [f for f in short if not f.pointer.startswith("/lines")]
+    for start in range(0, len(lines), _CHUNK):
+        try:
+            _LINES.validate_json(json.dumps(lines[start : start + _CHUNK]), strict=True)
+        except ValidationError as error:
+            faults += _faults(error, value, start)
+        if len(faults) > MAX_FAULTS:
+            break
+    return faults
 
 
-def _faults(details: list[ErrorDetails], value: Any) -> Iterator[Fault]:
-    for detail in details:
-        pointer = "".join(f"/{token(str(part))}" for part in detail["loc"])
-        if _told_elsewhere(detail, value):
+def _faults(error: ValidationError, value: Any, first_line: int | None = None) -> Iterator[Fault]:
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        loc = detail["loc"]
+        if first_line is not None:
+            loc = ("lines", first_line + int(loc[0]), *loc[1:])
+        if _told_elsewhere(detail["type"], loc, value):
             continue
         code = _CODES.get(detail["type"], "invalid")
         if detail["type"] == "value_error":
             code = "unsafe_text" if "control characters" in detail["msg"] else "invalid"
+        pointer = "".join(f"/{token(str(part))}" for part in loc)
         yield Fault(pointer=pointer, code=code, message=detail["msg"].removeprefix("Value error, "))
 
 
-def _told_elsewhere(detail: ErrorDetails, value: Any) -> bool:
+def _told_elsewhere(kind: str, loc: tuple[int | str, ...], value: Any) -> bool:
     """Whether ``checks`` says the same, more exactly, or pydantic only counts its other errors."""
-    if detail["type"] == "too_short":
+    if kind == "too_short":
         return isinstance(value, dict) and bool(value.get("lines"))
-    whole_line_or_order = len(detail["loc"]) in (0, 2) and (not detail["loc"] or detail["loc"][0] == "lines")
-    return detail["type"] == "value_error" and whole_line_or_order
+    whole_line_or_order = not loc or (len(loc) == 2 and loc[0] == "lines")
+    return kind == "value_error" and whole_line_or_order

@@ -46,6 +46,9 @@ _SERVICE_WORDS = (
 )
 
 
+_MAX_FAULTS = 1_000
+
+
 @dataclass
 class Mapped:
     """A Shopify order in our layout, not yet validated.
@@ -92,6 +95,7 @@ class _Mapping:
         self.order, self.root, self.channel = order, root, channel
         self.currency = _text(order.get("currency"))
         self.out = Mapped(_origins={"": root})
+        self._told: set[tuple[str, str]] = set()
 
     def run(self) -> Mapped:
         self._refuse_closed()
@@ -274,9 +278,10 @@ class _Mapping:
         return value
 
     def _fault(self, pointer: str, code: str, message: str) -> None:
-        fault = Fault(pointer=self.root + pointer, code=code, message=message)
-        if fault not in self.out.faults[-50:]:  # a list may be read twice
-            self.out.faults.append(fault)
+        if (pointer, code) in self._told or len(self._told) > _MAX_FAULTS:
+            return  # a list may be read twice, and nobody reads the thousandth fault
+        self._told.add((pointer, code))
+        self.out.faults.append(Fault(pointer=self.root + pointer, code=code, message=message))
 
 
 def _text(value: Any) -> str:

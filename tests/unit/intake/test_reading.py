@@ -308,3 +308,14 @@ def test_the_catalogue_is_asked_for_each_line(order: dict[str, Any]) -> None:
     assert faults == [("/lines/0/sku", "wrong_currency"), ("/lines/1/sku", "unknown_sku")]
     good = {sku: Item(sku=sku) for sku in ("TRN-1", "KIT-2")}
     assert check_catalogue(document, good) == []
+
+
+def test_a_fault_far_down_a_long_order_is_found(order: dict[str, Any]) -> None:
+    order["lines"] = [{"line_no": i, "sku": "A", "quantity": 1} for i in range(1, 3_001)]
+    order["lines"][2_998] |= {"quantity": 0, "colour": "red"}
+    order["priority"] = 9
+    assert faults_of(json.dumps(order)) == {
+        ("/priority", "too_big"),
+        ("/lines/2998/quantity", "too_small"),
+        ("/lines/2998/colour", "unknown_field"),
+    }
