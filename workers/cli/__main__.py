@@ -1,0 +1,5 @@
+"""``python -m workers.cli``, for when ``doms`` is not on the path."""
+
+from workers.cli import main
+
+main()
