@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.domain.catalogue import Item, SourceOffer
 from shared.domain.network import Node
 from shared.domain.sourcing.models import ServiceRate
-from shared.gateways.directory import PartnerEndpoint
+from shared.domain.partners import PartnerEndpoint
 
 _NODES, _RATES = TypeAdapter(tuple[Node, ...]), TypeAdapter(tuple[ServiceRate, ...])
 

@@ -13,6 +13,7 @@ from shared.domain.base import Model
 from shared.domain.network import Place
 from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
+from shared.messages import OrderInput
 
 _KEEP = text("""
     WITH kept AS (
@@ -41,6 +42,12 @@ _FIND = text("""
            (SELECT process FROM policy_version p WHERE p.version = o.policy_version) AS process
     FROM orders o WHERE order_id = :order_id
 """)
+_START = text("""
+    SELECT o.order_id, o.channel, o.currency, o.total_minor, o.priority, o.received_at, p.process AS policy,
+           (SELECT count(*) FROM order_line l WHERE l.order_id = o.order_id) AS lines,
+           (SELECT sum(quantity) FROM order_line l WHERE l.order_id = o.order_id) AS units
+    FROM orders o JOIN policy_version p ON p.version = o.policy_version WHERE o.order_id = :order_id
+""")
 _ACTIVE_POLICY = text("SELECT version, process FROM policy_version WHERE active")
 _WAITING_FOR = text("""
     SELECT o.order_id FROM order_line l JOIN orders o USING (order_id)
@@ -49,6 +56,50 @@ _WAITING_FOR = text("""
     ORDER BY o.priority, o.received_at
     LIMIT :limit
 """)
+
+
+class OrderStart(Model):
+    """What an order's process is started with."""
+
+    order_id: str
+    channel: str
+    lines: int
+    units: int
+    total_minor: int
+    currency: str
+    priority: int
+    received_at: datetime
+    policy: ProcessPolicy
+
+    @classmethod
+    def of(cls, order_id: str, document: OrderDocument, received_at: datetime, policy: ProcessPolicy) -> OrderStart:
+        return cls(
+            order_id=order_id,
+            channel=document.channel,
+            lines=len(document.lines),
+            units=document.units,
+            total_minor=document.total_minor,
+            currency=document.currency,
+            priority=document.priority,
+            received_at=received_at,
+            policy=policy,
+        )
+
+    def input(self) -> OrderInput:
+        return OrderInput(
+            order_id=self.order_id,
+            channel=self.channel,
+            lines=self.lines,
+            units=self.units,
+            total_minor=self.total_minor,
+            currency=self.currency,
+            received_at=self.received_at,
+            policy=self.policy,
+        )
+
+    def summary(self) -> str:
+        """One line for lists of processes; no personal data."""
+        return f"{self.lines} lines, {self.units} units, {self.total_minor} {self.currency} minor, {self.channel}"
 
 
 class KnownOrder(Model):
@@ -109,6 +160,12 @@ async def find_order(connection: AsyncConnection, order_id: str) -> KnownOrder |
         closed=row.closed_at is not None,
         process=ProcessPolicy.model_validate(row.process),
     )
+
+
+async def read_start(connection: AsyncConnection, order_id: str) -> OrderStart:
+    """What the process of an order on record is started with."""
+    row = (await connection.execute(_START, {"order_id": order_id})).one()
+    return OrderStart.model_validate(dict(row._mapping))
 
 
 async def active_policy(connection: AsyncConnection) -> tuple[str, ProcessPolicy]:

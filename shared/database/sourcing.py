@@ -7,7 +7,7 @@ that lost the race for stock is planned again on what is left.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import text
@@ -28,7 +28,7 @@ from shared.domain.sourcing.models import (
     Stock,
     WantedLine,
 )
-from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfillment_order_id
+from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryReroute, fulfillment_order_id
 
 _ORDER = text("""
     SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, p.sourcing,
@@ -87,6 +87,11 @@ _RECORD = text("""
         promised_at = greatest(promised_at, CAST(:promised_at AS timestamptz)),
         verdict = coalesce(verdict, CAST(:verdict AS jsonb))
     WHERE order_id = :order_id
+""")
+_FULFILLMENT_LINES = text("""
+    SELECT r.line_no, r.sku, r.open, i.weight_g, i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor
+    FROM reservation r JOIN item i USING (sku) JOIN order_line l USING (order_id, line_no)
+    WHERE r.owner = :owner AND r.open > 0 ORDER BY r.line_no
 """)
 _NEXT_N = text("SELECT coalesce(max(n), 0) + 1 FROM fulfillment_order WHERE order_id = :order_id")
 _WAITING = text("""
@@ -158,6 +163,26 @@ async def read_question(
         policy = remembered.policies[row.policy_version] = Policy.model_validate(row.sourcing)
     answered = SourceResult.model_validate(row.result) if row.result else None
     return Question(order, snapshot, policy, answered, first=not row.accepted)
+
+
+async def read_reroute(
+    connection: AsyncConnection, remembered: Network, request: TryReroute, monotonic: float
+) -> Question:
+    """What the planner must answer to know whether one node could take a fulfillment order's units."""
+    as_source = SourceRequest(
+        step_key="", order_id=request.order_id, as_of=request.as_of, policy=request.policy, only=(request.to_node,)
+    )
+    question = await read_question(connection, remembered, as_source, monotonic)
+    values = {"owner": fulfillment_order_id(request.order_id, request.n)}
+    lines = tuple(_wanted(list(row)) for row in await connection.execute(_FULFILLMENT_LINES, values))
+    stock = await connection.execute(_STOCK, {"skus": sorted({line.sku for line in lines})})
+    return replace(
+        question,
+        order=question.order.model_copy(update={"lines": lines}),
+        snapshot=question.snapshot.model_copy(
+            update={"stock": tuple(Stock.model_construct(**position._mapping) for position in stock)}
+        ),
+    )
 
 
 def _wanted(line: list[Any]) -> WantedLine:

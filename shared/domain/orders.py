@@ -267,4 +267,3 @@ class Verdict(Model):
     accepted: bool = True
     promised_at: Instant | None = None
     backordered_units: int = 0
-    repeated: bool = False

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from types import TracebackType
 
-from shared.domain.base import Identifier, Model
+from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.errors import NotFound
 from shared.gateways.carriers.client import CarrierClient
 from shared.gateways.fulfillment.client import FulfillmentClient
@@ -15,22 +14,6 @@ from shared.gateways.http import PartnerHttp
 from shared.gateways.payments.client import PaymentClient
 from shared.gateways.protocol import Carrier, FulfillmentPartner, PaymentProvider
 from shared.gateways.signing import token_for
-
-
-class PartnerKind(StrEnum):
-    """What a partner does for us."""
-
-    PAYMENT = "payment"
-    CARRIER = "carrier"
-    FULFILLMENT = "fulfillment"
-
-
-class PartnerEndpoint(Model):
-    """Where a partner is reached."""
-
-    partner_id: Identifier
-    kind: PartnerKind
-    base_url: str
 
 
 class Gateways:

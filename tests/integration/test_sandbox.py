@@ -20,7 +20,8 @@ import pytest
 from shared.domain.base import Model
 from shared.domain.network import NodeType
 from shared.errors import GatewayError, NotFound, PartnerRefused, PartnerUnavailable
-from shared.gateways.directory import Gateways, PartnerEndpoint, PartnerKind
+from shared.domain.partners import PartnerEndpoint, PartnerKind
+from shared.gateways.directory import Gateways
 from shared.gateways.guard import Limits
 from shared.gateways.http import HttpClient
 from shared.gateways.protocol import (

@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 WORK = 30_000_000
 #: Nodes worth combining; more than this are ranked by how much they can give first.
 NODES = 24
+#: Sets of nodes that are assigned and polished, when there are no more (item, node) pairs than ``SEED_SIZE``.
+SEEDS = 8
+SEED_SIZE = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +111,16 @@ class _Field:
         return {node: parts for node, parts in given.items() if parts}
 
 
-def search(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
-    """The best plan found for an order of any size."""
+def search(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> list[Solution]:
+    """The best plans found for an order of any size, each from another set of nodes, best first."""
     kept = _most_useful(lines, sources)
     field = _Field(items_of(lines, policy), [sources[n] for n in kept], policy)
     seen: dict[frozenset[int], tuple[float, float]] = {}
-    allowance = max(WORK // field.have.size, 8 * len(kept))
-    nodes = _climb(field, seen, policy.max_shipments, allowance)
-    answers = [_priced(field, nodes)]
-    other = _next_best(seen, nodes)
-    if other is not None:
-        answers.append(_priced(field, other))
-    answers.sort(key=lambda one: (-one.units, one.cost))
-    best = answers[0]
-    runner_up = next((one.cost for one in answers[1:] if one.units == best.units), None)
-    shipments = tuple((kept[n], parts) for n, parts in best.shipments)
-    return best._replace(shipments=shipments, runner_up=runner_up, proven=False)
+    _climb(field, seen, policy.max_shipments, max(WORK // field.have.size, 8 * len(kept)))
+    answers = [_priced(field, nodes) for nodes in _best_of(seen, SEEDS if field.have.size <= SEED_SIZE else 2)]
+    return [
+        one._replace(shipments=tuple((kept[n], parts) for n, parts in one.shipments), proven=False) for one in answers
+    ]
 
 
 def _most_useful(lines: Sequence[WantedLine], sources: Sequence[Source]) -> list[int]:
@@ -132,9 +129,7 @@ def _most_useful(lines: Sequence[WantedLine], sources: Sequence[Source]) -> list
     return sorted(sorted(range(len(sources)), key=lambda n: (give[n], n))[:NODES])
 
 
-def _climb(
-    field: _Field, seen: dict[frozenset[int], tuple[float, float]], limit: int, allowance: int
-) -> frozenset[int]:
+def _climb(field: _Field, seen: dict[frozenset[int], tuple[float, float]], limit: int, allowance: int) -> None:
     """Grow a set of nodes greedily, then improve it move by move, until nothing helps or the work is spent."""
     nodes: frozenset[int] = frozenset()
     best = field.value(nodes)
@@ -150,7 +145,7 @@ def _climb(
         elif growing:
             growing = False
         else:
-            return nodes
+            return
 
 
 def _additions(nodes: frozenset[int], field: _Field, limit: int) -> list[frozenset[int]]:
@@ -165,10 +160,13 @@ def _moves(nodes: frozenset[int], field: _Field, limit: int) -> list[frozenset[i
     return drops + swaps + _additions(nodes, field, limit)
 
 
-def _next_best(seen: dict[frozenset[int], tuple[float, float]], nodes: frozenset[int]) -> frozenset[int] | None:
-    # A superset whose extra nodes stay empty is the same plan, so only sets of another value count.
-    rest = [move for move in seen if move != nodes and move and seen[move] != seen.get(nodes)]
-    return min(rest, key=lambda move: (seen[move], sorted(move)), default=None)
+def _best_of(seen: dict[frozenset[int], tuple[float, float]], count: int) -> list[frozenset[int]]:
+    """The best sets of nodes; of those with the same value, whose further nodes stay empty, only one."""
+    ranked = sorted(seen, key=lambda nodes: (seen[nodes], len(nodes), sorted(nodes)))
+    values: dict[tuple[float, float], frozenset[int]] = {}
+    for nodes in ranked:
+        values.setdefault(seen[nodes], nodes)
+    return list(values.values())[:count]
 
 
 def _priced(field: _Field, nodes: frozenset[int]) -> Solution:

@@ -26,3 +26,7 @@ class Solution(NamedTuple):
     runner_up: int | None = None
     proven: bool = True
     gap: int = 0
+
+    @property
+    def nodes(self) -> frozenset[int]:
+        return frozenset(index for index, _ in self.shipments)

@@ -20,6 +20,7 @@ from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.costs import Atoms, Keys, keys_of
 from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
 from shared.domain.sourcing.models import Policy, WantedLine
+from shared.domain.sourcing.polish import polish
 from shared.domain.sourcing.solution import Solution
 from shared.domain.sourcing.sources import Source
 
@@ -42,11 +43,18 @@ def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy
     exact = _exact(atoms, sources, policy)
     if exact is not None:
         return exact
-    found = [bulk.search(useful, sources, policy)]
+    found = bulk.search(useful, sources, policy)
     if policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy)) is not None:
         found.append(coarse)
-    best = min(found, key=lambda one: (-one.units, one.cost))
-    return _bounded(best, useful, sources, policy)
+    polished = sorted((polish(one, sources, policy) for one in found), key=lambda one: (-one.units, one.cost))
+    return _bounded(_with_runner_up(polished), useful, sources, policy)
+
+
+def _with_runner_up(ranked: list[Solution]) -> Solution:
+    best = ranked[0]
+    others = [one.cost for one in ranked if one.units == best.units and one.nodes != best.nodes]
+    others += [best.runner_up] if best.runner_up is not None else []
+    return best._replace(runner_up=min(others, default=None))
 
 
 def _unit_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:

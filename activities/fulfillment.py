@@ -1,0 +1,103 @@
+"""The nodes and the carriers: told, asked, labelled, and what they said written down."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from shared.contracts import FulfillmentActivities
+from shared.database import fulfillment
+from shared.database.engine import Database
+from shared.database.fulfillment import Labelling, PackageRow, Release
+from shared.errors import PartnerRefused
+from shared.gateways.directory import Gateways
+from shared.gateways.protocol import FulfillmentRequest, Label, SendLabel
+from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment_order_id
+
+
+class Fulfillment(FulfillmentActivities):
+    """The fulfilment activities over the database, the nodes and the carriers."""
+
+    def __init__(self, database: Database, gateways: Gateways) -> None:
+        self._database = database
+        self._gateways = gateways
+
+    @activity.defn(name="fulfillment.release")
+    async def release(self, call: FulfillmentCall) -> CallOutcome:
+        async with self._database.transaction() as connection:
+            release = await fulfillment.begin_release(connection, call)
+        if release.outcome is not None:
+            return release.outcome
+        assert release.request is not None
+        try:
+            await self._tell(release, release.request)
+        except PartnerRefused as error:
+            async with self._database.transaction() as connection:
+                return await fulfillment.refuse_release(connection, call, str(error)[:200])
+        async with self._database.transaction() as connection:
+            return await fulfillment.finish_release(connection, call, release.request.node_id)
+
+    async def _tell(self, release: Release, request: FulfillmentRequest) -> None:
+        node = self._gateways.fulfillment(release.partner_id)
+        if release.unsure and await node.find(request.reference, request.node_id, request.node_type):
+            return
+        await node.request(request)
+
+    @activity.defn(name="fulfillment.ask_cancel")
+    async def ask_cancel(self, call: AskCancel) -> CallOutcome:
+        async with self._database.transaction() as connection:
+            asking = await fulfillment.begin_ask(connection, call)
+        if asking.outcome is not None:
+            return asking.outcome
+        assert asking.request is not None
+        answer = await self._gateways.fulfillment(asking.partner_id).cancel(asking.request)
+        async with self._database.transaction() as connection:
+            return await fulfillment.finish_ask(connection, call, accepted=answer.accepted, reason=answer.reason)
+
+    @activity.defn(name="fulfillment.buy_labels")
+    async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
+        async with self._database.transaction() as connection:
+            work = await fulfillment.read_labelling(connection, call, purchase=True)
+        for package in work.packages if work.live else ():
+            try:
+                label = await self._label(call, work, package)
+            except PartnerRefused as error:
+                return CallOutcome(done=False, reason=str(error)[:200])
+            await self._hand_over(call, work, package, label)
+            activity.heartbeat(package.package_no)
+        return CallOutcome(done=True, units=len(work.packages))
+
+    async def _label(self, call: FulfillmentCall, work: Labelling, package: PackageRow) -> Label:
+        if package.label_status == "completed":
+            return package.label()
+        carrier = self._gateways.carrier(work.carrier)
+        label = await carrier.find_label(package.package_id) if package.label_status == "purchasing" else None
+        label = label or await carrier.buy_label(work.purchase(package))
+        async with self._database.transaction() as connection:
+            await fulfillment.record_label(connection, call, label)
+        return label
+
+    async def _hand_over(self, call: FulfillmentCall, work: Labelling, package: PackageRow, label: Label) -> None:
+        request = SendLabel(
+            reference=fulfillment_order_id(call.order_id, call.n),
+            node_id=work.node_id,
+            package_no=package.package_no,
+            label=label,
+        )
+        await self._gateways.fulfillment(work.partner_id).send_label(request)
+
+    @activity.defn(name="fulfillment.void_labels")
+    async def void_labels(self, call: FulfillmentCall) -> CallOutcome:
+        async with self._database.transaction() as connection:
+            work = await fulfillment.read_labelling(connection, call, purchase=False)
+        unused = [package for package in work.packages if package.label_status in ("completed", "purchasing")]
+        for package in unused if not work.ended else ():
+            await self._void(call, work, package)
+            activity.heartbeat(package.package_no)
+        return CallOutcome(done=True, units=len(unused))
+
+    async def _void(self, call: FulfillmentCall, work: Labelling, package: PackageRow) -> None:
+        carrier = self._gateways.carrier(work.carrier)
+        bought = package.label() if package.label_id else await carrier.find_label(package.package_id)
+        outcome = await carrier.void_label(bought.label_id) if bought else "never_bought"
+        async with self._database.transaction() as connection:
+            await fulfillment.record_void(connection, call, package.package_id, str(outcome))

@@ -1,0 +1,117 @@
+"""An order's facts: sourced, cancelled, withdrawn, held, closed."""
+
+from __future__ import annotations
+
+import time
+
+from temporalio import activity
+
+from shared.contracts import OrderActivities
+from shared.database import holds, sourcing, steps, units
+from shared.database.engine import Database, around_races
+from shared.database.sourcing import Network, Question
+from shared.domain.sourcing import plan
+from shared.domain.sourcing.models import Plan
+from shared.messages import (
+    CancelledUnits,
+    CancelUnits,
+    CloseOrder,
+    CommandOutcome,
+    OrderOutcome,
+    RaiseCase,
+    RecordHold,
+    SourceRequest,
+    SourceResult,
+    TryReroute,
+    Withdraw,
+    Withdrawn,
+)
+
+#: A plan that loses the race for stock this often leaves its units waiting; the next attempt comes by itself.
+_ATTEMPTS = 3
+
+
+class Orders(OrderActivities):
+    """The order activities over the database, with this process's memory of the network."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._network = Network()
+
+    @activity.defn(name="orders.source")
+    async def source(self, request: SourceRequest) -> SourceResult:
+        for _ in range(_ATTEMPTS):
+            question = await self._read(request)
+            if question.answered is not None:
+                return question.answered
+            result = await self._commit(request, question, _plan(question))
+            if result is not None:
+                return result
+        return await self._leave_waiting(request)
+
+    async def _read(self, request: SourceRequest) -> Question:
+        async with self._database.reading() as connection:
+            return await sourcing.read_question(connection, self._network, request, time.monotonic())
+
+    async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
+        async for attempt in around_races():
+            with attempt:
+                async with self._database.transaction() as connection:
+                    return await sourcing.commit_plan(connection, request, answer, first=question.first)
+        raise AssertionError("around_races ends with a result or an error")
+
+    async def _leave_waiting(self, request: SourceRequest) -> SourceResult:
+        question = await self._read(request)
+        nothing = Plan(
+            order_id=request.order_id,
+            policy_version=question.policy.version,
+            as_of=request.as_of,
+            optimal=False,
+        )
+        result = question.answered or await self._commit(request, question, nothing)
+        assert result is not None, "a plan that takes no stock cannot lose a race for it"
+        return result
+
+    @activity.defn(name="orders.try_reroute")
+    async def try_reroute(self, request: TryReroute) -> CommandOutcome:
+        async with self._database.reading() as connection:
+            question = await sourcing.read_reroute(connection, self._network, request, time.monotonic())
+        answer = _plan(question)
+        if not answer.shortages:
+            return CommandOutcome(done=True, message=f"{request.to_node} can take it")
+        reasons = sorted({f"{short.sku}: {short.because}" for short in answer.shortages})
+        seen = sorted({str(c.because) for c in answer.candidates if c.node_id == request.to_node and c.because})
+        return CommandOutcome(
+            done=False,
+            message=f"{request.to_node} cannot take fulfillment order {request.n}",
+            refused=tuple(seen + reasons) or ("no such node",),
+        )
+
+    @activity.defn(name="orders.cancel")
+    async def cancel(self, request: CancelUnits) -> CancelledUnits:
+        async with self._database.transaction() as connection:
+            return await units.cancel_units(connection, request)
+
+    @activity.defn(name="orders.withdraw")
+    async def withdraw(self, request: Withdraw) -> Withdrawn:
+        async with self._database.transaction() as connection:
+            return await units.withdraw(connection, request)
+
+    @activity.defn(name="orders.record_hold")
+    async def record_hold(self, request: RecordHold) -> None:
+        async with self._database.transaction() as connection:
+            await holds.record(connection, request)
+
+    @activity.defn(name="orders.close")
+    async def close(self, request: CloseOrder) -> OrderOutcome:
+        async with self._database.transaction() as connection:
+            return await holds.close_order(connection, request)
+
+    @activity.defn(name="orders.raise_case")
+    async def raise_case(self, request: RaiseCase) -> None:
+        async with self._database.transaction() as connection:
+            await steps.open_case(connection, request.kind, request.reference, request.order_id, **request.detail)
+
+
+def _plan(question: Question) -> Plan:
+    return plan(question.order, question.snapshot, question.policy)

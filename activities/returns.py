@@ -1,0 +1,53 @@
+"""A return's facts, and the node that receives it."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from shared.contracts import ReturnActivities
+from shared.database import returns
+from shared.database.engine import Database
+from shared.gateways.directory import Gateways
+from shared.messages import CallOutcome, ReturnOutcome, ReturnStep, ReturnVerdict
+
+
+class Returns(ReturnActivities):
+    """The return activities over the database and the receiving nodes."""
+
+    def __init__(self, database: Database, gateways: Gateways) -> None:
+        self._database = database
+        self._gateways = gateways
+
+    @activity.defn(name="returns.judge")
+    async def judge(self, step: ReturnStep) -> ReturnVerdict:
+        async with self._database.transaction() as connection:
+            return await returns.judge_return(connection, step)
+
+    @activity.defn(name="returns.approve")
+    async def approve(self, step: ReturnStep) -> ReturnVerdict:
+        async with self._database.transaction() as connection:
+            return await returns.decide_return(connection, step, approve=True)
+
+    @activity.defn(name="returns.decline")
+    async def decline(self, step: ReturnStep) -> ReturnVerdict:
+        async with self._database.transaction() as connection:
+            return await returns.decide_return(connection, step, approve=False)
+
+    @activity.defn(name="returns.announce")
+    async def announce(self, step: ReturnStep) -> CallOutcome:
+        async with self._database.reading() as connection:
+            announcement = await returns.read_announcement(connection, step.return_id)
+        node = self._gateways.fulfillment(announcement.partner_id)
+        if activity.info().attempt == 1 or not await node.find_return(step.return_id):
+            await node.expect_return(announcement.request)
+        return CallOutcome(done=True)
+
+    @activity.defn(name="returns.settle")
+    async def settle(self, step: ReturnStep) -> CallOutcome:
+        async with self._database.transaction() as connection:
+            return await returns.settle_return(connection, step)
+
+    @activity.defn(name="returns.close")
+    async def close(self, step: ReturnStep) -> ReturnOutcome:
+        async with self._database.transaction() as connection:
+            return await returns.close_return(connection, step)

@@ -1,0 +1,72 @@
+"""An order's overlay and its end: holds placed and released, and the order closed."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.steps import keep_result, lock_order, note
+from shared.domain.orders import UnitCount, UnitState, fulfillment_of
+from shared.messages import CloseOrder, OrderOutcome, RecordHold
+
+_PLACE = text("""
+    INSERT INTO hold (order_id, hold_id, kind, reason, placed_by)
+    VALUES (:order_id, :hold_id, :kind, :reason, :actor)
+    ON CONFLICT DO NOTHING
+    RETURNING hold_id
+""")
+_RELEASE = text("""
+    UPDATE hold SET released_at = now(), released_by = :actor
+    WHERE order_id = :order_id AND hold_id = :hold_id AND released_at IS NULL
+    RETURNING hold_id
+""")
+_UNITS = text(f"""
+    SELECT {", ".join(f"sum({state}) AS {state}" for state in UnitState)},
+           (SELECT count(*) FROM fulfillment_order f WHERE f.order_id = :order_id) AS fulfillments
+    FROM order_line WHERE order_id = :order_id
+""")  # noqa: S608 - the names are the enumeration's own
+_CLOSE = text("""
+    UPDATE orders SET closed_at = now(), lifecycle = :lifecycle WHERE order_id = :order_id
+""")
+
+
+async def record(connection: AsyncConnection, request: RecordHold) -> None:
+    """Place or release a hold; repeated, nothing more happens."""
+    values = {
+        "order_id": request.order_id,
+        "hold_id": request.hold.hold_id,
+        "actor": request.actor,
+    }
+    if request.placed:
+        values |= {"kind": request.hold.kind, "reason": request.hold.reason}
+    changed = (await connection.execute(_PLACE if request.placed else _RELEASE, values)).first()
+    if changed is not None:
+        await note(
+            connection,
+            request.order_id,
+            "held" if request.placed else "hold released",
+            actor=request.actor,
+            hold_id=request.hold.hold_id,
+            kind=request.hold.kind,
+            because=request.reason,
+        )
+
+
+async def close_order(connection: AsyncConnection, request: CloseOrder) -> OrderOutcome:
+    """Write the end of an order's process."""
+    answered = await lock_order(connection, request.order_id, request.step_key)
+    if answered is not None:
+        return OrderOutcome.model_validate(answered)
+    row = (await connection.execute(_UNITS, {"order_id": request.order_id})).one()
+    count = UnitCount(**{state: getattr(row, state) for state in UnitState})
+    lifecycle = "cancelled" if count.cancelled == count.ordered else "closed"
+    await connection.execute(_CLOSE, {"order_id": request.order_id, "lifecycle": lifecycle})
+    await note(connection, request.order_id, lifecycle)
+    outcome = OrderOutcome(
+        order_id=request.order_id,
+        status=fulfillment_of(count),
+        delivered_units=count.delivered + count.returned,
+        cancelled_units=count.cancelled,
+        fulfillments=row.fulfillments,
+    )
+    return await keep_result(connection, request.step_key, outcome)

@@ -1,0 +1,123 @@
+"""Bring the servers to what this version needs: schema, search attributes, policy, schedules. Safe to repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy import text
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.common import Priority, SearchAttributeIndexedValueType
+from temporalio.service import RPCError, RPCStatusCode
+
+from shared.contracts import BATCH_QUEUE, SEARCH_ATTRIBUTES
+from shared.database.engine import Database
+from shared.database.migrate import upgrade
+from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.models import Policy
+from shared.messages import ReconcileInput
+from shared.settings import Settings
+from workers.connect import temporal_client
+
+RECONCILIATION_SCHEDULE = "reconciliation"
+_TYPES = {
+    SearchAttributeIndexedValueType.KEYWORD: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    SearchAttributeIndexedValueType.KEYWORD_LIST: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    SearchAttributeIndexedValueType.DATETIME: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+}
+_SAVE_POLICY = text("""
+    INSERT INTO policy_version (version, sourcing, process, active)
+    VALUES (:version, CAST(:sourcing AS jsonb), CAST(:process AS jsonb), NOT EXISTS (SELECT FROM policy_version))
+    ON CONFLICT DO NOTHING
+""")
+
+
+async def bootstrap(settings: Settings) -> None:
+    """Everything a deployment does before its workers start."""
+    await asyncio.to_thread(upgrade, settings.database_url)
+    database = Database(settings.database_url, pool_size=1)
+    try:
+        await save_policy(database, Policy(), ProcessPolicy())
+    finally:
+        await database.close()
+    temporal = await temporal_client(settings, program="bootstrap", patience=60)
+    await register_search_attributes(temporal)
+    await keep_schedules(temporal)
+
+
+async def save_policy(database: Database, sourcing: Policy, process: ProcessPolicy) -> None:
+    """Keep a policy version; the first one there ever was becomes the active one."""
+    values = {
+        "version": sourcing.version,
+        "sourcing": sourcing.model_dump_json(),
+        "process": process.model_dump_json(),
+    }
+    async with database.transaction() as connection:
+        await connection.execute(_SAVE_POLICY, values)
+
+
+async def activate_policy(database: Database, version: str) -> None:
+    """Orders placed from now on begin with this version; running ones keep theirs."""
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE policy_version SET active = false WHERE active"))
+        await connection.execute(
+            text("UPDATE policy_version SET active = true WHERE version = :version"), {"version": version}
+        )
+
+
+async def register_search_attributes(temporal: Client) -> None:
+    """Upserting an attribute that is not registered wedges a workflow, so they come before the workers."""
+    operator = temporal.operator_service
+    known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace=temporal.namespace))
+    missing = {
+        key.name: _TYPES[key.indexed_value_type] for key in SEARCH_ATTRIBUTES if key.name not in known.custom_attributes
+    }
+    if missing:
+        request = AddSearchAttributesRequest(namespace=temporal.namespace, search_attributes=missing)
+        await _unless_there(operator.add_search_attributes(request))
+
+
+async def _unless_there(work: object) -> None:
+    try:
+        await work  # type: ignore[misc]
+    except RPCError as error:
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+
+
+async def keep_schedules(temporal: Client, every: timedelta = timedelta(minutes=1)) -> None:
+    """Create the schedules, or bring them to what this version wants."""
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            "Reconciliation",
+            ReconcileInput(),
+            id="reconciliation",
+            task_queue=BATCH_QUEUE,
+            static_summary="compare the facts with themselves; resume what a crash left behind",
+            priority=Priority(priority_key=5),
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=10)),
+    )
+    try:
+        await temporal.create_schedule(RECONCILIATION_SCHEDULE, schedule)
+    except ScheduleAlreadyRunningError:
+        handle = temporal.get_schedule_handle(RECONCILIATION_SCHEDULE)
+
+        def bring_up_to_date(_: ScheduleUpdateInput) -> ScheduleUpdate:
+            return ScheduleUpdate(schedule=schedule)
+
+        await handle.update(bring_up_to_date)

@@ -1,0 +1,118 @@
+"""One worker process: the place where servers, gateways, activities and workflows are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from activities.reconciliation import Reconciliation
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+
+from activities.fulfillment import Fulfillment
+from activities.orders import Orders
+from activities.payments import Payments
+from activities.returns import Returns
+from shared.client import Doms
+from shared.contracts import BATCH_QUEUE, ORDERS_QUEUE
+from shared.database import network
+from shared.database.engine import Database
+from shared.gateways.directory import Gateways
+from shared.settings import Settings
+from shared.telemetry import set_up_logs
+from workers.connect import temporal_client
+from workers.interceptors import Errors
+from workflows import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
+
+#: Activities of one process at a time. They wait for others most of the time; the pool bounds what they do to Postgres.
+_ACTIVITIES = 100
+_PATIENCE = 60.0
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what was begun and stop."""
+    set_up_logs(log_format=settings.log_format, level=settings.log_level)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    temporal = await temporal_client(settings, program="worker", patience=_PATIENCE)
+    async with working(temporal, settings.database_url, settings.partner_key.get_secret_value()):
+        _say_ready()
+        await stop.wait()
+
+
+@asynccontextmanager
+async def working(temporal: Client, database_url: str, partner_key: str, **options: Any) -> AsyncIterator[Database]:
+    """Workers for every queue, for the length of the block. ``options`` go to the orders' worker."""
+    database = Database(database_url)
+    async with database.reading() as connection:
+        partners = await network.read_partners(connection)
+    async with Gateways(partners, partner_key) as gateways:
+        try:
+            async with (
+                orders_worker(temporal, database, gateways, **options),
+                batch_worker(temporal, database),
+            ):
+                yield database
+        finally:
+            await database.close()
+
+
+def orders_worker(temporal: Client, database: Database, gateways: Gateways, **options: Any) -> Worker:
+    """Orders and returns, and the activities that serve them on the same queue, so that they start eagerly."""
+    settings: dict[str, Any] = {
+        "max_concurrent_activities": _ACTIVITIES,
+        "max_concurrent_local_activities": _ACTIVITIES,
+        "max_cached_workflows": 2000,
+        "workflow_task_poller_behavior": PollerBehaviorAutoscaling(),
+        "activity_task_poller_behavior": PollerBehaviorAutoscaling(),
+        "sticky_queue_schedule_to_start_timeout": timedelta(seconds=2),
+        "graceful_shutdown_timeout": timedelta(seconds=20),
+        **options,
+    }
+    served = (
+        Orders(database),
+        Payments(database, gateways),
+        Fulfillment(database, gateways),
+        Returns(database, gateways),
+    )
+    return Worker(
+        temporal,
+        task_queue=ORDERS_QUEUE,
+        workflows=ORDER_WORKFLOWS,
+        activities=[method for service in served for method in activity_methods(service)],
+        interceptors=[Errors()],
+        **settings,
+    )
+
+
+def batch_worker(temporal: Client, database: Database) -> Worker:
+    """What runs on a schedule and must not stand in the way of orders."""
+    return Worker(
+        temporal,
+        task_queue=BATCH_QUEUE,
+        workflows=SCHEDULED_WORKFLOWS,
+        activities=activity_methods(Reconciliation(database, Doms(temporal, database))),
+        interceptors=[Errors()],
+        max_concurrent_activities=4,
+        graceful_shutdown_timeout=timedelta(seconds=20),
+    )
+
+
+def activity_methods(service: object) -> list[Callable[..., Any]]:
+    """The bound activities of a service."""
+    methods = inspect.getmembers(service, inspect.ismethod)
+    return [method for _, method in methods if hasattr(method, "__temporal_activity_definition")]
+
+
+def _say_ready() -> None:
+    ready = os.environ.get("DOMS_READY_FILE")
+    if ready:
+        Path(ready).touch()
