@@ -33,8 +33,10 @@ class _Load:
     def with_(self, moves: Sequence[Move]) -> int | None:
         """Cost after adding these units, or taking away where negative; ``None`` when it cannot ship them."""
         units, weight, volume, items = self.units, self.weight, self.volume, self.items
+        taken: dict[str, int] = {}
         for line, change in moves:
-            if self.taken.get(line.sku, 0) + change > self.source.holds(line.sku):
+            taken[line.sku] = taken.get(line.sku, self.taken.get(line.sku, 0)) + change
+            if taken[line.sku] > self.source.holds(line.sku):
                 return None
             units += change
             weight += change * max(0, line.weight_g)

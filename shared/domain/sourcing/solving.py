@@ -160,6 +160,7 @@ class _Program:
 
 
 def _bounded(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
-    bound = lower_bound(lines, sources, policy, solution.units)
-    gap = max(0, solution.cost - bound)
-    return solution._replace(proven=gap == 0, gap=gap)
+    """The solution with its gap; proven when that is zero and every unit wanted is shipped."""
+    gap = max(0, solution.cost - lower_bound(lines, sources, policy, solution.units))
+    full = solution.units == sum(line.quantity for line in lines)
+    return solution._replace(proven=full and gap == 0, gap=gap)

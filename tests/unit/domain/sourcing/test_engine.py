@@ -204,14 +204,17 @@ def test_more_stock_never_costs_more_for_as_many_units(seed: int) -> None:
         assert after.total_minor <= before.total_minor
 
 
-@settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(1, 14), st.integers(1, 30), st.integers(1, 5), st.booleans())
+@settings(max_examples=150, deadline=None)
+@given(SEEDS, st.integers(1, 25), st.integers(1, 30), st.integers(1, 5), st.booleans())
 def test_every_rule_holds_at_every_size(seed: int, lines: int, nodes: int, most: int, split: bool) -> None:
     wanted, seen, policy = instance(seed, lines=lines, nodes=nodes, most=most, density=0.5)
+    rng = random.Random(seed)
+    busy = tuple(at.model_copy(update={"daily_units": rng.choice([None, 1, 3, 40])}) for at in seen.nodes)
+    seen = seen.model_copy(update={"nodes": busy})
     policy = policy.model_copy(update={"allow_line_split": split})
     found = plan(wanted, seen, policy)
     check_rules((wanted, seen, policy), found)
-    assert found.optimal == (found.gap_minor == 0)
+    assert not found.optimal or found.gap_minor == 0
     assert found.runner_up_minor is None or found.runner_up_minor >= found.total_minor
     assert Plan.model_validate_json(found.model_dump_json()) == found
 

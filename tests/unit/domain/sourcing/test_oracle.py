@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from math import ceil, comb, prod
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from shared.domain.calendars import days_late, deliver_by, ready_by
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing import plan
+from shared.domain.sourcing import plan, solving
 from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder, WantedLine
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
 
@@ -150,6 +151,12 @@ def check_rules(case: Case, found: Plan) -> None:
         given[short.line_no] += short.quantity
     assert all(units <= stock.get(key, 0) for key, units in taken.items())
     assert given == Counter({one.line_no: one.quantity for one in wanted.lines})
+    loads = {load.node_id: load.units for load in seen.loads}
+    daily = {at.node_id: at.daily_units for at in seen.nodes if at.daily_units is not None}
+    for shipment in found.shipments:
+        if (each := daily.get(shipment.node_id)) is not None:
+            units = sum(one.quantity for one in shipment.lines)
+            assert units <= max(0, each - loads.get(shipment.node_id, 0)) + 4 * each
     used = [shipment.node_id for shipment in found.shipments]
     assert len(set(used)) == len(used) <= policy.max_shipments
     assert set(used) <= {at.node_id for at in allowed(case)}
@@ -236,3 +243,22 @@ def test_the_plan_is_the_best_there_is(seed: int) -> None:
     used = frozenset(shipment.node_id for shipment in found.shipments)
     others = [cost for units, cost, nodes in plans if units == most and nodes != used]
     assert found.runner_up_minor == (min(others, default=None) if used else None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_bounded_method_keeps_every_rule_and_its_word(seed: int) -> None:
+    """The method for large orders, made to plan small ones, is off by no more than it says."""
+    case = random_case(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(solving, "GRID_WORK", 0)
+        patch.setattr(solving, "MASK_ATOMS", 0)
+        found = plan(*case)
+    check_rules(case, found)
+    units = sum(one.quantity for shipment in found.shipments for one in shipment.lines)
+    plans = list(every_plan(case))
+    most = max(filled for filled, _, _ in plans)
+    assert units <= most
+    best = min(cost for filled, cost, _ in plans if filled == units)
+    assert found.total_minor - found.gap_minor <= best <= found.total_minor
+    assert not found.optimal or (found.gap_minor, units) == (0, most)
