@@ -16,14 +16,14 @@ from shared.gateways.protocol import PaymentResult, PaymentStatus
 #: Bigint division truncates, which for these non-negative values is the floor.
 _DUE = {
     "authorize": """
-        SELECT sum(total_minor * (quantity - cancelled) / quantity) + max(shipping_minor)
-        FROM order_line JOIN orders USING (order_id) WHERE order_id = :order_id
+        SELECT sum(l.total_minor * (l.quantity - l.cancelled) / l.quantity) + max(o.shipping_minor)
+        FROM order_line l JOIN orders o USING (order_id) WHERE order_id = :order_id
     """,
     "capture": """
-        SELECT sum(total_minor * (shipped + delivered + returned) / quantity) + max(shipping_minor)
+        SELECT sum(l.total_minor * (l.shipped + l.delivered + l.returned) / l.quantity) + max(o.shipping_minor)
                - (SELECT coalesce(sum(amount_minor), 0) FROM payment_operation
                   WHERE order_id = :order_id AND kind = 'capture' AND status <> 'declined')
-        FROM order_line JOIN orders USING (order_id) WHERE order_id = :order_id
+        FROM order_line l JOIN orders o USING (order_id) WHERE order_id = :order_id
     """,
     "void": """
         SELECT authorized_minor - captured_minor - voided_minor FROM payment WHERE order_id = :order_id

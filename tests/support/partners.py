@@ -13,6 +13,7 @@ from typing import TypeVar
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
+from starlette.types import ASGIApp
 
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
@@ -88,21 +89,27 @@ class Inbox:
 
 
 @asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """An application on a free port of this machine; its address."""
+    bound = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP)
+    bound.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=60))
+    task = asyncio.create_task(server.serve(sockets=[bound]))
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@asynccontextmanager
 async def listening() -> AsyncIterator[Inbox]:
     """An inbox on a free port of this machine."""
     inbox = Inbox()
     app = FastAPI()
     app.add_api_route("/v1/partners/{partner}/messages", inbox.take, methods=["POST"])
-    bound = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP)
-    bound.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=60))
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
-    inbox.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-    try:
+    async with serving(app) as inbox.url:
         yield inbox
-    finally:
-        server.should_exit = True
-        await serving
 
 
 def request_for(
