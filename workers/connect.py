@@ -93,7 +93,7 @@ async def temporal_client(settings: Settings, *, program: str = "doms", patience
                 return await Client.connect(
                     settings.temporal_address,
                     namespace=settings.temporal_namespace,
-                    data_converter=data_converter(settings.payload_keys),
+                    data_converter=data_converter(settings.payload_keys.get_secret_value()),
                     api_key=api_key or None,
                     tls=_tls(settings),
                     identity=f"{program}@{socket.gethostname()}:{os.getpid()}",
