@@ -12,13 +12,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from activities.reconciliation import Reconciliation
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
+from activities.reconciliation import Reconciliation
 from activities.returns import Returns
 from shared.client import Doms
 from shared.contracts import BATCH_QUEUE, ORDERS_QUEUE
@@ -34,6 +37,9 @@ from workflows import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
 #: Activities of one process at a time. They wait for others most of the time; the pool bounds what they do to Postgres.
 _ACTIVITIES = 100
 _PATIENCE = 60.0
+#: Seconds between two looks at the directory of partners.
+_DIRECTORY_LASTS = 2.0
+log = structlog.get_logger("worker")
 
 
 async def run_worker(settings: Settings) -> None:
@@ -52,9 +58,9 @@ async def run_worker(settings: Settings) -> None:
 async def working(temporal: Client, database_url: str, partner_key: str, **options: Any) -> AsyncIterator[Database]:
     """Workers for every queue, for the length of the block. ``options`` go to the orders' worker."""
     database = Database(database_url)
-    async with database.reading() as connection:
-        partners = await network.read_partners(connection)
-    async with Gateways(partners, partner_key) as gateways:
+    async with Gateways({}, partner_key) as gateways:
+        await _read_directory(database, gateways)
+        reading = asyncio.create_task(_keep_directory(database, gateways))
         try:
             async with (
                 orders_worker(temporal, database, gateways, **options),
@@ -62,7 +68,24 @@ async def working(temporal: Client, database_url: str, partner_key: str, **optio
             ):
                 yield database
         finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
             await database.close()
+
+
+async def _keep_directory(database: Database, gateways: Gateways) -> None:
+    """A partner that is added or moves is known to every worker within seconds."""
+    while True:
+        await asyncio.sleep(_DIRECTORY_LASTS)
+        try:
+            await _read_directory(database, gateways)
+        except (DBAPIError, PoolTimeout) as error:
+            log.warning("partners not read again", error=type(error).__name__)
+
+
+async def _read_directory(database: Database, gateways: Gateways) -> None:
+    async with database.reading() as connection:
+        await gateways.update(await network.read_partners(connection))
 
 
 def orders_worker(temporal: Client, database: Database, gateways: Gateways, **options: Any) -> Worker:

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.catalogue import Item, SourceOffer
 from shared.domain.network import Node
-from shared.domain.sourcing.models import ServiceRate
 from shared.domain.partners import PartnerEndpoint
+from shared.domain.sourcing.models import ServiceRate
 
 _NODES, _RATES = TypeAdapter(tuple[Node, ...]), TypeAdapter(tuple[ServiceRate, ...])
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from shared.domain.partners import PartnerEndpoint, PartnerKind
-from shared.errors import NotFound
+from shared.errors import PartnerUnavailable
 from shared.gateways.carriers.client import CarrierClient
 from shared.gateways.fulfillment.client import FulfillmentClient
 from shared.gateways.guard import Limits
@@ -19,7 +19,7 @@ from shared.gateways.signing import token_for
 class Gateways:
     """One client per partner, made when it is first asked for and kept, with its pool and its breaker.
 
-    Raises ``NotFound`` for a partner that is not in the directory or is of another kind.
+    Raises ``PartnerUnavailable`` for a partner that is not in the directory: it may be in the next one read.
     """
 
     def __init__(
@@ -39,6 +39,13 @@ class Gateways:
     def fulfillment(self, partner_id: str) -> FulfillmentPartner:
         return FulfillmentClient(self._http(partner_id, PartnerKind.FULFILLMENT))
 
+    async def update(self, partners: Mapping[str, PartnerEndpoint]) -> None:
+        """Go by a newer directory; a partner that moved gets a new client."""
+        moved = [name for name in self._https if partners.get(name) != self._partners.get(name)]
+        self._partners = partners
+        for name in moved:
+            await self._https.pop(name).aclose()
+
     async def aclose(self) -> None:
         while self._https:
             await self._https.popitem()[1].aclose()
@@ -54,7 +61,7 @@ class Gateways:
     def _http(self, partner_id: str, kind: PartnerKind) -> PartnerHttp:
         partner = self._partners.get(partner_id)
         if partner is None or partner.kind is not kind:
-            raise NotFound(f"no {kind} partner {partner_id}", partner=partner_id)
+            raise PartnerUnavailable(f"no {kind} partner {partner_id} is set up", retry_after=2, partner=partner_id)
         if partner_id not in self._https:
             token = token_for(self._partner_key, partner_id)
             self._https[partner_id] = PartnerHttp(partner_id, partner.base_url, token, self._limits)

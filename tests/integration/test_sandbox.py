@@ -19,7 +19,7 @@ import pytest
 
 from shared.domain.base import Model
 from shared.domain.network import NodeType
-from shared.errors import GatewayError, NotFound, PartnerRefused, PartnerUnavailable
+from shared.errors import GatewayError, PartnerRefused, PartnerUnavailable
 from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.gateways.directory import Gateways
 from shared.gateways.guard import Limits
@@ -242,9 +242,9 @@ async def test_a_stranger_is_refused(world: Outside) -> None:
 
 async def test_the_directory_knows_who_does_what(world: Outside) -> None:
     for ask in (world.gateways.payments, world.gateways.fulfillment):
-        with pytest.raises(NotFound):
+        with pytest.raises(PartnerUnavailable):
             ask("parcelpost")
-    with pytest.raises(NotFound):
+    with pytest.raises(PartnerUnavailable):
         world.gateways.carrier("nobody")
 
 

@@ -88,7 +88,8 @@ class RetailFile:
     def __init__(
         self, path: Path, *, channel: str = "retail", seed: int = 7, limit: int | None = None, since: date | None = None
     ) -> None:
-        self._path, self._channel, self._seed = path, channel, seed
+        self.channel = channel
+        self._path, self._seed = path, seed
         self._limit, self._since = limit, since
         self._open_units = _OpenUnits()
         self._runs: Counter[str] = Counter()
@@ -142,7 +143,7 @@ class RetailFile:
         self._open_units.add(first.customer, order_id, lines)
         self._counts.update(orders=1, rows_ordered=len(rows))
         return OrderDocument(
-            channel=self._channel,
+            channel=self.channel,
             channel_order_id=order_id,
             placed_at=first.at,
             currency=CURRENCY,

@@ -1,0 +1,188 @@
+"""The demo: a toy merchant's day through the whole system, on servers it starts and stops itself."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+
+from shared.client import Doms
+from shared.database.engine import Database
+from shared.database.figures import oversold, summary_figures
+from shared.database.orders import active_policy
+from shared.database.stock import Move
+from shared.domain.orders import OrderDocument
+from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.models import Policy
+from shared.errors import Conflict
+from shared.messages import CancelOrder
+from shared.settings import Settings
+from workers.bootstrap import activate_policy, save_policy
+from workers.connect import doms_client, joined
+from workers.demo.cpu import OURS, cpu_seconds, per_order_ms
+from workers.demo.job import Job, in_turn, patiently
+from workers.demo.load import load_world
+from workers.demo.orders import make_orders
+from workers.demo.summary import Summary, show
+from workers.demo.world import Restock, World, make_world, restocks
+from workers.stack import StackAddresses, running_stack, status, up
+
+#: A day of the real process passes in a fraction of a second: the durations are data, no step is left out.
+HURRIED = ProcessPolicy(
+    answer_within=timedelta(seconds=6),
+    exclude_for=timedelta(seconds=60),
+    backorder_patience=timedelta(seconds=25),
+    backorder_retry=timedelta(seconds=5),
+    payment_patience=timedelta(seconds=6),
+    return_within=timedelta(seconds=60),
+)
+#: What the partners get up to. Rates of trouble far above a good day's, so that a short run shows every path.
+TROUBLE = (
+    "--pace.accept-after=0.3",
+    "--pace.pack-after=0.5",
+    "--pace.ship-after=0.3",
+    "--pace.transit=1.5",
+    "--pace.late-by=3",
+    "--pace.return-after=0.5",
+    "--rates.reject=0.05",
+    "--rates.silent=0.02",
+    "--rates.late=0.03",
+    "--rates.short=0.04",
+    "--rates.delivery-exception=0.02",
+    "--rates.scan-duplicate=0.05",
+    "--rates.scan-reorder=0.05",
+    "--rates.out-for-delivery=0",
+)
+#: Every fiftieth customer thinks better of it right after ordering.
+_SECOND_THOUGHTS = 50
+_PLACERS = 12
+
+
+async def demo(*, orders: int = 200, seed: int = 7, workers: int = 2, keep: bool = False, json: bool = False) -> None:
+    """Run the main job and print its summary. ``keep`` leaves the stack running."""
+    console = Console(stderr=json)
+    world = make_world(seed, depth=1 + orders // 1000)
+    run = f"demo-{uuid.uuid4().hex[:6]}"
+    async with stage(workers=workers, keep=keep, console=console) as (settings, addresses, doms):
+        await load_world(doms.database, world, addresses.sandbox_url, run)
+        async with hurried(doms.database, run):
+            job, before = Job(doms, console, orders), cpu_seconds(settings)
+            async with job.shown():
+                await _place_all(job, _renamed(run, world, orders, seed), _supply(world, orders))
+                stuck = await job.until_over()
+        summary = await summarise(job, settings, before, stuck)
+    show(summary, as_json=json)
+    if summary.stuck or summary.oversold:
+        raise SystemExit(1)
+
+
+@asynccontextmanager
+async def stage(*, workers: int, keep: bool, console: Console) -> AsyncIterator[tuple[Settings, StackAddresses, Doms]]:
+    """The stack and a client of it: the stack that is running, or one that is stopped afterwards."""
+    settings = Settings()
+    if status(settings).addresses is None:
+        console.print(f"Starting Postgres, Temporal, partners, API and {workers} workers under {settings.home} ...")
+    if keep:
+        await asyncio.to_thread(up, settings, workers=workers, sandbox_options=TROUBLE)
+    async with running_stack(settings, workers=workers, sandbox_options=TROUBLE) as addresses:
+        console.print(f"Temporal Web UI: {addresses.temporal_ui_url}   API: {addresses.api_url}")
+        settings = joined(settings)
+        async with doms_client(settings, program="demo") as doms:
+            yield settings, addresses, doms
+
+
+@asynccontextmanager
+async def hurried(database: Database, version: str) -> AsyncIterator[None]:
+    """New orders are in a hurry for the length of the block."""
+    async with database.reading() as connection:
+        usual, _ = await active_policy(connection)
+    await save_policy(database, Policy(version=version), HURRIED)
+    await activate_policy(database, version)
+    try:
+        yield
+    finally:
+        async for attempt in patiently():
+            with attempt:
+                await activate_policy(database, usual)
+
+
+def _renamed(run: str, world: World, orders: int, seed: int) -> Iterator[OrderDocument]:
+    """The day's orders under ids of this run, so that a second run places new ones."""
+    start = datetime.now(UTC) - timedelta(minutes=5)
+    for document in make_orders(world, orders, seed, start, mean_gap=timedelta(seconds=1)):
+        yield document.model_copy(update={"channel_order_id": f"{document.channel_order_id}-{run[-6:]}"})
+
+
+def _supply(world: World, orders: int) -> list[tuple[int, Restock]]:
+    """Replenishment, each with the number of orders placed at which it arrives; the last one first."""
+    due = [(round(restock.after * orders), restock) for restock in restocks(world)]
+    return sorted(due, key=lambda pair: -pair[0])
+
+
+async def _place_all(job: Job, documents: Iterator[OrderDocument], supply: list[tuple[int, Restock]]) -> None:
+    async def one() -> bool:
+        document = next(documents, None)
+        if document is None:
+            return False
+        order_id = await job.place(document)
+        count = len(job.placed)
+        if order_id and count % _SECOND_THOUGHTS == 0:
+            await _think_better_of_it(job.doms, order_id)
+        while supply and count >= supply[-1][0]:
+            await _arrive(job.doms, supply.pop()[1])
+        return True
+
+    await in_turn(one, _PLACERS)
+
+
+async def _think_better_of_it(doms: Doms, order_id: str) -> None:
+    try:
+        async for attempt in patiently():
+            with attempt:
+                await doms.cancel(order_id, CancelOrder(actor="customer", reason="changed their mind"))
+    except Conflict:
+        return
+
+
+async def _arrive(doms: Doms, supply: Restock) -> None:
+    move = Move(
+        node_id=supply.node_id,
+        sku=supply.sku,
+        cause="receive",
+        on_hand=supply.quantity,
+        reference=f"supply/{uuid.uuid4().hex[:12]}",
+        actor="supplier",
+    )
+    async for attempt in patiently():
+        with attempt:
+            await doms.receive_stock([move])
+
+
+async def summarise(job: Job, settings: Settings, before: dict[str, float], stuck: int) -> Summary:
+    """The figures of a job that is over."""
+    cpu = per_order_ms(before, cpu_seconds(settings), len(job.placed))
+    async with job.doms.database.reading() as connection:
+        figures = await summary_figures(connection, job.placed)
+        wrong = await oversold(connection)
+    p50, p95 = job.verdict_ms()
+    return Summary(
+        orders=len(job.placed),
+        delivered=figures.delivered,
+        split=figures.split,
+        backordered=figures.backordered,
+        cancelled=figures.cancelled,
+        resourced=figures.resourced,
+        refused=sum(job.refused.values()),
+        stuck=stuck,
+        oversold=wrong,
+        seconds=job.seconds,
+        cpu_ms_per_order=round(sum(spent for kind, spent in cpu.items() if kind in OURS), 1),
+        cpu_ms=cpu,
+        cost_per_order_minor=figures.cost_per_order_minor,
+        verdict_p50_ms=p50,
+        verdict_p95_ms=p95,
+    )
