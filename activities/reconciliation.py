@@ -1,0 +1,146 @@
+"""The facts compared with themselves, and what a crash left behind taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol, TypeVar
+
+from temporalio import activity
+
+from shared.contracts import LONG_CALL_BEAT, ReconciliationActivities
+from shared.database import inbox, reconciliation
+from shared.database.checks import CHECKS, Check
+from shared.database.engine import Database, around_races
+from shared.database.inbox import WakeUp
+from shared.messages import ReconcileResult, ReconcileStep, ReturnInput, Wake
+
+#: Processes started or signalled at a time.
+_AT_ONCE = 8
+
+T = TypeVar("T")
+
+
+class Resume(Protocol):
+    """What takes a process up again; ``shared.client.Doms`` does. Each is safe to repeat."""
+
+    async def wake(self, workflow_id: str, wake: Wake) -> None: ...
+    async def resume_order(self, order_id: str) -> None: ...
+    async def resume_return(self, opened: ReturnInput) -> None: ...
+
+
+class Reconciliation(ReconciliationActivities):
+    """The reconciliation activities over the database and the running processes."""
+
+    def __init__(self, database: Database, resume: Resume) -> None:
+        self._database = database
+        self._resume = resume
+
+    @activity.defn(name="reconciliation.check_facts")
+    async def check_facts(self, step: ReconcileStep) -> ReconcileResult:
+        """Run every check, each in a transaction of its own."""
+        async with _beating():
+            async with self._database.reading() as connection:
+                known = await reconciliation.find_run(connection, step.run_id)
+            if known is not None:
+                return known
+            checked: dict[str, int] = {}
+            breaks = 0
+            for check in CHECKS:
+                found = await self._run(check, step)
+                checked[check.name] = found.checked
+                breaks += 0 if check.late else found.breaks
+            result = ReconcileResult(run_id=step.run_id, checked=checked, breaks=breaks)
+            async with self._database.transaction() as connection:
+                await reconciliation.keep_run(connection, result, step.started_at)
+            return result
+
+    async def _run(self, check: Check, step: ReconcileStep) -> reconciliation.Found:
+        async for attempt in around_races():
+            with attempt:
+                async with self._database.transaction() as connection:
+                    return await reconciliation.run_check(
+                        connection, check, run_id=step.run_id, started_at=step.started_at
+                    )
+        raise AssertionError("a retry either returns or raises")
+
+    @activity.defn(name="reconciliation.resume_stragglers")
+    async def resume_stragglers(self, step: ReconcileStep) -> ReconcileResult:
+        """Send lost wake-ups again, and start the processes of orders and returns that have none."""
+        older_than = step.resend_after.total_seconds()
+        async with _beating():
+            counts = {
+                "wake_ups": await self._send_wake_ups(older_than),
+                "orders": await self._start_orders(older_than),
+                "returns": await self._start_returns(older_than),
+            }
+        return ReconcileResult(run_id=step.run_id, repaired=sum(counts.values()), checked=counts)
+
+    async def _send_wake_ups(self, older_than: float) -> int:
+        done = 0
+        while True:
+            async with self._database.reading() as connection:
+                page = await inbox.unsignalled(connection, older_than=older_than)
+            sent = await _each(page, self._send)
+            done += sent
+            # Sent ones are no longer on the next page; a page of failures only would come again for ever.
+            if sent == 0:
+                return done
+
+    async def _send(self, wake_up: WakeUp) -> None:
+        await self._resume.wake(wake_up.workflow_id, wake_up.wake)
+        async with self._database.transaction() as connection:
+            await inbox.mark_signalled(connection, wake_up)
+
+    async def _start_orders(self, older_than: float) -> int:
+        done, after = 0, ""
+        while True:
+            async with self._database.reading() as connection:
+                page = await reconciliation.orders_without_verdict(connection, older_than=older_than, after=after)
+            if not page:
+                return done
+            after = page[-1]
+            done += await _each(page, self._resume.resume_order)
+
+    async def _start_returns(self, older_than: float) -> int:
+        done, after = 0, ""
+        while True:
+            async with self._database.reading() as connection:
+                page = await reconciliation.returns_without_judgement(connection, older_than=older_than, after=after)
+            if not page:
+                return done
+            after = page[-1].return_id
+            done += await _each(page, self._resume.resume_return)
+
+
+async def _each(page: Sequence[T], resume: Callable[[T], Awaitable[None]]) -> int:
+    """Resume each; returns how many it worked for. One that cannot be resumed does not stop the others."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(subject: T) -> bool:
+        async with limit:
+            try:
+                await resume(subject)
+            except Exception as error:
+                activity.logger.warning("not resumed, the next run tries again: %s", error)
+                return False
+            return True
+
+    return sum(await asyncio.gather(*(one(subject) for subject in page)))
+
+
+@asynccontextmanager
+async def _beating() -> AsyncIterator[None]:
+    """Heartbeats while the block works, so that a dead worker is noticed and a long statement is not."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(LONG_CALL_BEAT.total_seconds() / 3)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
