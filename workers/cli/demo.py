@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-from workers.cli.run import start
+from workers.cli.output import Answer
+
+#: The job ran and its result is not what it must be: something is stuck, oversold or not accounted for.
+FAILED = 1
 
 
-def demo(*, orders: int = 200, seed: int = 7, workers: int = 2, keep: bool = False, as_json: bool = False) -> None:
+async def demo(*, orders: int = 200, seed: int = 7, workers: int = 2, keep: bool = False) -> Answer:
     """Run a toy merchant's day: start the stack, place orders, watch them become parcels, print what became of them.
 
     Partners reject, stay silent, ship short and answer late; some payments are declined, some stock is missing.
@@ -26,13 +28,15 @@ def demo(*, orders: int = 200, seed: int = 7, workers: int = 2, keep: bool = Fal
     seed: The same seed is the same merchant and the same orders.
     workers: Number of worker processes, when the stack has to be started.
     keep: Leave the stack running afterwards.
-    as_json: Print the summary as one JSON object on the last line of standard output.
     """
-    options: dict[str, Any] = {"orders": orders, "seed": seed, "workers": workers, "keep": keep, "json": as_json}
-    start("workers.demo.run:demo", **options)
+    from workers.demo.run import demo as run
+    from workers.demo.summary import table_of
+
+    summary = await run(orders=orders, seed=seed, workers=workers, keep=keep)
+    return Answer(summary, lambda: table_of(summary), code=0 if summary.sound else FAILED)
 
 
-def replay(
+async def replay(
     file: Path,
     *,
     limit: int | None = None,
@@ -40,8 +44,7 @@ def replay(
     seed: int = 7,
     workers: int = 2,
     keep: bool = False,
-    as_json: bool = False,
-) -> None:
+) -> Answer:
     """Replay a retailer's invoices as orders: the Online Retail file of the UCI repository, or one laid out like it.
 
     One invoice is one order; a cancelling invoice cancels or returns units of the customer's earlier orders.
@@ -61,7 +64,12 @@ def replay(
     seed: The same seed constructs the same world.
     workers: Number of worker processes, when the stack has to be started.
     keep: Leave the stack running afterwards.
-    as_json: Print the summary as one JSON object on the last line of standard output.
     """
-    options: dict[str, Any] = {"limit": limit, "since": since, "seed": seed, "workers": workers, "keep": keep}
-    start("workers.demo.replay:replay", file, json=as_json, **options)
+    from rich.console import Group
+
+    from workers.demo.replay import replay as run
+    from workers.demo.summary import table_of
+
+    summary, rows = await run(file, limit=limit, since=since, seed=seed, workers=workers, keep=keep)
+    sound = summary.sound and summary.extra["adds_up"]
+    return Answer(summary, lambda: Group(rows, table_of(summary)), code=0 if sound else FAILED)

@@ -22,7 +22,7 @@ from workers.demo.load import load_world
 from workers.demo.retail_csv import Cancellation, RetailFile, Tally
 from workers.demo.retail_world import constructed_world, read_catalogue
 from workers.demo.run import hurried, stage, summarise
-from workers.demo.summary import show
+from workers.demo.summary import Summary
 
 _PLACERS = 12
 
@@ -35,10 +35,9 @@ async def replay(
     seed: int,
     workers: int,
     keep: bool,
-    json: bool = False,
-) -> None:
-    """Replay the file and print what became of its rows and of its orders."""
-    console = Console(stderr=json)
+) -> tuple[Summary, Table]:
+    """Replay the file: what became of its orders, and a table of what became of its rows."""
+    console = Console(stderr=True)
     catalogue = await asyncio.to_thread(read_catalogue, file)
     run = uuid.uuid4().hex[:6]
     source = RetailFile(file, channel=f"retail-{run}", seed=seed, limit=limit, since=since)
@@ -52,17 +51,10 @@ async def replay(
                 undone = await _undo(doms, source, cancellations)
                 stuck = await job.until_over()
         summary = await summarise(job, settings, before, stuck)
-    _show_rows(console, source.tally, job.refused)
-    summary = summary.model_copy(
-        update={
-            "currency": "GBP",
-            "returned": undone["returned"],
-            "extra": {"rows": source.tally.model_dump(mode="json"), "cancellations": dict(undone)},
-        }
-    )
-    show(summary, as_json=json)
-    if summary.stuck or summary.oversold or not source.tally.adds_up:
-        raise SystemExit(1)
+    tally = source.tally
+    extra = {"rows": tally.model_dump(mode="json"), "adds_up": tally.adds_up, "undone_units": dict(undone)}
+    changes = {"currency": "GBP", "returned": undone["returned"], "extra": extra}
+    return summary.model_copy(update=changes), _rows(tally, job.refused)
 
 
 async def _place_all(job: Job, source: RetailFile) -> list[Cancellation]:
@@ -163,7 +155,7 @@ async def _send_back(doms: Doms, invoice: str, order_id: str, lines: tuple[LineQ
     raise AssertionError("a retry either returns or raises")
 
 
-def _show_rows(console: Console, tally: Tally, refused: Counter[str]) -> None:
+def _rows(tally: Tally, refused: Counter[str]) -> Table:
     table = Table(title="What became of the rows", show_header=False, title_justify="left")
     table.add_row("rows read", f"{tally.rows_in:,}")
     table.add_row("in an order", f"{tally.rows_ordered:,}")
@@ -173,4 +165,4 @@ def _show_rows(console: Console, tally: Tally, refused: Counter[str]) -> None:
     for code, count in refused.items():
         table.add_row(f"orders refused at the door: {code}", f"{count:,}")
     table.add_row("adds up", "yes" if tally.adds_up else "NO")
-    console.print(table)
+    return table

@@ -27,7 +27,7 @@ from workers.demo.cpu import OURS, cpu_seconds, per_order_ms
 from workers.demo.job import Job, in_turn, patiently
 from workers.demo.load import load_world
 from workers.demo.orders import make_orders
-from workers.demo.summary import Summary, show
+from workers.demo.summary import Summary
 from workers.demo.world import Restock, World, make_world, restocks
 from workers.stack import StackAddresses, running_stack, status, up
 
@@ -62,9 +62,9 @@ _SECOND_THOUGHTS = 50
 _PLACERS = 12
 
 
-async def demo(*, orders: int = 200, seed: int = 7, workers: int = 2, keep: bool = False, json: bool = False) -> None:
-    """Run the main job and print its summary. ``keep`` leaves the stack running."""
-    console = Console(stderr=json)
+async def demo(*, orders: int, seed: int, workers: int, keep: bool) -> Summary:
+    """Run the main job. ``keep`` leaves the stack running."""
+    console = Console(stderr=True)
     world = make_world(seed, depth=1 + orders // 1000)
     run = f"demo-{uuid.uuid4().hex[:6]}"
     async with stage(workers=workers, keep=keep, console=console) as (settings, addresses, doms):
@@ -74,10 +74,7 @@ async def demo(*, orders: int = 200, seed: int = 7, workers: int = 2, keep: bool
             async with job.shown():
                 await _place_all(job, _renamed(run, world, orders, seed), _supply(world, orders))
                 stuck = await job.until_over()
-        summary = await summarise(job, settings, before, stuck)
-    show(summary, as_json=json)
-    if summary.stuck or summary.oversold:
-        raise SystemExit(1)
+        return await summarise(job, settings, before, stuck)
 
 
 @asynccontextmanager

@@ -1,12 +1,10 @@
-"""What a job prints at its end: for people a table, for programs one JSON object on the last line."""
+"""What a job comes to: for people a table, for programs one object."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from pydantic import Field
-from rich.console import Console
 from rich.table import Table
 
 from shared.domain.base import Model
@@ -56,22 +54,22 @@ class Summary(Model):
     returned: int = 0
     extra: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def sound(self) -> bool:
+        """Nothing stuck, nothing oversold."""
+        return not self.stuck and not self.oversold
 
-def show(summary: Summary, *, as_json: bool) -> None:
-    """Print the summary."""
-    console = Console(stderr=as_json)
+
+def table_of(summary: Summary) -> Table:
+    """The summary for people."""
     table = Table(title="What became of the orders", show_header=False, title_justify="left")
     for name, label in _LABELS.items():
         table.add_row(label, f"{getattr(summary, name):,}")
-    cost = f"{summary.cost_per_order_minor / 100:,.2f} {summary.currency}"
-    table.add_row("cost of an order that shipped", cost)
+    table.add_row("cost of an order that shipped", f"{summary.cost_per_order_minor / 100:,.2f} {summary.currency}")
     table.add_row("verdict to the channel", f"p50 {summary.verdict_p50_ms:.0f} ms, p95 {summary.verdict_p95_ms:.0f} ms")
     table.add_row("CPU per order", _cpu(summary))
     table.add_row("wall time", f"{summary.seconds:.1f} s ({summary.orders / max(summary.seconds, 0.001):.1f} orders/s)")
-    console.print(table)
-    if as_json:
-        sys.stdout.write(summary.model_dump_json() + "\n")
-        sys.stdout.flush()
+    return table
 
 
 def _cpu(summary: Summary) -> str:
