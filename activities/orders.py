@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from temporalio import activity
 
 from shared.contracts import OrderActivities
 from shared.database import holds, sourcing, steps, units
-from shared.database.engine import Database, around_races
+from shared.database.batcher import Batcher
+from shared.database.engine import Database, around_faults
+from shared.database.plans import Draft, Outcome, commit_plans
 from shared.database.sourcing import Network, Question
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import Plan
@@ -29,14 +32,29 @@ from shared.messages import (
 
 #: A plan that loses the race for stock this often leaves its units waiting; the next attempt comes by itself.
 _ATTEMPTS = 3
+#: Lines of the plans that share a transaction: 200 ordinary orders.
+_LINES_AT_ONCE = 600
 
 
 class Orders(OrderActivities):
-    """The order activities over the database, with this process's memory of the network."""
+    """The order activities over the database, with this process's memory of the network.
+
+    Plans of orders that are sourced at the same time are committed together.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._network = Network()
+        self._plans: Batcher[Draft, SourceResult | None] = Batcher(
+            self._commit_all,
+            key=lambda draft: draft.order_id,
+            weigh=lambda draft: draft.lines,
+            limit=_LINES_AT_ONCE,
+        )
+
+    async def aclose(self) -> None:
+        """Finish the plans that are being committed; call it before the database is closed."""
+        await self._plans.close()
 
     @activity.defn(name="orders.source")
     async def source(self, request: SourceRequest) -> SourceResult:
@@ -54,11 +72,14 @@ class Orders(OrderActivities):
             return await sourcing.read_question(connection, self._network, request, time.monotonic())
 
     async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
-        async for attempt in around_races():
+        return await self._plans.submit(Draft(request, answer, first=question.first))
+
+    async def _commit_all(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        async for attempt in around_faults():
             with attempt:
                 async with self._database.transaction() as connection:
-                    return await sourcing.commit_plan(connection, request, answer, first=question.first)
-        raise AssertionError("around_races ends with a result or an error")
+                    return await commit_plans(connection, drafts)
+        raise AssertionError("a retry ends with a result or an error")
 
     async def _leave_waiting(self, request: SourceRequest) -> SourceResult:
         question = await self._read(request)

@@ -7,7 +7,7 @@ import inspect
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,8 @@ async def working(temporal: Client, database_url: str, partner_key: str, **optio
         reading = asyncio.create_task(_keep_directory(database, gateways))
         try:
             async with (
-                orders_worker(temporal, database, gateways, **options),
+                aclosing(Orders(database)) as orders,
+                orders_worker(temporal, database, gateways, orders, **options),
                 batch_worker(temporal, database),
             ):
                 yield database
@@ -88,7 +89,7 @@ async def _read_directory(database: Database, gateways: Gateways) -> None:
         await gateways.update(await network.read_partners(connection))
 
 
-def orders_worker(temporal: Client, database: Database, gateways: Gateways, **options: Any) -> Worker:
+def orders_worker(temporal: Client, database: Database, gateways: Gateways, orders: Orders, **options: Any) -> Worker:
     """Orders and returns, and the activities that serve them on the same queue, so that they start eagerly."""
     settings: dict[str, Any] = {
         "max_concurrent_activities": _ACTIVITIES,
@@ -101,7 +102,7 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, **op
         **options,
     }
     served = (
-        Orders(database),
+        orders,
         Payments(database, gateways),
         Fulfillment(database, gateways),
         Returns(database, gateways),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -75,8 +75,17 @@ def is_unreachable(error: BaseException) -> bool:
 
 def around_races() -> AsyncRetrying:
     """Retries for one database transaction that is safe to repeat: ``async for attempt in around_races()``."""
+    return _around(is_lost_race)
+
+
+def around_faults() -> AsyncRetrying:
+    """As ``around_races``, and also when the connection is lost: a repeat must find what was committed, if it was."""
+    return _around(lambda error: is_lost_race(error) or is_unreachable(error))
+
+
+def _around(fault: Callable[[BaseException], bool]) -> AsyncRetrying:
     return AsyncRetrying(
-        retry=retry_if_exception(is_lost_race),
+        retry=retry_if_exception(fault),
         wait=wait_random_exponential(multiplier=0.02, max=1),
         stop=stop_after_attempt(8),
         reraise=True,

@@ -49,6 +49,7 @@ class Settle(Model):
 
 _CLAIMS, _MOVES, _SETTLES = TypeAdapter(list[Claim]), TypeAdapter(list[Move]), TypeAdapter(list[Settle])
 
+#: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
 _RESERVE = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
@@ -56,12 +57,12 @@ _RESERVE = text("""
     ), need AS (
         SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, n.quantity, p.on_hand - p.reserved - p.safety >= n.quantity AS fits
+        SELECT p.node_id, p.sku, n.quantity, p.on_hand - p.reserved - p.safety AS available
         FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), verdict AS (
-        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(fits) AS ok FROM locked
+        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity) AS ok FROM locked
     ), moved AS (
         UPDATE stock_position p SET reserved = p.reserved + l.quantity
         FROM locked l CROSS JOIN verdict v
@@ -74,7 +75,7 @@ _RESERVE = text("""
         SELECT node_id, sku, 'reserve', 0, sum(quantity), owner, :actor
         FROM claim, verdict WHERE ok GROUP BY owner, node_id, sku
     )
-    SELECT ok FROM verdict
+    SELECT v.ok, l.node_id, l.sku, l.available FROM verdict v LEFT JOIN locked l ON NOT v.ok
 """)
 
 _MOVE = text("""
@@ -106,7 +107,9 @@ _SETTLE = text("""
     )
     UPDATE reservation r
     SET open = r.open - s.shipped - s.released, shipped = r.shipped + s.shipped, released = r.released + s.released
-    FROM settle s WHERE r.owner = s.owner AND r.line_no = s.line_no
+    FROM settle s
+    WHERE r.owner = s.owner AND r.line_no = s.line_no
+      AND NOT EXISTS (SELECT FROM stock_move m WHERE m.reference = :reference AND m.cause IN ('ship', 'release'))
     RETURNING r.owner, r.node_id, r.sku, s.shipped, s.released
 """)
 
@@ -123,10 +126,49 @@ async def reserve(connection: AsyncConnection, claims: Sequence[Claim], *, actor
     Raises:
         sqlalchemy.exc.IntegrityError: an owner's line is reserved already.
     """
+    return (await reserve_each(connection, [claims], actor=actor))[0]
+
+
+async def reserve_each(
+    connection: AsyncConnection, wishes: Sequence[Sequence[Claim]], *, actor: str = "doms"
+) -> list[bool]:
+    """Reserve several wishes in one statement, each whole or not at all; the earlier goes first when not all fit.
+
+    Call it once in a transaction: a second call would lock rows out of key order.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: an owner's line is reserved already; nothing was taken for anybody.
+    """
+    available = await _take(connection, [claim for wish in wishes for claim in wish], actor)
+    if available is None:
+        return [True] * len(wishes)
+    verdicts = [_allot(wish, available) for wish in wishes]
+    winners = [claim for wish, won in zip(wishes, verdicts, strict=True) if won for claim in wish]
+    beaten = await _take(connection, winners, actor)
+    assert beaten is None, "rows that are locked do not change"
+    return verdicts
+
+
+async def _take(connection: AsyncConnection, claims: list[Claim], actor: str) -> dict[tuple[str, str], int] | None:
+    """Reserve all claims; when they do not fit, lock their positions and return what each has to give."""
     if not claims:
-        return True
-    values = {"claims": _CLAIMS.dump_json(list(claims)).decode(), "actor": actor}
-    return bool((await connection.execute(_RESERVE, values)).scalar_one())
+        return None
+    values = {"claims": _CLAIMS.dump_json(claims).decode(), "actor": actor}
+    rows = (await connection.execute(_RESERVE, values)).all()
+    return None if rows[0].ok else {(row.node_id, row.sku): row.available for row in rows}
+
+
+def _allot(wish: Sequence[Claim], available: dict[tuple[str, str], int]) -> bool:
+    """Take a wish out of what is available if all of it fits."""
+    need: dict[tuple[str, str], int] = {}
+    for claim in wish:
+        key = (claim.node_id, claim.sku)
+        need[key] = need.get(key, 0) + claim.quantity
+    if any(available.get(key, 0) < quantity for key, quantity in need.items()):
+        return False
+    for key, quantity in need.items():
+        available[key] -= quantity
+    return True
 
 
 async def settle(
@@ -135,14 +177,16 @@ async def settle(
     """End reservations: what ships leaves on hand and reserved, what is released leaves reserved only.
 
     Args:
-        reference: Names the event that did it; the same event never moves stock twice.
+        reference: Names the event that did it; the same event never moves stock twice. Events of one
+            reservation come one at a time, under its order's lock.
 
     Raises:
         sqlalchemy.exc.IntegrityError: more is settled than is open.
     """
     if not settles:
         return
-    rows = await connection.execute(_SETTLE, {"settles": _SETTLES.dump_json(list(settles)).decode()})
+    values = {"settles": _SETTLES.dump_json(list(settles)).decode(), "reference": reference}
+    rows = await connection.execute(_SETTLE, values)
     shipped: dict[tuple[str, str], int] = {}
     released: dict[tuple[str, str], int] = {}
     for row in rows:

@@ -1,0 +1,272 @@
+"""The transaction that makes plans true: many orders' plans in one, with a handful of statements for all of them.
+
+Each plan is reserved whole or not at all; one that lost the race for stock is planned again on what is left.
+Orders are locked in the order of their ids and after them stock in key order, so that no two batches, and no
+batch and step of one order, deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.stock import Claim, reserve_each
+from shared.domain.base import Instant, Model
+from shared.domain.orders import Verdict
+from shared.domain.sourcing.models import CostTerms, Plan, PlannedShipment
+from shared.errors import NotFound
+from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfillment_order_id
+
+#: A plan of 10,000 lines can fall short on each; the reasons of this many say enough.
+_SHORTAGES = 1000
+
+_LOCK = text("""
+    SELECT order_id FROM orders WHERE order_id = ANY(:order_ids) ORDER BY order_id FOR NO KEY UPDATE
+""")
+#: A statement of its own, after the lock: it sees what whoever held the lock before has committed.
+_READ = text("""
+    SELECT a.step_key, s.result,
+           (SELECT coalesce(max(n), 0) + 1 FROM fulfillment_order f WHERE f.order_id = a.order_id) AS next_n,
+           (SELECT count(*) + 1 FROM decision d WHERE d.order_id = a.order_id) AS attempt,
+           (SELECT coalesce(jsonb_agg(jsonb_build_array(line_no, unallocated + backordered)), '[]') FROM order_line l
+            WHERE l.order_id = a.order_id AND unallocated + backordered > 0) AS waiting
+    FROM unnest(CAST(:order_ids AS text[]), CAST(:step_keys AS text[])) AS a(order_id, step_key)
+    LEFT JOIN step_result s USING (step_key)
+""")
+_RECORD = text("""
+    WITH sourced AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(CAST(:sourced AS jsonb)) AS s(
+            order_id text, step_key text, attempt int, plan jsonb, event text, detail jsonb,
+            promised_at timestamptz, verdict jsonb, result jsonb)
+    ), opened AS (
+        INSERT INTO fulfillment_order (fulfillment_order_id, order_id, n, node_id, units, status, carrier, service,
+                                       ship_by, deliver_by, cost, planned_minor)
+        SELECT fulfillment_order_id, order_id, n, node_id, units, 'open', carrier, service, ship_by, deliver_by, cost,
+               planned_minor
+        FROM jsonb_to_recordset(CAST(:opened AS jsonb)) AS f(
+            fulfillment_order_id text, order_id text, n int, node_id text, units int, carrier text, service text,
+            ship_by timestamptz, deliver_by timestamptz, cost jsonb, planned_minor bigint)
+    ), lines AS (
+        UPDATE order_line l
+        SET allocated = l.allocated + w.planned, backordered = w.waiting - w.planned, unallocated = 0
+        FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS w(order_id text, line_no int, waiting int, planned int)
+        WHERE l.order_id = w.order_id AND l.line_no = w.line_no
+    ), decided AS (
+        INSERT INTO decision (order_id, attempt, plan) SELECT order_id, attempt, plan FROM sourced
+    ), noted AS (
+        INSERT INTO timeline (order_id, actor, event, detail)
+        SELECT order_id, 'doms', event, detail FROM sourced ORDER BY order_id
+    ), kept AS (
+        INSERT INTO step_result (step_key, result) SELECT step_key, result FROM sourced
+    )
+    UPDATE orders o
+    SET accepted = true, promised_at = greatest(o.promised_at, s.promised_at), verdict = coalesce(o.verdict, s.verdict)
+    FROM sourced s WHERE o.order_id = s.order_id
+""")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan that is to become true. ``first``: it is the order's first, which the channel's verdict goes by."""
+
+    request: SourceRequest
+    plan: Plan
+    first: bool
+
+    @property
+    def order_id(self) -> str:
+        return self.request.order_id
+
+    @property
+    def lines(self) -> int:
+        return sum(len(shipment.lines) for shipment in self.plan.shipments)
+
+
+#: What was opened; ``None`` when the stock or the order changed since the snapshot: plan again.
+Outcome = SourceResult | NotFound | None
+
+
+class _Opened(Model):
+    fulfillment_order_id: str
+    order_id: str
+    n: int
+    node_id: str
+    units: int
+    carrier: str
+    service: str
+    ship_by: Instant
+    deliver_by: Instant
+    cost: CostTerms
+    planned_minor: int
+
+
+class _Line(Model):
+    order_id: str
+    line_no: int
+    waiting: int
+    planned: int
+
+
+class _Sourced(Model):
+    order_id: str
+    step_key: str
+    attempt: int
+    plan: Plan
+    event: str
+    detail: dict[str, Any]
+    promised_at: Instant | None
+    verdict: Verdict | None
+    result: SourceResult
+
+
+@dataclass(frozen=True)
+class _Bid:
+    """A draft against its order as it is now, which is locked."""
+
+    draft: Draft
+    next_n: int
+    attempt: int
+    waiting: dict[int, int]
+    claims: list[Claim]
+
+
+_OPENED, _LINES, _SOURCED = TypeAdapter(list[_Opened]), TypeAdapter(list[_Line]), TypeAdapter(list[_Sourced])
+
+
+async def commit_plans(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Outcome]:
+    """Reserve plans of different orders and open their fulfillment orders, in the caller's transaction.
+
+    A step that has a result already answers with it. Where stock is not enough for all, the earlier draft wins.
+    """
+    outcomes: dict[str, Outcome] = {}
+    bids = [bid for bid in await _bids(connection, drafts, outcomes) if _fits(bid)]
+    won = await reserve_each(connection, [bid.claims for bid in bids])
+    winners = [(bid, _result(bid)) for bid, reserved in zip(bids, won, strict=True) if reserved]
+    if winners:
+        await _record(connection, winners)
+    outcomes |= {bid.draft.order_id: result for bid, result in winners}
+    return [outcomes.get(draft.order_id) for draft in drafts]
+
+
+async def _bids(connection: AsyncConnection, drafts: Sequence[Draft], outcomes: dict[str, Outcome]) -> list[_Bid]:
+    """Lock the orders and read where they stand; what is settled already goes to ``outcomes``."""
+    order_ids = [draft.order_id for draft in drafts]
+    assert len(set(order_ids)) == len(order_ids), "plans of one order are committed one after the other"
+    there = set((await connection.execute(_LOCK, {"order_ids": order_ids})).scalars())
+    values = {"order_ids": order_ids, "step_keys": [draft.request.step_key for draft in drafts]}
+    rows = {row.step_key: row for row in await connection.execute(_READ, values)}
+    bids = []
+    for draft in drafts:
+        row = rows[draft.request.step_key]
+        if draft.order_id not in there:
+            outcomes[draft.order_id] = NotFound(f"there is no order {draft.order_id}", order_id=draft.order_id)
+        elif row.result is not None:
+            outcomes[draft.order_id] = SourceResult.model_validate(row.result)
+        else:
+            bids.append(_Bid(draft, row.next_n, row.attempt, dict(row.waiting), _claims(draft, row.next_n)))
+    return bids
+
+
+def _claims(draft: Draft, next_n: int) -> list[Claim]:
+    return [
+        Claim.model_construct(
+            owner=fulfillment_order_id(draft.order_id, n),
+            line_no=line.line_no,
+            order_id=draft.order_id,
+            node_id=shipment.node_id,
+            sku=line.sku,
+            quantity=line.quantity,
+        )
+        for n, shipment in enumerate(draft.plan.shipments, start=next_n)
+        for line in shipment.lines
+    ]
+
+
+def _fits(bid: _Bid) -> bool:
+    """Whether the order still waits for every unit planned: staff may have cancelled some meanwhile."""
+    return all(units <= bid.waiting.get(line_no, 0) for line_no, units in _planned(bid).items())
+
+
+def _planned(bid: _Bid) -> dict[int, int]:
+    planned: dict[int, int] = {}
+    for claim in bid.claims:
+        planned[claim.line_no] = planned.get(claim.line_no, 0) + claim.quantity
+    return planned
+
+
+def _result(bid: _Bid) -> SourceResult:
+    plan = bid.draft.plan
+    return SourceResult(
+        fulfillments=tuple(_state(shipment, n) for n, shipment in enumerate(plan.shipments, start=bid.next_n)),
+        backordered=sum(bid.waiting.values()) - sum(claim.quantity for claim in bid.claims),
+        promised_at=plan.promised_at,
+    )
+
+
+def _state(shipment: PlannedShipment, n: int) -> FulfillmentState:
+    units = sum(line.quantity for line in shipment.lines)
+    return FulfillmentState(n=n, node_id=shipment.node_id, units=units, deliver_by=shipment.deliver_by)
+
+
+async def _record(connection: AsyncConnection, winners: Sequence[tuple[_Bid, SourceResult]]) -> None:
+    values = {
+        "sourced": _SOURCED.dump_json([_sourced(bid, result) for bid, result in winners]).decode(),
+        "opened": _OPENED.dump_json([row for bid, result in winners for row in _opened(bid, result)]).decode(),
+        "lines": _LINES.dump_json([row for bid, _ in winners for row in _lines(bid)]).decode(),
+    }
+    await connection.execute(_RECORD, values)
+
+
+def _sourced(bid: _Bid, result: SourceResult) -> _Sourced:
+    draft = bid.draft
+    verdict = Verdict(order_id=draft.order_id, promised_at=result.promised_at, backordered_units=result.backordered)
+    detail = {
+        "fulfillments": {str(state.n): f"{state.units} units at {state.node_id}" for state in result.fulfillments},
+        "backordered": result.backordered,
+        "cost_minor": draft.plan.total_minor,
+    }
+    return _Sourced.model_construct(
+        order_id=draft.order_id,
+        step_key=draft.request.step_key,
+        attempt=bid.attempt,
+        plan=draft.plan.model_copy(update={"shortages": draft.plan.shortages[:_SHORTAGES]}),
+        event="sourced" if result.fulfillments else "backordered",
+        detail=detail,
+        promised_at=result.promised_at,
+        verdict=verdict if draft.first else None,
+        result=result,
+    )
+
+
+def _opened(bid: _Bid, result: SourceResult) -> list[_Opened]:
+    return [
+        _Opened.model_construct(
+            fulfillment_order_id=fulfillment_order_id(bid.draft.order_id, state.n),
+            order_id=bid.draft.order_id,
+            n=state.n,
+            node_id=state.node_id,
+            units=state.units,
+            carrier=shipment.carrier,
+            service=shipment.service,
+            ship_by=shipment.ship_by,
+            deliver_by=shipment.deliver_by,
+            cost=shipment.cost,
+            planned_minor=shipment.cost.total,
+        )
+        for shipment, state in zip(bid.draft.plan.shipments, result.fulfillments, strict=True)
+    ]
+
+
+def _lines(bid: _Bid) -> list[_Line]:
+    planned = _planned(bid)
+    return [
+        _Line.model_construct(
+            order_id=bid.draft.order_id, line_no=line_no, waiting=units, planned=planned.get(line_no, 0)
+        )
+        for line_no, units in bid.waiting.items()
+    ]
