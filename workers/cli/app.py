@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, cast
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -46,7 +46,7 @@ def build(called: str = "") -> App:
         name="doms",
         help="A distributed order management system on Temporal and Postgres.",
         help_format="markdown",
-        help_epilogue=_AFTERWORD,
+        help_epilogue=None if called else _AFTERWORD,
         version=_version,
     )
     for group, name, path, summary in _COMMANDS:
@@ -58,15 +58,29 @@ def build(called: str = "") -> App:
         json: Annotated[bool, Parameter(negative="", help="Answer in JSON, for programs.")] = False,
     ) -> int:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
-        answer = command(*bound.args, **bound.kwargs)
-        if inspect.iscoroutine(answer):
-            answer = asyncio.run(answer)
-        if isinstance(answer, Answer):
-            answer.put(as_json=json)
-            return answer.code
-        return 0
+        return asyncio.run(_put(command(*bound.args, **bound.kwargs), as_json=json))
 
     return app.meta
+
+
+async def _put(answer: Any, *, as_json: bool) -> int:
+    """Print what a command answers, a stream of answers as they come; returns the exit code."""
+    code = 0
+    async for each in _answers(answer):
+        each.put(as_json=as_json)
+        code = max(code, each.code)
+    return code
+
+
+async def _answers(answer: Any) -> AsyncIterator[Answer]:
+    if inspect.isasyncgen(answer):
+        async for each in cast("AsyncIterator[Answer]", answer):
+            yield each
+        return
+    if inspect.iscoroutine(answer):
+        answer = await answer
+    if isinstance(answer, Answer):
+        yield answer
 
 
 def _version() -> str:

@@ -14,11 +14,14 @@ code  meaning
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from shared.errors import (
     Conflict,
     DomsError,
+    Fault,
     GatewayError,
     InvalidInput,
     NotAllowed,
@@ -27,6 +30,9 @@ from shared.errors import (
     Unavailable,
 )
 from workers.cli.output import put, put_json
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 USAGE, NOT_FOUND, REFUSED, UNAVAILABLE = 2, 3, 4, 5
 
@@ -50,9 +56,17 @@ def as_doms_error(error: Exception) -> DomsError | None:
     """The error of ours that a library's error amounts to; ``None`` when it is a bug."""
     if isinstance(error, DomsError):
         return error
+    if isinstance(error, ValidationError):
+        return InvalidInput(
+            [Fault(pointer=_pointer(fault), code=fault["type"], message=fault["msg"]) for fault in error.errors()]
+        )
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return NotFound(f"cannot read {error.filename}: {error.strerror}")
     return _unreachable(error)
+
+
+def _pointer(fault: ErrorDetails) -> str:
+    return "".join(f"/{part}" for part in fault["loc"])
 
 
 def _unreachable(error: Exception) -> DomsError | None:

@@ -47,10 +47,13 @@ def put_json(data: Any) -> None:
 
 def put(renderable: RenderableType, *, error: bool = False) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     # Into a file or pipe nothing is wrapped: a line is a row, whatever the width of the last terminal was.
     width = None if sys.stdout.isatty() or error else 200
-    Console(stderr=error, width=width, soft_wrap=isinstance(renderable, str), highlight=False).print(renderable)
+    sentence = isinstance(renderable, str | Text)
+    plain = Text(renderable) if isinstance(renderable, str) else renderable
+    Console(stderr=error, width=width, highlight=False).print(plain, soft_wrap=sentence)
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> RenderableType:

@@ -1,0 +1,121 @@
+"""An order's story drawn for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from shared.domain.orders import UnitCount, UnitState
+from workers.cli.output import money, table, when
+
+if TYPE_CHECKING:
+    from shared.domain.sourcing.models import Candidate, Plan
+    from shared.domain.story import FulfillmentStory, OrderStory, TimelineEvent
+
+
+def story(order: OrderStory) -> RenderableType:
+    """The whole of it, the most asked first: where it stands and what it waits for."""
+    return Group(*_parts(order))
+
+
+def _parts(order: OrderStory) -> Iterator[RenderableType]:
+    yield _head(order)
+    lines = [(n.line_no, n.sku, n.name, _units(n.units), money(n.total_minor, order.currency)) for n in order.lines]
+    yield table("lines", ("line#", "item", "name", "units", "total#"), lines)
+    if order.fulfillments:
+        yield _fulfillments(order)
+        yield from _parcels(order)
+    if order.plan is not None:
+        yield _plan(order.plan, order)
+    yield _money(order)
+    if order.holds:
+        holds = [(h.hold_id, h.kind, h.reason, h.placed_by, when(h.released_at) or "stands") for h in order.holds]
+        yield table("holds", ("hold", "kind", "reason", "by", "released"), holds)
+    if order.returns:
+        returns = [(r.return_id, r.status, r.node_id, money(r.refund_minor, order.currency)) for r in order.returns]
+        yield table("returns", ("return", "status", "to node", "refunded#"), returns)
+    if order.cases:
+        cases = [(when(c.opened_at), c.kind, c.reference, _detail(c.detail)) for c in order.cases]
+        yield table("needs a person", ("since", "case", "about", "detail"), cases)
+    events = [(f"{e.at:%m-%d %H:%M:%S}", e.actor, e.event, _detail(e.detail)) for e in order.timeline]
+    yield table("timeline (UTC)", ("at", "by", "event", "detail"), events)
+
+
+def _head(order: OrderStory) -> Text:
+    held = " ON HOLD" if order.on_hold else ""
+    text = Text.assemble((order.order_id, "bold"), f"  {order.fulfillment}{held}\n")
+    text.append(f"lifecycle {order.lifecycle}, payment {order.payment}, return {order.returned}\n")
+    to = order.ship_to
+    text.append(f"to {to.name}, {to.city} {to.region} {to.postal_code} {to.country}, {order.service}\n")
+    text.append(f"placed {when(order.placed_at)}, promised {when(order.promised_at) or 'no date yet'}\n")
+    for sentence in order.waits_for or ("nothing",):
+        text.append(f"waits for {sentence}\n", "yellow" if order.waits_for else "green")
+    return text
+
+
+def _units(units: UnitCount) -> str:
+    return ", ".join(f"{getattr(units, state)} {state}" for state in UnitState if getattr(units, state))
+
+
+def _fulfillments(order: OrderStory) -> RenderableType:
+    columns = ("n#", "node", "units#", "status", "request", "ship by", "deliver by", "by", "cost#", "why ended")
+    rows = [
+        (f.n, f.node_id, f.units, f.status, f.request_status, when(f.ship_by), when(f.deliver_by),
+         f"{f.carrier} {f.service}", money(f.planned_minor, order.currency), f.reason)
+        for f in order.fulfillments
+    ]  # fmt: skip
+    return table("fulfillment orders", columns, rows)
+
+
+def _parcels(order: OrderStory) -> Iterator[RenderableType]:
+    rows = [row for f in order.fulfillments for row in _parcel_rows(f, order.currency)]
+    if rows:
+        yield table("parcels", ("of", "parcel#", "carrier", "tracking", "status", "label", "cost#"), rows)
+
+
+def _parcel_rows(f: FulfillmentStory, currency: str) -> Iterator[tuple[object, ...]]:
+    for p in f.packages:
+        cost = money(p.label_cost_minor, currency)
+        yield f"f{f.n}", p.package_no, p.carrier, p.tracking_no, p.tracking_status, p.label_status, cost
+
+
+def _plan(plan: Plan, order: OrderStory) -> RenderableType:
+    cost = money(plan.total_minor, order.currency)
+    other = f", best other way {money(plan.runner_up_minor, order.currency)}" if plan.runner_up_minor else ""
+    proven = "proven cheapest" if plan.optimal else f"within {money(plan.gap_minor, order.currency)} of the cheapest"
+    title = f"latest plan of {order.plans}: {cost}, {proven}{other}; policy {plan.policy_version}"
+    rows = [
+        ("ships" if c.chosen else "", c.node_id, c.fillable, _why(c, order.currency), when(c.deliver_by))
+        for c in plan.candidates
+    ]
+    return table(title, ("", "node", "units it holds#", "alone it would cost, or why not", "deliver by"), rows)
+
+
+def _why(candidate: Candidate, currency: str) -> str:
+    if candidate.alone is not None:
+        terms = {name: minor for name, minor in candidate.alone.model_dump().items() if minor}
+        parts = ", ".join(f"{name} {money(minor)}" for name, minor in terms.items())
+        return f"{money(candidate.alone.total, currency)} ({parts})"
+    return str(candidate.because or "")
+
+
+def _money(order: OrderStory) -> RenderableType:
+    m = order.money
+    title = (
+        f"money: {money(order.total_minor, order.currency)} ordered, {money(m.authorized_minor)} authorised, "
+        f"{money(m.captured_minor)} captured, {money(m.voided_minor)} voided, {money(m.refunded_minor)} refunded"
+    )
+    rows = [(when(o.intended_at), o.kind, money(o.amount_minor, order.currency), o.status, o.reason, o.reference)
+            for o in order.operations]  # fmt: skip
+    return table(title, ("at", "operation", "amount#", "answer", "reason", "reference"), rows)
+
+
+def event_line(event: TimelineEvent) -> str:
+    return f"{event.at:%Y-%m-%d %H:%M:%S}  {event.actor:<14} {event.event:<22} {_detail(event.detail)}".rstrip()
+
+
+def _detail(detail: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in detail.items() if value not in ("", None, [], {}))
