@@ -50,8 +50,9 @@ def _all(query: str) -> str:
 
 
 _RETURNS = """
-    SELECT x.*, (SELECT jsonb_agg(to_jsonb(l) ORDER BY line_no) FROM return_line l
-                 WHERE l.return_id = x.return_id) AS lines
+    SELECT x.*, (SELECT c.currency FROM orders c WHERE c.order_id = x.order_id) AS currency,
+           (SELECT jsonb_agg(to_jsonb(l) ORDER BY line_no) FROM return_line l
+            WHERE l.return_id = x.return_id) AS lines
     FROM return_order x
 """
 _STORY = text(f"""

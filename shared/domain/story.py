@@ -163,6 +163,7 @@ class ReturnStory(Model):
     reason: str
     node_id: str | None
     refund_minor: int
+    currency: str
     requested_by: str
     decided_by: str | None
     requested_at: Instant

@@ -118,4 +118,10 @@ def event_line(event: TimelineEvent) -> str:
 
 
 def _detail(detail: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in detail.items() if value not in ("", None, [], {}))
+    return ", ".join(f"{name} {_plain(value)}" for name, value in detail.items() if value not in ("", None, [], {}))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {each}" for name, each in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -59,15 +59,17 @@ def put(renderable: RenderableType, *, error: bool = False) -> None:
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> RenderableType:
     """A table; a column whose name ends in ``#`` is aligned right. Cells are shown as they are, not as markup."""
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         drawn.add_column(column.removesuffix("#"), justify="right" if column.endswith("#") else "left")
     for row in rows:
         drawn.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    return drawn
+    # As a title of the table it would be broken to the table's own width.
+    return Group(Text(title, "bold"), drawn)
 
 
 def when(at: datetime | None) -> str:

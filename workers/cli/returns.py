@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from workers.cli.output import Answer, table, when
+from workers.cli.output import Answer, money, table, when
 from workers.cli.staff import Actor, Lines, quantities, told
 from workers.connect import doms_client
 
@@ -120,15 +120,23 @@ async def _decide(return_id: str, *, reason: str, actor: str, approve: bool) -> 
 
 def _listed(returns: list[ReturnStory]) -> Any:
     rows = [
-        (r.return_id, r.status, sum(line.quantity for line in r.lines), r.refund_minor, r.node_id, when(r.requested_at),
-         r.reason)
+        (
+            r.return_id,
+            r.status,
+            sum(line.quantity for line in r.lines),
+            money(r.refund_minor, r.currency),
+            r.node_id,
+            when(r.requested_at),
+            r.reason,
+        )
         for r in returns
-    ]  # fmt: skip
+    ]
     columns = ("return", "status", "units#", "refunded#", "to node", "requested", "reason")
     return table(f"{len(returns)} return(s)", columns, rows)
 
 
 def _shown(found: ReturnStory) -> Any:
-    title = f"{found.return_id}: {found.status}, {found.refund_minor} refunded ({found.reason or 'no reason given'})"
+    refunded = money(found.refund_minor, found.currency)
+    title = f"{found.return_id}: {found.status}, {refunded} refunded ({found.reason or 'no reason given'})"
     rows = [(n.line_no, n.sku, n.quantity, n.received, n.restocked, n.written_off) for n in found.lines]
     return table(title, ("line#", "item", "asked#", "received#", "restocked#", "written off#"), rows)
