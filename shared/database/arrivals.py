@@ -32,7 +32,8 @@ _SCAN = text("""
 """)
 _ALL_DELIVERED = text("""
     UPDATE fulfillment_order f SET delivered_at = now(), ended_at = now()
-    WHERE fulfillment_order_id = :fulfillment_order_id AND delivered_at IS NULL AND NOT EXISTS (
+    WHERE fulfillment_order_id = :fulfillment_order_id AND shipped_at IS NOT NULL AND delivered_at IS NULL
+      AND NOT EXISTS (
         SELECT FROM package p
         WHERE p.fulfillment_order_id = f.fulfillment_order_id AND p.shipped_at IS NOT NULL AND p.delivered_at IS NULL)
     RETURNING n
@@ -123,6 +124,8 @@ async def apply_return(connection: AsyncConnection, partner_id: str, message: Re
     row = (await connection.execute(_RETURN, values)).one()
     if row.partner_id != partner_id:
         raise NotAllowed(f"{partner_id} does not receive {message.reference}", reference=message.reference)
+    if row.status in ("declined", "expired"):
+        await open_case(connection, "returned_after_all", message.reference, order_id, status=row.status)
     if row.status != "approved":
         return Applied(order_id=order_id)
     units = await _receive_lines(connection, order_id, message)

@@ -159,7 +159,7 @@ async def _shipped_too_late(connection: AsyncConnection, row: Any, message: Fulf
     await note(
         connection, row.order_id, "shipped after cancel", actor=row.partner_id, n=row.n, units=units, tracking=tracking
     )
-    return Applied(order_id=row.order_id)
+    return Applied(order_id=row.order_id, unlocks=tuple(number for number in tracking if number))
 
 
 async def _keep_packages(

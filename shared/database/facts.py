@@ -43,7 +43,7 @@ async def lock_fulfillment(connection: AsyncConnection, partner_id: str, referen
 
     Raises:
         Unmatched: there is none of that reference.
-        NotAllowed: it is another partner's.
+        NotAllowed: it is another partner's, or was not sent to this one.
     """
     order_id = (await connection.execute(_FIND, {"reference": reference})).scalar_one_or_none()
     if order_id is None:
@@ -52,4 +52,6 @@ async def lock_fulfillment(connection: AsyncConnection, partner_id: str, referen
     row = (await connection.execute(_READ, {"reference": reference})).one()
     if row.partner_id != partner_id:
         raise NotAllowed(f"{partner_id} does not fulfil {reference}", reference=reference)
+    if row.request_status == "unsubmitted":
+        raise NotAllowed(f"{partner_id} was not asked to fulfil {reference}", reference=reference)
     return row

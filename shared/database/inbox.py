@@ -38,6 +38,8 @@ _APPLIED = text("""
     SET applied_at = now(), order_id = :order_id, workflow_id = :workflow_id, wake = CAST(:wake AS jsonb)
     WHERE partner_id = :partner_id AND message_id = :message_id
 """)
+#: A scan and the ship confirm it came before must not miss each other: whoever is second sees the first.
+_MEET = text("SELECT pg_advisory_xact_lock(hashtextextended(r, 0)) FROM unnest(CAST(:references AS text[])) AS r")
 _EARLY = text("""
     SELECT partner_id, body FROM message_in
     WHERE applied_at IS NULL AND reference = ANY(:references) ORDER BY received_at
@@ -90,12 +92,24 @@ async def take(connection: AsyncConnection, partner_id: str, message: PartnerMes
     row = (await connection.execute(_TAKE, values)).one()
     if row.applied_at is not None:
         return _unsent(partner_id, message.message_id, row)
-    try:
-        applied = await _APPLY[type(message)](connection, partner_id, message)
-    except Unmatched:
+    applied = await _apply(connection, partner_id, message)
+    if applied is None:
         return []
     await _mark_applied(connection, partner_id, message.message_id, applied)
     return [*_wake_up(partner_id, message.message_id, applied), *await _apply_early(connection, applied)]
+
+
+async def _apply(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> Applied | None:
+    """The message's effect; ``None`` when it came before what it is about."""
+    apply = _APPLY[type(message)]
+    try:
+        return await apply(connection, partner_id, message)
+    except Unmatched:
+        await connection.execute(_MEET, {"references": [message.reference]})
+    try:
+        return await apply(connection, partner_id, message)
+    except Unmatched:
+        return None
 
 
 def _unsent(partner_id: str, message_id: str, row: Any) -> list[WakeUp]:
@@ -128,6 +142,7 @@ async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[Wa
     if not applied.unlocks:
         return []
     wakes: list[WakeUp] = []
+    await connection.execute(_MEET, {"references": sorted(applied.unlocks)})
     for row in (await connection.execute(_EARLY, {"references": list(applied.unlocks)})).all():
         scan = TrackingUpdated.model_validate(row.body)
         late = await apply_tracking(connection, row.partner_id, scan)
