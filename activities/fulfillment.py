@@ -10,7 +10,7 @@ from shared.database.engine import Database
 from shared.database.fulfillment import Labelling, PackageRow, Release
 from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
-from shared.gateways.protocol import FulfillmentRequest, Label, SendLabel
+from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRequest, Label, SendLabel
 from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment_order_id
 
 
@@ -49,9 +49,15 @@ class Fulfillment(FulfillmentActivities):
         if asking.outcome is not None:
             return asking.outcome
         assert asking.request is not None
-        answer = await self._gateways.fulfillment(asking.partner_id).cancel(asking.request)
+        answer = await self._ask(asking.partner_id, asking.request)
         async with self._database.transaction() as connection:
             return await fulfillment.finish_ask(connection, call, accepted=answer.accepted, reason=answer.reason)
+
+    async def _ask(self, partner_id: str, request: CancelRequest) -> CancelAnswer:
+        try:
+            return await self._gateways.fulfillment(partner_id).cancel(request)
+        except PartnerRefused as error:
+            return CancelAnswer(accepted=False, reason=str(error)[:200])
 
     @activity.defn(name="fulfillment.buy_labels")
     async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
@@ -60,9 +66,9 @@ class Fulfillment(FulfillmentActivities):
         for package in work.packages if work.live else ():
             try:
                 label = await self._label(call, work, package)
+                await self._hand_over(call, work, package, label)
             except PartnerRefused as error:
                 return CallOutcome(done=False, reason=str(error)[:200])
-            await self._hand_over(call, work, package, label)
             activity.heartbeat(package.package_no)
         return CallOutcome(done=True, units=len(work.packages))
 
@@ -98,6 +104,9 @@ class Fulfillment(FulfillmentActivities):
     async def _void(self, call: FulfillmentCall, work: Labelling, package: PackageRow) -> None:
         carrier = self._gateways.carrier(work.carrier)
         bought = package.label() if package.label_id else await carrier.find_label(package.package_id)
-        outcome = await carrier.void_label(bought.label_id) if bought else "never_bought"
+        try:
+            outcome = await carrier.void_label(bought.label_id) if bought else "never_bought"
+        except PartnerRefused as error:
+            outcome = str(error)[:200]
         async with self._database.transaction() as connection:
             await fulfillment.record_void(connection, call, package.package_id, str(outcome))

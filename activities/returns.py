@@ -7,6 +7,7 @@ from temporalio import activity
 from shared.contracts import ReturnActivities
 from shared.database import returns
 from shared.database.engine import Database
+from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
 from shared.messages import CallOutcome, ReturnOutcome, ReturnStep, ReturnVerdict
 
@@ -38,8 +39,11 @@ class Returns(ReturnActivities):
         async with self._database.reading() as connection:
             announcement = await returns.read_announcement(connection, step.return_id)
         node = self._gateways.fulfillment(announcement.partner_id)
-        if activity.info().attempt == 1 or not await node.find_return(step.return_id):
-            await node.expect_return(announcement.request)
+        try:
+            if activity.info().attempt == 1 or not await node.find_return(step.return_id):
+                await node.expect_return(announcement.request)
+        except PartnerRefused as error:
+            return CallOutcome(done=False, reason=str(error)[:200])
         return CallOutcome(done=True)
 
     @activity.defn(name="returns.settle")
