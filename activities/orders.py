@@ -62,9 +62,11 @@ class Orders(OrderActivities):
             question = await self._read(request)
             if question.answered is not None:
                 return question.answered
+            if not question.order.lines:
+                return SourceResult(fulfillments=question.unknown)
             result = await self._commit(request, question, _plan(question))
             if result is not None:
-                return result
+                return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
 
     async def _read(self, request: SourceRequest) -> Question:
@@ -98,14 +100,16 @@ class Orders(OrderActivities):
         async with self._database.reading() as connection:
             question = await sourcing.read_reroute(connection, self._network, request, time.monotonic())
         answer = _plan(question)
+        where = request.to_node or "another node"
         if not answer.shortages:
-            return CommandOutcome(done=True, message=f"{request.to_node} can take it")
+            return CommandOutcome(done=True, message=f"{where} can take fulfillment order {request.n}")
+        known = not request.to_node or any(node.node_id == request.to_node for node in question.snapshot.nodes)
         reasons = sorted({f"{short.sku}: {short.because}" for short in answer.shortages})
         seen = sorted({str(c.because) for c in answer.candidates if c.node_id == request.to_node and c.because})
         return CommandOutcome(
             done=False,
-            message=f"{request.to_node} cannot take fulfillment order {request.n}",
-            refused=tuple(seen + reasons) or ("no such node",),
+            message=f"{where} cannot take fulfillment order {request.n}",
+            refused=tuple(seen + reasons) if known else (f"there is no node {request.to_node}",),
         )
 
     @activity.defn(name="orders.cancel")

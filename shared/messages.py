@@ -80,6 +80,8 @@ class OrderState(Model):
 
     Attributes:
         winding_down: The whole order was cancelled: what nodes give back later is cancelled, not sourced again.
+        unsure: The facts may be ahead of what is remembered here: look again before the order is over.
+        stock_arrived: Stock that a backorder waits for has come and has not been looked at.
         steps: Number of keyed steps taken; the next step's key continues the count.
         exception: Why the order needs a person, empty when it does not.
     """
@@ -92,6 +94,8 @@ class OrderState(Model):
     backordered: int = 0
     cancelled: int = 0
     winding_down: bool = False
+    unsure: bool = False
+    stock_arrived: bool = False
     promised_at: Instant | None = None
     steps: int = 0
     exception: str = ""
@@ -174,25 +178,39 @@ class CommandOutcome(Model):
 
 
 class SourceRequest(Model):
-    """Find sources for every unit of the order that has none, and reserve them in the same transaction."""
+    """Find sources for every unit of the order that has none, and reserve them in the same transaction.
+
+    Attributes:
+        known: The highest number of a fulfillment order that the process knows of.
+    """
 
     step_key: str
     order_id: str
     as_of: Instant
     policy: ProcessPolicy
     only: tuple[str, ...] = ()
+    known: int = 0
 
 
 class SourceResult(Model):
-    """The new fulfillment orders, and how many units must wait."""
+    """The new fulfillment orders, and how many units must wait.
+
+    Attributes:
+        look_again: The step was taken before and this is what it came to then: the facts may have moved on since.
+    """
 
     fulfillments: tuple[FulfillmentState, ...] = ()
     backordered: int = 0
     promised_at: Instant | None = None
+    look_again: bool = False
 
 
 class CancelUnits(Model):
-    """Cancel what no node has been told of; name the nodes that must be asked for the rest."""
+    """Cancel what no node has been told of; name the nodes that must be asked for the rest.
+
+    Attributes:
+        known: The highest number of a fulfillment order that the process knows of.
+    """
 
     step_key: str
     order_id: str
@@ -200,6 +218,8 @@ class CancelUnits(Model):
     actor: str
     reason: str
     only_waiting: bool = False  #: only units that no node holds
+    known: int = 0
+    keep: tuple[int, ...] = ()  #: fulfillment orders whose nodes have refused to give them back
 
 
 class CancelledUnits(Model):
@@ -207,21 +227,29 @@ class CancelledUnits(Model):
 
     Attributes:
         units: Units cancelled.
+        cancelled: Units of the order that are cancelled, after this.
         unallocated: Units of the order that have no source, after this.
         backordered: Units of the order that wait for supply, after this.
         planned: Units left in each fulfillment order that has not been sent; 0 when it was cancelled whole.
         ask: Fulfillment orders already sent that hold units to cancel: their nodes must agree.
         wanted: Units still to cancel, by line, if the nodes agree.
         too_late: Units asked for that have left.
+        missing: Units asked for that the order does not have, or has cancelled before.
+        unknown: Fulfillment orders of the order that the process does not know of.
+        look_again: The step was taken before and this is what it came to then: the facts may have moved on since.
     """
 
     units: int = 0
+    cancelled: int = 0
     unallocated: int = 0
     backordered: int = 0
     planned: dict[int, int] = Field(default_factory=dict)
     ask: tuple[int, ...] = ()
     wanted: tuple[LineQuantity, ...] = ()
     too_late: int = 0
+    missing: int = 0
+    unknown: tuple[FulfillmentState, ...] = ()
+    look_again: bool = False
 
 
 class Withdraw(Model):
@@ -242,7 +270,7 @@ class Withdrawn(Model):
 
 
 class TryReroute(Model):
-    """Whether a node could take a fulfillment order's units now."""
+    """Whether a node, or with no name any other node, could take a fulfillment order's units now."""
 
     order_id: str
     n: int

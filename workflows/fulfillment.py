@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import FulfillmentActivities, PaymentActivities
@@ -27,6 +28,10 @@ with workflow.unsafe.imports_passed_through():
         fulfillment_order_id,
     )
     from workflows.kit import call, long_call
+
+
+#: A step that failed for good is shown to people, and tried again after this: every step is safe to repeat.
+_AGAIN = timedelta(minutes=10)
 
 
 class Owner(Protocol):
@@ -107,6 +112,11 @@ class FulfillmentProcess:
     def revocable(self) -> bool:
         return self.stage in REVOCABLE
 
+    @property
+    def untold(self) -> bool:
+        """The node knows nothing of it, and is not being told."""
+        return self.stage is Stage.PLANNED and not self._talking.locked()
+
     def hear(self, wake: Wake) -> None:
         """Take in a recorded fact; the process acts on it when it is ready to."""
         self._pending.append(wake)
@@ -114,24 +124,39 @@ class FulfillmentProcess:
     async def run(self) -> None:
         """Carry the fulfillment order to its end, or to a point where the workflow may roll over."""
         while not self.done and not self._order.rolling:
-            match self.stage:
-                case Stage.PLANNED:
-                    await self._release()
-                case Stage.PACKED:
-                    await self._buy_labels()
-                case Stage.SHIPPED:
-                    await self._capture()
-                case _:
-                    await self._listen()
+            try:
+                await self._go_on()
+            except ActivityError as error:
+                await self._stumble(error)
+
+    async def _go_on(self) -> None:
+        match self.stage:
+            case Stage.PLANNED:
+                await self._release()
+            case Stage.PACKED:
+                await self._buy_labels()
+            case Stage.SHIPPED:
+                await self._capture()
+            case _:
+                await self._listen()
+
+    async def _stumble(self, error: ActivityError) -> None:
+        self._order.needs_person(f"failed step: {error.activity_type} of f{self.n}: {error.cause}")
+        try:
+            await workflow.wait_condition(
+                lambda: self.done or self._order.rolling,
+                timeout=_AGAIN,
+                timeout_summary=f"try {error.activity_type} of f{self.n} again",
+            )
+        except TimeoutError:
+            return
 
     # --- towards the node ---------------------------------------------------------------------------------
 
     async def _release(self) -> None:
         await workflow.wait_condition(lambda: self._order.may_release or self.done or self._order.rolling)
-        if self.done or not self._order.may_release:
-            return
         async with self._talking:
-            if self.done:
+            if self.done or not self._order.may_release:
                 return
             outcome = await self._tell_node()
         if outcome.done:
@@ -150,6 +175,8 @@ class FulfillmentProcess:
 
     async def _buy_labels(self) -> None:
         async with self._talking:
+            if self.stage is not Stage.PACKED:
+                return
             outcome = await long_call(
                 FulfillmentActivities.buy_labels, self._reference(), f"labels for f{self.n} at {self.node_id}"
             )
@@ -157,6 +184,9 @@ class FulfillmentProcess:
             self.stage = Stage.LABELLED
         if not outcome.done and not self.done:
             self._order.needs_person(f"label: {outcome.reason}")
+
+    async def _void_labels(self) -> None:
+        await long_call(FulfillmentActivities.void_labels, self._reference(), f"void labels of f{self.n}")
 
     async def give_back(self, request: GiveBack) -> bool:
         """Ask the node to give the fulfillment order back. False when it ships, has shipped, or has answered."""
@@ -169,7 +199,7 @@ class FulfillmentProcess:
             labelled = self.stage in (Stage.PACKED, Stage.LABELLED)
             self._end_unshipped(outcome.units)
             if labelled:
-                await long_call(FulfillmentActivities.void_labels, self._reference(), f"void labels of f{self.n}")
+                await self._void_labels()
             return True
 
     async def _ask_node(self, request: GiveBack) -> CallOutcome:
@@ -205,7 +235,7 @@ class FulfillmentProcess:
             self.stage = Stage.DONE
             return
         if await self._something_comes():
-            self._act_on(self._pending.pop(0))
+            await self._act_on(self._pending.pop(0))
         elif self._silent_too_long():
             self._answer_by = None
             await self.give_back(GiveBack(because="no answer", unanswered_only=True))
@@ -237,16 +267,18 @@ class FulfillmentProcess:
             and workflow.now() >= self._answer_by
         )
 
-    def _act_on(self, wake: Wake) -> None:
+    async def _act_on(self, wake: Wake) -> None:
         happened = Happened(wake.kind)
         if happened is Happened.DELIVERED:
             self._delivered = True
-        after = advance(self.stage, happened)
-        if after is self.stage:
+        before, after = self.stage, advance(self.stage, happened)
+        if after is before:
             return
         self.stage = after
         if happened is Happened.REJECTED:
             self._order.take_back(wake.units)
+            if before is not Stage.REQUESTED:
+                await self._void_labels()
         elif happened is Happened.SHIPPED:
             self._ship(wake)
 

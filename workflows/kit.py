@@ -63,6 +63,24 @@ async def long_call(activity: Signature[A, T], request: A, summary: str) -> T:
     )
 
 
+async def to_the_end(story: Coroutine[Any, Any, T], abandon: Callable[[], Coroutine[Any, Any, None]]) -> T:
+    """Live a process's story. When the operator cancels the workflow it is told to ``abandon`` and goes on to its end.
+
+    No step is ever cut short: one that was would leave unknown what it did.
+    """
+    task = asyncio.create_task(story)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await uncancellable(_wind_up(task, abandon))
+        raise
+
+
+async def _wind_up(story: asyncio.Task[Any], abandon: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await abandon()
+    await story
+
+
 async def uncancellable(work: Coroutine[Any, Any, T]) -> T:
     """Finish ``work`` even if the workflow is cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)

@@ -11,13 +11,12 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import OrderActivities, PaymentActivities
     from shared.domain.orders import HoldKind, Verdict
     from shared.messages import CancelOrder, CloseOrder, HoldState, OrderInput, OrderOutcome, PaymentRequest
-    from workflows.kit import call, step, uncancellable
+    from workflows.kit import call, step, to_the_end
     from workflows.order_commands import OrderCommands
 
 
@@ -31,19 +30,17 @@ class OrderWorkflow(OrderCommands):
 
     @workflow.run
     async def run(self, order: OrderInput) -> OrderOutcome:
-        """Accept, authorise, fulfil, close. A cancelled workflow gives everything back before it ends."""
-        try:
-            await self._accept()
-            await self._authorize()
-            await self._fulfil()
-        except BaseException as error:
-            if not is_cancelled_exception(error):
-                raise
-            await uncancellable(self._abandon())
-            raise
-        return await self._close()
+        """Live the story; cancelled, give back what can be given back and see the rest delivered."""
+        return await to_the_end(self._story(), self._abandon)
 
     # --- the story ----------------------------------------------------------------------------------------
+
+    async def _story(self) -> OrderOutcome:
+        """Accept, authorise, fulfil, close."""
+        await self._accept()
+        await self._authorize()
+        await self._fulfil()
+        return await self._close()
 
     @workflow.update(name="submit")
     async def submit(self) -> Verdict:
@@ -83,27 +80,27 @@ class OrderWorkflow(OrderCommands):
                 await self._source()
 
     async def _close(self) -> OrderOutcome:
-        await asyncio.gather(*self._tasks)
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._come_to_rest()
         if self._authorized and self._cancelled:
             await self._void_the_rest()
+            await self._come_to_rest()
         outcome = await step(OrderActivities.close, CloseOrder(step_key=self.next_key("close"), order_id=self.order_id))
+        self._holds.clear()
         self.publish()
+        await self._come_to_rest()
         return outcome
 
     async def _void_the_rest(self) -> None:
-        await call(
+        outcome = await call(
             PaymentActivities.void,
             PaymentRequest(order_id=self.order_id, reference=self.next_key("void")),
             "void what will not be captured",
         )
+        if not outcome.succeeded:
+            self.needs_person(f"void: {outcome.reason}")
 
     async def _abandon(self) -> None:
-        """The operator cancelled the workflow: give back what can be given back, see the rest delivered."""
-        self._holds.clear()
-        await self._cancel_units(CancelOrder(actor="operator", reason="workflow cancelled"))
-        await self._fulfil()
-        await self._close()
+        await self._cancel_units(self.next_key("cancel"), CancelOrder(actor="operator", reason="workflow cancelled"))
 
     # --- sourcing and backorders --------------------------------------------------------------------------
 
@@ -117,7 +114,8 @@ class OrderWorkflow(OrderCommands):
                 self._tasks.append(asyncio.create_task(process.run()))
 
     def _may_source(self) -> bool:
-        return bool(self._unallocated or (self._backordered and self._stock_arrived)) and not self._deciding.locked()
+        wanted = self._unallocated or self._unsure or (self._backordered and self._stock_arrived)
+        return bool(wanted) and not self._deciding.locked()
 
     def _finished(self) -> bool:
         return not self._has_open_units() and not self._deciding.locked()
@@ -148,7 +146,7 @@ class OrderWorkflow(OrderCommands):
 
     async def _cancel_waiting(self, reason: str) -> None:
         async with self._deciding:
-            await self._cancel_now(CancelOrder(actor="doms", reason=reason), only_waiting=True)
+            await self._cancel_now(self.next_key("cancel"), CancelOrder(actor="doms", reason=reason), only_waiting=True)
 
     # --- payment ------------------------------------------------------------------------------------------
 
@@ -169,7 +167,8 @@ class OrderWorkflow(OrderCommands):
                 timeout_summary="payment was declined: wait for a decision",
             )
         except TimeoutError:
-            await self._cancel_units(CancelOrder(actor="doms", reason=f"payment declined: {reason}"))
+            command = CancelOrder(actor="doms", reason=f"payment declined: {reason}")
+            await self._cancel_units(self.next_key("cancel"), command)
         if self._holds.pop(hold.hold_id, None):
             await self._record_hold(hold, placed=False, actor="doms", reason="order cancelled")
 
@@ -184,12 +183,21 @@ class OrderWorkflow(OrderCommands):
                 task.result()
         self._tasks = [task for task in self._tasks if not task.done()]
 
+    async def _come_to_rest(self) -> None:
+        """Wait until nothing is half done: no task, no command, no decision; each may begin another."""
+
+        def resting() -> bool:
+            busy = self._deciding.locked() or any(not task.done() for task in self._tasks)
+            return not busy and workflow.all_handlers_finished()
+
+        await workflow.wait_condition(resting)
+        self._raise_if_broken()
+
     def _should_roll(self) -> bool:
         return workflow.info().is_continue_as_new_suggested() and not self._deciding.locked()
 
     async def _roll_over(self) -> None:
         """Start a new run from this one's state, when nothing is half done."""
         self.rolling = True
-        await asyncio.gather(*self._tasks)
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._come_to_rest()
         workflow.continue_as_new(self._order.model_copy(update={"state": self._snapshot()}))

@@ -7,6 +7,7 @@ turned away by its validator before anything is written.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,8 +15,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import OrderActivities
-    from shared.domain.fulfillment import Stage
     from shared.messages import (
+        CancelledUnits,
         CancelOrder,
         CommandOutcome,
         HoldState,
@@ -48,43 +49,47 @@ class OrderCommands(OrderCore):
     @workflow.update(name="cancel")
     async def cancel(self, command: CancelOrder) -> CommandOutcome:
         """Cancel the order or parts of it. What has left cannot be cancelled; nodes may refuse the rest."""
-        return await self._obey(self._cancel_units(command))
+        return await self._obey(self._cancel_units(self.command_key("cancel"), command))
 
     @cancel.validator
     def _may_cancel(self, command: CancelOrder) -> None:
         self._refuse_if_over()
 
-    async def _cancel_units(self, command: CancelOrder) -> CommandOutcome:
-        """Cancel at once what no node was told of, and ask the nodes for the rest."""
+    async def _cancel_units(self, key: str, command: CancelOrder) -> CommandOutcome:
+        """Cancel at once what no node was told of, and ask the nodes for the rest, one after the other as they refuse.
+
+        Args:
+            key: Names the command; its steps are keyed under it.
+        """
         self._winding_down = self._winding_down or not command.lines
+        kept: list[FulfillmentProcess] = []
         async with self._deciding:
-            before = self._cancelled
-            answer = await self._cancel_now(command)
-            refused = await self._ask_nodes(command, answer.ask)
-            if len(refused) < len(answer.ask):
-                await self._cancel_now(command.model_copy(update={"lines": answer.wanted}))
-            units = self._cancelled - before
-        if answer.too_late:
-            refused = (*refused, f"{answer.too_late} units have left: return them instead")
+            first = answer = await self._cancel_now(key, command)
+            units = answer.units
+            for turn in itertools.count(1):
+                if not answer.ask:
+                    break
+                kept += await self._ask_nodes(command, answer.ask)
+                rest = command.model_copy(update={"lines": answer.wanted})
+                answer = await self._cancel_now(f"{key}/{turn}", rest, keep=tuple(process.n for process in kept))
+                units += answer.units
+        refused = tuple(f"{p.node_id} does not give fulfillment order {p.n} back: it ships" for p in kept)
+        refused += _beyond(first)
         return CommandOutcome(done=units > 0, units=units, message=f"{units} units cancelled", refused=refused)
 
-    async def _ask_nodes(self, command: CancelOrder, numbers: tuple[int, ...]) -> tuple[str, ...]:
-        """Ask for the named fulfillment orders back; returns a sentence for each that is not given."""
+    async def _ask_nodes(self, command: CancelOrder, numbers: tuple[int, ...]) -> list[FulfillmentProcess]:
+        """Ask for the named fulfillment orders back; returns those that are not given."""
         asked = [self._processes[n] for n in numbers]
         request = GiveBack(because=f"cancelled: {command.reason}", actor=command.actor, exclude=False)
         given = await asyncio.gather(*(process.give_back(request) for process in asked))
-        return tuple(
-            f"{process.node_id} does not give fulfillment order {process.n} back: it ships"
-            for process, back in zip(asked, given, strict=True)
-            if not back
-        )
+        return [process for process, back in zip(asked, given, strict=True) if not back]
 
     # --- reroute ------------------------------------------------------------------------------------------
 
     @workflow.update(name="reroute")
     async def reroute(self, command: Reroute) -> CommandOutcome:
         """Take a fulfillment order from its node and source its units elsewhere."""
-        return await self._obey(self._reroute(command))
+        return await self._obey(self._reroute(self.command_key("reroute"), command))
 
     @reroute.validator
     def _may_reroute(self, command: Reroute) -> None:
@@ -97,16 +102,19 @@ class OrderCommands(OrderCore):
         if command.to_node == process.node_id:
             raise refusal("conflict", f"fulfillment order {command.n} is already at {command.to_node}")
 
-    async def _reroute(self, command: Reroute) -> CommandOutcome:
+    async def _reroute(self, key: str, command: Reroute) -> CommandOutcome:
         async with self._deciding:
             process = self._processes[command.n]
-            if command.to_node:
-                possible = await self._can_take(command)
-                if not possible.done:
-                    return possible
-            if not await self._take_from_node(process, command):
+            if not process.revocable:
+                return CommandOutcome(done=False, message=f"fulfillment order {process.n} is {process.stage} by now")
+            possible = await self._can_take(command)
+            if not possible.done:
+                return possible
+            if not await self._take_from_node(key, process, command):
                 return CommandOutcome(done=False, message=f"{process.node_id} does not give it back: it ships")
             moved = await self._source_deciding((command.to_node,) if command.to_node else ())
+            # What one node could not take after all, or what waited before, may be found elsewhere.
+            self._stock_arrived = self._stock_arrived or bool(command.to_node)
             waiting = (f"{self._backordered} units wait for stock",) if self._backordered else ()
         return CommandOutcome(done=True, units=moved, message=f"{moved} units moved", refused=waiting)
 
@@ -114,13 +122,14 @@ class OrderCommands(OrderCore):
         request = TryReroute(
             order_id=self.order_id, n=command.n, to_node=command.to_node, as_of=workflow.now(), policy=self.policy
         )
-        return await step(OrderActivities.try_reroute, request, f"can {command.to_node} take f{command.n}?")
+        where = command.to_node or "another node"
+        return await step(OrderActivities.try_reroute, request, f"can {where} take f{command.n}?")
 
-    async def _take_from_node(self, process: FulfillmentProcess, command: Reroute) -> bool:
+    async def _take_from_node(self, key: str, process: FulfillmentProcess, command: Reroute) -> bool:
         because = f"rerouted: {command.reason}"
-        if process.stage is Stage.PLANNED:
+        if process.untold:
             request = Withdraw(
-                step_key=self.next_key("withdraw"),
+                step_key=key,
                 order_id=self.order_id,
                 n=process.n,
                 because=because,
@@ -138,7 +147,7 @@ class OrderCommands(OrderCore):
     @workflow.update(name="hold")
     async def hold(self, command: PlaceHold) -> CommandOutcome:
         """Keep everything that no node was told of from being released."""
-        hold = HoldState(hold_id=self.next_key(command.kind), kind=command.kind, reason=command.reason)
+        hold = HoldState(hold_id=f"{command.kind}/{self.command_id()}", kind=command.kind, reason=command.reason)
         self._holds[hold.hold_id] = hold
         return await self._obey(self._hold(hold, command.actor))
 
@@ -149,11 +158,11 @@ class OrderCommands(OrderCore):
     async def _hold(self, hold: HoldState, actor: str) -> CommandOutcome:
         await self._record_hold(hold, placed=True, actor=actor, reason=hold.reason)
         live = [process for process in self._processes.values() if not process.done]
-        stopped = sum(process.units for process in live if process.stage is Stage.PLANNED)
+        stopped = sum(process.units for process in live if process.untold)
         running = tuple(
             f"{process.node_id} was already told to ship fulfillment order {process.n}"
             for process in live
-            if process.stage is not Stage.PLANNED
+            if not process.untold
         )
         units = stopped + self._unallocated + self._backordered
         return CommandOutcome(done=True, units=units, message=hold.hold_id, refused=running)
@@ -175,3 +184,10 @@ class OrderCommands(OrderCore):
         await self._record_hold(hold, placed=False, actor=command.actor, reason=command.reason)
         left = ", ".join(sorted(self._holds))
         return CommandOutcome(done=True, message=f"released; still held by {left}" if left else "released")
+
+
+def _beyond(answer: CancelledUnits) -> tuple[str, ...]:
+    """What was asked for and is not there to cancel."""
+    late = f"{answer.too_late} units have left: return them instead"
+    missing = f"the order does not have {answer.missing} of these units, or they were cancelled before"
+    return ((late,) if answer.too_late else ()) + ((missing,) if answer.missing else ())

@@ -11,7 +11,7 @@ from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import EXCEPTION, NODES, PROMISED_AT, STATUS, OrderActivities
-    from shared.domain.fulfillment import Stage
+    from shared.domain.fulfillment import Happened, Stage
     from shared.domain.orders import UnitCount, fulfillment_of
     from shared.messages import (
         CancelledUnits,
@@ -28,6 +28,9 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.fulfillment import FulfillmentProcess
     from workflows.kit import step
+
+
+_HAPPENED = frozenset(Happened)
 
 
 class OrderCore:
@@ -49,7 +52,8 @@ class OrderCore:
         self._promised_at = state.promised_at
         self._steps = state.steps
         self._exception = state.exception
-        self._stock_arrived = False
+        self._unsure = state.unsure
+        self._stock_arrived = state.stock_arrived
         self._published: tuple[str, str, list[str], datetime | None] | None = None
         self._processes = {f.n: FulfillmentProcess(self, f) for f in state.fulfillments}
         self._tasks: list[asyncio.Task[None]] = []
@@ -66,6 +70,8 @@ class OrderCore:
             backordered=self._backordered,
             cancelled=self._cancelled,
             winding_down=self._winding_down,
+            unsure=self._unsure,
+            stock_arrived=self._stock_arrived,
             promised_at=self._promised_at,
             steps=self._steps,
             exception=self._exception,
@@ -75,6 +81,16 @@ class OrderCore:
         """A key for one step, the same on every retry and replay of it."""
         self._steps += 1
         return f"{self.order_id}/{name}/{self._steps}"
+
+    def command_key(self, name: str) -> str:
+        """A key for a step of the command that runs, the same whatever else happens meanwhile."""
+        return f"{self.order_id}/{name}/{self.command_id()}"
+
+    def command_id(self) -> str:
+        """The id of the command that runs."""
+        command = workflow.current_update_info()
+        assert command is not None, "only a command's handler may ask"
+        return command.id
 
     # --- where the units are ------------------------------------------------------------------------------
 
@@ -87,7 +103,8 @@ class OrderCore:
         self._unallocated += units
 
     def _has_open_units(self) -> bool:
-        return bool(self._unallocated or self._backordered or any(not p.done for p in self._processes.values()))
+        waiting = self._unallocated or self._backordered or self._unsure
+        return bool(waiting or any(not process.done for process in self._processes.values()))
 
     def _units(self) -> UnitCount:
         states = dict.fromkeys(("allocated", "released", "shipped", "delivered"), 0)
@@ -107,41 +124,57 @@ class OrderCore:
     async def _source_deciding(self, only: tuple[str, ...] = ()) -> int:
         """Plan and reserve what has no source, by whoever holds ``_deciding``; returns the units that found one."""
         self._stock_arrived = False
+        waiting = self._unallocated
         request = SourceRequest(
             step_key=self.next_key("source"),
             order_id=self.order_id,
             as_of=workflow.now(),
             policy=self.policy,
             only=only,
+            known=max(self._processes, default=0),
         )
         result = await step(OrderActivities.source, request, "find sources and reserve")
         for fulfillment in result.fulfillments:
             self._begin(fulfillment)
-        self._unallocated, self._backordered = 0, result.backordered
+        self._unallocated -= waiting  # what was taken back meanwhile is still to be sourced
+        self._backordered = result.backordered
+        self._unsure = result.look_again
         if result.promised_at is not None:
             self._promised_at = max(self._promised_at or result.promised_at, result.promised_at)
         return sum(fulfillment.units for fulfillment in result.fulfillments)
 
     def _begin(self, fulfillment: FulfillmentState) -> None:
+        if fulfillment.n in self._processes:
+            return
         process = FulfillmentProcess(self, fulfillment)
         self._processes[fulfillment.n] = process
         self._tasks.append(asyncio.create_task(process.run()))
 
-    async def _cancel_now(self, command: CancelOrder, *, only_waiting: bool = False) -> CancelledUnits:
+    async def _cancel_now(
+        self, key: str, command: CancelOrder, *, only_waiting: bool = False, keep: tuple[int, ...] = ()
+    ) -> CancelledUnits:
         """Cancel what no node was told of, by whoever holds ``_deciding``."""
+        waiting = self._unallocated
         request = CancelUnits(
-            step_key=self.next_key("cancel"),
+            step_key=key,
             order_id=self.order_id,
             lines=command.lines,
             actor=command.actor,
             reason=command.reason,
             only_waiting=only_waiting,
+            known=max(self._processes, default=0),
+            keep=keep,
         )
         answer = await step(OrderActivities.cancel, request, f"cancel: {command.reason}")
-        self._cancelled += answer.units
-        self._unallocated, self._backordered = answer.unallocated, answer.backordered
+        self._cancelled = max(self._cancelled, answer.cancelled)
+        self._unallocated += answer.unallocated - waiting
+        self._backordered = answer.backordered
+        self._unsure = answer.look_again
+        for fulfillment in answer.unknown:
+            self._begin(fulfillment)
         for n, units in answer.planned.items():
-            self._processes[n].withdrawn(units)
+            if n in self._processes:
+                self._processes[n].withdrawn(units)
         return answer
 
     async def _record_hold(self, hold: HoldState, *, placed: bool, actor: str, reason: str) -> None:
@@ -155,7 +188,7 @@ class OrderCore:
         """A fact was recorded that the process has to act on. Never raises; unknown or late ones are dropped."""
         if wake.kind == "stock_arrived":
             self._stock_arrived = True
-        elif wake.n in self._processes:
+        elif wake.kind in _HAPPENED and wake.n in self._processes:
             self._processes[wake.n].hear(wake)
 
     @workflow.query(name="state")

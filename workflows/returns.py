@@ -5,18 +5,19 @@ from __future__ import annotations
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from shared.contracts import STATUS, PaymentActivities, ReturnActivities
+    from shared.contracts import STATUS, OrderActivities, PaymentActivities, ReturnActivities
     from shared.messages import (
         CommandOutcome,
         DecideReturn,
         PaymentRequest,
+        RaiseCase,
         ReturnInput,
         ReturnOutcome,
         ReturnStep,
         ReturnVerdict,
         Wake,
     )
-    from workflows.kit import call, refusal, step
+    from workflows.kit import call, refusal, step, to_the_end
 
 
 @workflow.defn(name="Return")
@@ -30,14 +31,24 @@ class ReturnWorkflow:
         self._waits_for_staff = False
         self._decision: DecideReturn | None = None
         self._received = False
+        self._abandoned = False
 
     @workflow.run
     async def run(self, request: ReturnInput) -> ReturnOutcome:
+        """Live the story; cancelled, wait no longer for what has not come."""
+        return await to_the_end(self._story(), self._abandon)
+
+    async def _abandon(self) -> None:
+        self._abandoned = True
+
+    async def _story(self) -> ReturnOutcome:
         """Judge, receive, settle, refund, close. Nothing is refunded that did not come back."""
         verdict = await self._judge()
         if verdict.decision != "approved":
             return await self._close(verdict.decision if verdict.decision == "declined" else "expired")
-        await call(ReturnActivities.announce, self._step("announce"), f"announce to {verdict.node_id}")
+        told = await call(ReturnActivities.announce, self._step("announce"), f"announce to {verdict.node_id}")
+        if not told.done:
+            await self._open_case("return_refused", told.reason)
         self._show("approved", f"waits for the goods at {verdict.node_id}")
         if not await self._goods_arrive():
             return await self._close("expired")
@@ -53,7 +64,7 @@ class ReturnWorkflow:
         self._show("requested", f"waits for staff: {verdict.reason}")
         try:
             await workflow.wait_condition(
-                lambda: self._decision is not None,
+                lambda: self._decision is not None or self._abandoned,
                 timeout=self._request.policy.return_within,
                 timeout_summary="staff must approve or decline",
             )
@@ -61,7 +72,8 @@ class ReturnWorkflow:
             return verdict
         finally:
             self._waits_for_staff = False
-        assert self._decision is not None
+        if self._decision is None:
+            return verdict
         decided = self._step("decide", self._decision.reason or "staff", actor=self._decision.actor)
         if not self._decision.approve:
             return await step(ReturnActivities.decline, decided, "declined by staff")
@@ -70,13 +82,13 @@ class ReturnWorkflow:
     async def _goods_arrive(self) -> bool:
         try:
             await workflow.wait_condition(
-                lambda: self._received,
+                lambda: self._received or self._abandoned,
                 timeout=self._request.policy.return_within,
                 timeout_summary="the goods must arrive",
             )
         except TimeoutError:
             return False
-        return True
+        return self._received
 
     async def _refund(self) -> None:
         reference = f"{self._request.return_id}/refund"
@@ -85,7 +97,16 @@ class ReturnWorkflow:
             PaymentRequest(order_id=self._request.order_id, reference=reference),
             "refund what came back",
         )
+        if not outcome.succeeded:
+            await self._open_case("refund", outcome.reason)
         self._show("received", f"refunded {outcome.amount_minor}" if outcome.succeeded else outcome.reason)
+
+    async def _open_case(self, kind: str, why: str) -> None:
+        """Something did not go as it should; somebody has to look."""
+        case = RaiseCase(
+            kind=kind, reference=self._request.return_id, order_id=self._request.order_id, detail={"why": why[:500]}
+        )
+        await step(OrderActivities.raise_case, case)
 
     async def _close(self, status: str) -> ReturnOutcome:
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -71,7 +71,8 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
     await lock_order(connection, call.order_id)
     row = (await connection.execute(_DETAIL, {"order_id": call.order_id, "n": call.n})).one()
     if row.ended_at is not None:
-        return Release(outcome=CallOutcome(done=False, reason=row.status))
+        # One that was sent has ended by its node's word, which the process hears by itself.
+        return Release(outcome=CallOutcome(done=row.request_status != "unsubmitted", reason=row.status))
     key = f"{row.fulfillment_order_id}/request"
     intent = await outbox.intend(connection, key, row.partner_id, call.order_id)
     if intent.answer is not None:
@@ -154,7 +155,11 @@ async def _not_asked(connection: AsyncConnection, ask: AskCancel, reason: str) -
 
 
 async def finish_ask(connection: AsyncConnection, ask: AskCancel, *, accepted: bool, reason: str) -> CallOutcome:
-    """Write the node's answer down. A ship confirm that came first wins, whatever the node says."""
+    """Write the node's answer down. A ship confirm that came first wins, whatever the node says.
+
+    Args:
+        reason: Why the node does not agree.
+    """
     await lock_order(connection, ask.order_id)
     row = await read_fulfillment(connection, ask.order_id, ask.n)
     if row.shipped_at is not None or row.ended_at is not None:
@@ -282,9 +287,9 @@ async def record_label(connection: AsyncConnection, call: FulfillmentCall, label
 
 
 async def record_void(connection: AsyncConnection, call: FulfillmentCall, package_id: str, outcome: str) -> None:
-    """A label was voided, or the carrier says it was used: then somebody has to look."""
-    if outcome == "already_used":
-        await open_case(connection, "voided_label_used", package_id, call.order_id)
+    """A label was voided, or the carrier will not take it back: then somebody has to look."""
+    if outcome not in ("voided", "unknown_label", "never_bought"):
+        await open_case(connection, "label_not_voided", package_id, call.order_id, outcome=outcome)
     else:
         await connection.execute(_VOIDED, {"package_id": package_id})
     await note(connection, call.order_id, "label voided", n=call.n, package_id=package_id, outcome=outcome)

@@ -26,6 +26,9 @@ _UNITS = text(f"""
     FROM order_line WHERE order_id = :order_id
 """)  # noqa: S608 - the names are the enumeration's own
 _CLOSE = text("""
+    WITH lifted AS (
+        UPDATE hold SET released_at = now(), released_by = 'doms' WHERE order_id = :order_id AND released_at IS NULL
+    )
     UPDATE orders SET closed_at = now(), lifecycle = :lifecycle WHERE order_id = :order_id
 """)
 
@@ -53,7 +56,7 @@ async def record(connection: AsyncConnection, request: RecordHold) -> None:
 
 
 async def close_order(connection: AsyncConnection, request: CloseOrder) -> OrderOutcome:
-    """Write the end of an order's process."""
+    """Write the end of an order's process; a hold that still stands has nothing left to hold."""
     answered = await lock_order(connection, request.order_id, request.step_key)
     if answered is not None:
         return OrderOutcome.model_validate(answered)

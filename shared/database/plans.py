@@ -166,7 +166,7 @@ async def _bids(connection: AsyncConnection, drafts: Sequence[Draft], outcomes: 
         if draft.order_id not in there:
             outcomes[draft.order_id] = NotFound(f"there is no order {draft.order_id}", order_id=draft.order_id)
         elif row.result is not None:
-            outcomes[draft.order_id] = SourceResult.model_validate(row.result)
+            outcomes[draft.order_id] = SourceResult.model_validate(row.result | {"look_again": True})
         else:
             bids.append(_Bid(draft, row.next_n, row.attempt, dict(row.waiting), _claims(draft, row.next_n)))
     return bids

@@ -23,14 +23,18 @@ from shared.domain.sourcing.models import (
     Stock,
     WantedLine,
 )
-from shared.messages import SourceRequest, SourceResult, TryReroute, fulfillment_order_id
+from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryReroute, fulfillment_order_id
 
 _ORDER = text("""
     SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, p.sourcing,
            (SELECT result FROM step_result WHERE step_key = :step_key) AS result,
            (SELECT version FROM network_version) AS network_version,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.excludes_node AND f.ended_at > :excluded_since) AS excluded,
+            WHERE f.order_id = o.order_id AND f.excludes_node AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
+           (SELECT jsonb_agg(jsonb_build_object('n', f.n, 'node_id', f.node_id, 'units', f.units,
+                                                'deliver_by', f.deliver_by) ORDER BY f.n)
+            FROM fulfillment_order f
+            WHERE f.order_id = o.order_id AND f.n > :known AND f.ended_at IS NULL) AS unknown,
            (SELECT jsonb_agg(jsonb_build_array(l.line_no, l.sku, l.unallocated + l.backordered, i.weight_g,
                                                i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor)
                              ORDER BY l.line_no)
@@ -49,6 +53,7 @@ _LOADS = text("""
     SELECT node_id, sum(units) AS units FROM fulfillment_order
     WHERE ended_at IS NULL AND shipped_at IS NULL GROUP BY node_id
 """)
+_HOLDER = text("SELECT node_id FROM fulfillment_order WHERE fulfillment_order_id = :owner")
 _FULFILLMENT_LINES = text("""
     SELECT r.line_no, r.sku, r.open, i.weight_g, i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor
     FROM reservation r JOIN item i USING (sku) JOIN order_line l USING (order_id, line_no)
@@ -70,13 +75,18 @@ class Network:
 
 @dataclass(frozen=True)
 class Question:
-    """What the planner is to answer, or the answer this step gave before."""
+    """What the planner is to answer, or the answer this step gave before.
+
+    Attributes:
+        unknown: Fulfillment orders that the order's process lost in a crash: none was sent.
+    """
 
     order: SourcingOrder
     snapshot: Snapshot
     policy: Policy
     answered: SourceResult | None
     first: bool
+    unknown: tuple[FulfillmentState, ...] = ()
 
 
 async def read_question(
@@ -92,6 +102,7 @@ async def read_question(
         "order_id": request.order_id,
         "step_key": request.step_key,
         "excluded_since": request.as_of - request.policy.exclude_for,
+        "known": request.known,
     }
     row = (await connection.execute(_ORDER, values)).one()
     await _refresh(connection, remembered, row.network_version, monotonic)
@@ -117,24 +128,31 @@ async def read_question(
     policy = remembered.policies.get(row.policy_version)
     if policy is None:
         policy = remembered.policies[row.policy_version] = Policy.model_validate(row.sourcing)
-    answered = SourceResult.model_validate(row.result) if row.result else None
-    return Question(order, snapshot, policy, answered, first=not row.accepted)
+    answered = SourceResult.model_validate(row.result | {"look_again": True}) if row.result else None
+    unknown = tuple(FulfillmentState.model_validate(lost) for lost in row.unknown or ())
+    return Question(order, snapshot, policy, answered, first=not row.accepted, unknown=unknown)
 
 
 async def read_reroute(
     connection: AsyncConnection, remembered: Network, request: TryReroute, monotonic: float
 ) -> Question:
-    """What the planner must answer to know whether one node could take a fulfillment order's units."""
+    """What the planner must answer to know whether one node, or any other, could take a fulfillment order's units."""
     as_source = SourceRequest(
-        step_key="", order_id=request.order_id, as_of=request.as_of, policy=request.policy, only=(request.to_node,)
+        step_key="",
+        order_id=request.order_id,
+        as_of=request.as_of,
+        policy=request.policy,
+        only=(request.to_node,) if request.to_node else (),
     )
     question = await read_question(connection, remembered, as_source, monotonic)
     values = {"owner": fulfillment_order_id(request.order_id, request.n)}
+    holder = (await connection.execute(_HOLDER, values)).scalar_one()
     lines = tuple(_wanted(list(row)) for row in await connection.execute(_FULFILLMENT_LINES, values))
     stock = await connection.execute(_STOCK, {"skus": sorted({line.sku for line in lines})})
+    excluded = tuple(sorted({*question.order.excluded, holder}))
     return replace(
         question,
-        order=question.order.model_copy(update={"lines": lines}),
+        order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),
         snapshot=question.snapshot.model_copy(
             update={"stock": tuple(Stock.model_construct(**position._mapping) for position in stock)}
         ),

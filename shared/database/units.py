@@ -20,10 +20,12 @@ from shared.domain.cancellation import (
     CancellableLine,
     Cancellation,
     decide_cancellation,
+    decide_waiting,
 )
 from shared.messages import (
     CancelledUnits,
     CancelUnits,
+    FulfillmentState,
     LineQuantity,
     Withdraw,
     Withdrawn,
@@ -59,7 +61,7 @@ _END = text("""
     WHERE order_id = :order_id AND n = :n
 """)
 _LINES = text("""
-    SELECT line_no, unallocated, backordered, shipped + delivered + cancelled + returned AS gone
+    SELECT line_no, unallocated, backordered, shipped + delivered + returned AS left
     FROM order_line WHERE order_id = :order_id ORDER BY line_no
 """)
 _CLAIMS = text("""
@@ -78,8 +80,13 @@ _LEFT_PLANNED = text("""
     RETURNING f.n, c.open
 """)
 _WAITING = text("""
-    SELECT coalesce(sum(unallocated), 0) AS unallocated, coalesce(sum(backordered), 0) AS backordered
+    SELECT coalesce(sum(unallocated), 0) AS unallocated, coalesce(sum(backordered), 0) AS backordered,
+           coalesce(sum(cancelled), 0) AS cancelled
     FROM order_line WHERE order_id = :order_id
+""")
+_UNKNOWN = text("""
+    SELECT n, node_id, units, deliver_by FROM fulfillment_order
+    WHERE order_id = :order_id AND n > :known AND ended_at IS NULL ORDER BY n
 """)
 
 
@@ -167,7 +174,7 @@ async def cancel_units(connection: AsyncConnection, request: CancelUnits) -> Can
     """Cancel what no node was told of, and say which nodes must be asked for the rest."""
     answered = await lock_order(connection, request.order_id, request.step_key)
     if answered is not None:
-        return CancelledUnits.model_validate(answered)
+        return CancelledUnits.model_validate(answered | {"look_again": True})
     decision = await _decide(connection, request)
     await shift(connection, request.order_id, map(_cancelled_line, decision.taken))
     planned = await _release_claims(connection, request, decision)
@@ -183,27 +190,39 @@ async def cancel_units(connection: AsyncConnection, request: CancelUnits) -> Can
         )
     result = CancelledUnits(
         units=decision.units,
+        cancelled=waiting.cancelled,
         unallocated=waiting.unallocated,
         backordered=waiting.backordered,
         planned=planned,
         ask=decision.ask,
         wanted=tuple(LineQuantity(line_no=line_no, quantity=units) for line_no, units in decision.wanted),
         too_late=decision.too_late,
+        missing=decision.missing,
+        unknown=await unknown_fulfillments(connection, request.order_id, request.known),
     )
     return await keep_result(connection, request.step_key, result)
 
 
+async def unknown_fulfillments(connection: AsyncConnection, order_id: str, known: int) -> tuple[FulfillmentState, ...]:
+    """Fulfillment orders beyond the last one their process knows of, which it lost in a crash: none was sent."""
+    rows = await connection.execute(_UNKNOWN, {"order_id": order_id, "known": known})
+    return tuple(FulfillmentState.model_validate(dict(row._mapping)) for row in rows)
+
+
 async def _decide(connection: AsyncConnection, request: CancelUnits) -> Cancellation:
-    lines = await connection.execute(_LINES, {"order_id": request.order_id})
+    rows = await connection.execute(_LINES, {"order_id": request.order_id})
+    lines = [CancellableLine(**row._mapping) for row in rows]
+    if request.only_waiting:
+        return decide_waiting(lines)
     claims = await connection.execute(_CLAIMS, {"order_id": request.order_id})
     wanted: dict[int, int] = {}
     for line in request.lines:
         wanted[line.line_no] = wanted.get(line.line_no, 0) + line.quantity
     return decide_cancellation(
-        [CancellableLine(**row._mapping) for row in lines],
+        lines,
         [CancellableClaim(**row._mapping) for row in claims],
         wanted or None,
-        only_waiting=request.only_waiting,
+        keep=request.keep,
     )
 
 

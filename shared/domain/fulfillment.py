@@ -37,7 +37,9 @@ _NEXT: dict[tuple[Stage, Happened], Stage] = {
     (Stage.REQUESTED, Happened.REJECTED): Stage.DONE,
     (Stage.REQUESTED, Happened.PACKED): Stage.PACKED,
     (Stage.REQUESTED, Happened.SHIPPED): Stage.SHIPPED,
+    (Stage.PACKED, Happened.REJECTED): Stage.DONE,
     (Stage.PACKED, Happened.SHIPPED): Stage.SHIPPED,
+    (Stage.LABELLED, Happened.REJECTED): Stage.DONE,
     (Stage.LABELLED, Happened.SHIPPED): Stage.SHIPPED,
     (Stage.IN_TRANSIT, Happened.DELIVERED): Stage.DONE,
 }
