@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 from sqlalchemy import text
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client, WorkflowHandle
@@ -19,10 +21,12 @@ from temporalio.service import RPCError
 from shared.client import Doms
 from shared.codec import data_converter
 from shared.database.engine import Database
-from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMethod, ServiceLevel
+from shared.domain.base import Model
+from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMethod, ServiceLevel, UnitState
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
-from shared.messages import OrderState, order_workflow_id
+from shared.gateways.signing import secret_for, sign
+from shared.messages import OrderOutcome, OrderState, order_id_of, order_workflow_id
 from tests.support.partners import PARTNER_KEY, serving
 from workers.api.app import Inbox, make_app
 from workers.bootstrap import activate_policy, register_search_attributes, save_policy
@@ -76,19 +80,24 @@ class System:
         )
         return OrderDocument.model_validate(document.model_dump() | changes)
 
+    @staticmethod
+    def id_of(document: OrderDocument) -> str:
+        return order_id_of(document.channel, document.channel_order_id)
+
     async def place(self, document: OrderDocument) -> str:
         """Submit an order and remember it."""
         verdict = await self.doms.submit(document)
         self._placed.append(verdict.order_id)
         return verdict.order_id
 
-    def handle(self, order_id: str) -> WorkflowHandle[Any, Any]:
-        return self.temporal.get_workflow_handle(order_workflow_id(order_id))
+    def handle(self, order_id: str) -> WorkflowHandle[Any, OrderOutcome]:
+        return self.temporal.get_workflow_handle(order_workflow_id(order_id), result_type=OrderOutcome)
 
     async def state(self, order_id: str) -> OrderState:
-        return await self.handle(order_id).query("state", result_type=OrderState)
+        state: OrderState = await self.handle(order_id).query("state", result_type=OrderState)
+        return state
 
-    async def finished(self, order_id: str, *, within: float = 60.0) -> Any:
+    async def finished(self, order_id: str, *, within: float = 60.0) -> OrderOutcome:
         """The order's outcome, once it is over."""
         async with asyncio.timeout(within):
             return await self.handle(order_id).result()
@@ -96,7 +105,7 @@ class System:
     async def until(self, met: Callable[[], Awaitable[object]], *, within: float = 30.0) -> None:
         """Wait for a condition on the facts."""
         async with asyncio.timeout(within):
-            while not await met():
+            while not await met():  # noqa: ASYNC110 - the facts do not call back
                 await asyncio.sleep(0.05)
 
     async def stage(self, order_id: str, n: int, *stages: str, within: float = 30.0) -> None:
@@ -126,24 +135,119 @@ class System:
 
     async def behave(self, behaviour: str, **whom: str) -> None:
         """Make a node or a reference behave: ``behave("reject", node_id="store-1")``."""
-        import httpx
-
         async with httpx.AsyncClient() as http:
             answer = await http.post(f"{self.sandbox_url}/control/behaviour", json={**whom, "behaviour": behaviour})
             assert answer.is_success, answer.text
 
     async def fault(self, partner: str, mode: str, **options: Any) -> None:
-        import httpx
-
         async with httpx.AsyncClient() as http:
             answer = await http.post(
                 f"{self.sandbox_url}/control/faults", json={"partner": partner, "mode": mode, **options}
             )
             assert answer.is_success, answer.text
 
+    async def free(self, sku: str) -> dict[str, int]:
+        """Unreserved units by node, those with none left out."""
+        rows = await self.rows(
+            "SELECT node_id, on_hand - reserved - safety AS free FROM stock_position WHERE sku = :s", s=sku
+        )
+        return {row.node_id: row.free for row in rows if row.free}
+
     def effects(self, order_id: str = "") -> list[Effect]:
         """What the partners really did, by their own log."""
-        return [e for e in read_effects(self.log) if order_id in (e.reference or "") or not order_id]
+        return [e for e in read_effects(self.log) if order_id in e.reference or order_id in e.business_key]
+
+    def did(self, order_id: str) -> Counter[str]:
+        """How often the partners did what for an order."""
+        return Counter(effect.effect for effect in self.effects(order_id))
+
+    async def until_did(self, order_id: str, effect: str, *, times: int = 1) -> None:
+        """Wait until the partners have done something for an order."""
+
+        async def met() -> bool:
+            return self.did(order_id)[effect] >= times
+
+        await self.until(met)
+
+    async def tell(self, partner_id: str, message: Model, *, key: str = PARTNER_KEY) -> int:
+        """Send DOMS a message as a partner would, signed; returns the status of the answer."""
+        body = message.model_dump_json().encode()
+        headers = sign(secret_for(key, partner_id), message.message_id, datetime.now(UTC), body)  # type: ignore[attr-defined]
+        async with httpx.AsyncClient() as http:
+            url = f"{self.api_url}/v1/partners/{partner_id}/messages"
+            answer = await http.post(url, content=body, headers=headers | {"content-type": "application/json"})
+            return answer.status_code
+
+    async def units(self, order_id: str) -> dict[int, dict[str, int]]:
+        """Where the units of each line are, without the states that have none."""
+        rows = await self.rows("SELECT * FROM order_line WHERE order_id = :o ORDER BY line_no", o=order_id)
+        return {row.line_no: {s: getattr(row, s) for s in UnitState if getattr(row, s)} for row in rows}
+
+    async def nodes(self, order_id: str) -> dict[int, str]:
+        """The node of each fulfillment order."""
+        rows = await self.rows("SELECT n, node_id FROM fulfillment_order WHERE order_id = :o ORDER BY n", o=order_id)
+        return {row.n: row.node_id for row in rows}
+
+    async def money(self, order_id: str) -> dict[str, int]:
+        """The order's authorised, captured, voided and refunded minor units; the provider's own books must agree."""
+        columns = "authorized_minor, captured_minor, voided_minor, refunded_minor"
+        row = (await self.rows(f"SELECT {columns} FROM payment WHERE order_id = :o", o=order_id))[0]
+        ours = {name.removesuffix("_minor"): amount for name, amount in row._mapping.items()}
+        theirs = Counter[str]()
+        for effect in self.effects(order_id):
+            kind, _, what = effect.effect.partition(".")
+            if kind == "payment" and what != "declined":
+                theirs[what] += effect.amount or 0
+        assert ours == {name: theirs[name] for name in ours}
+        return ours
+
+    async def events(self, order_id: str) -> list[str]:
+        """The order's timeline."""
+        rows = await self.rows("SELECT event FROM timeline WHERE order_id = :o ORDER BY event_id", o=order_id)
+        return [row.event for row in rows]
+
+    async def cases(self, order_id: str) -> list[str]:
+        """The kinds of cases that were opened for the order."""
+        rows = await self.rows("SELECT kind FROM exception_case WHERE order_id = :o ORDER BY case_id", o=order_id)
+        return [row.kind for row in rows]
+
+    async def ended(self, order_id: str, *, within: float = 60.0) -> OrderOutcome:
+        """The order's outcome, with everything checked that must hold of any order that is over."""
+        outcome = await self.finished(order_id, within=within)
+        await self.settled(order_id)
+        return outcome
+
+    async def settled(self, order_id: str) -> None:
+        """Check what must hold of an order that is over, whatever happened to it."""
+        order = (await self.rows("SELECT closed_at, lifecycle FROM orders WHERE order_id = :o", o=order_id))[0]
+        assert order.closed_at is not None
+        assert order.lifecycle in ("closed", "cancelled")
+        ending = {"delivered", "cancelled", "returned"}
+        assert all(states.keys() <= ending for states in (await self.units(order_id)).values())
+        assert not await self.rows("SELECT FROM reservation WHERE order_id = :o AND open > 0", o=order_id)
+        assert not await self.rows("SELECT FROM hold WHERE order_id = :o AND released_at IS NULL", o=order_id)
+        assert not await self.rows("SELECT FROM fulfillment_order WHERE order_id = :o AND ended_at IS NULL", o=order_id)
+        once = Counter((e.partner, e.effect, e.business_key, e.reference) for e in self.effects(order_id))
+        assert set(once.values()) <= {1}, once
+        await self.stock_adds_up()
+        money = await self.money(order_id)
+        captures = await self.rows(
+            "SELECT FROM payment_operation WHERE order_id = :o AND kind = 'capture' AND status = 'declined'", o=order_id
+        )
+        if not captures:
+            assert money["authorized"] == money["captured"] + money["voided"]
+
+    async def stock_adds_up(self) -> None:
+        """Positions are the sums of their moves, and what is reserved is what is claimed."""
+        assert not await self.rows("""
+            SELECT p.node_id, p.sku FROM stock_position p
+            LEFT JOIN (SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved FROM stock_move
+                       GROUP BY node_id, sku) m USING (node_id, sku)
+            LEFT JOIN (SELECT node_id, sku, sum(open) AS open FROM reservation GROUP BY node_id, sku) r
+                USING (node_id, sku)
+            WHERE p.on_hand <> coalesce(m.on_hand, 0) OR p.reserved <> coalesce(m.reserved, 0)
+               OR p.reserved <> coalesce(r.open, 0)
+        """)
 
 
 async def namespace(address: str) -> Client:
