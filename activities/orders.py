@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from temporalio import activity
 
 from shared.contracts import OrderActivities
 from shared.database import holds, sourcing, steps, units
-from shared.database.batcher import Batcher
-from shared.database.engine import Database, around_faults
-from shared.database.plans import Draft, Outcome, commit_plans
+from shared.database.engine import Database
+from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import Plan
@@ -32,8 +30,6 @@ from shared.messages import (
 
 #: A plan that loses the race for stock this often leaves its units waiting; the next attempt comes by itself.
 _ATTEMPTS = 3
-#: Lines of the plans that share a transaction: 200 ordinary orders.
-_LINES_AT_ONCE = 600
 
 
 class Orders(OrderActivities):
@@ -45,12 +41,7 @@ class Orders(OrderActivities):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._network = Network()
-        self._plans: Batcher[Draft, SourceResult | None] = Batcher(
-            self._commit_all,
-            key=lambda draft: draft.order_id,
-            weigh=lambda draft: draft.lines,
-            limit=_LINES_AT_ONCE,
-        )
+        self._plans = committer(database)
 
     async def aclose(self) -> None:
         """Finish the plans that are being committed; call it before the database is closed."""
@@ -75,13 +66,6 @@ class Orders(OrderActivities):
 
     async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
         return await self._plans.submit(Draft(request, answer, first=question.first))
-
-    async def _commit_all(self, drafts: Sequence[Draft]) -> Sequence[Outcome]:
-        async for attempt in around_faults():
-            with attempt:
-                async with self._database.transaction() as connection:
-                    return await commit_plans(connection, drafts)
-        raise AssertionError("a retry ends with a result or an error")
 
     async def _leave_waiting(self, request: SourceRequest) -> SourceResult:
         question = await self._read(request)

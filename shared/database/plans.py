@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.batcher import Batcher
+from shared.database.engine import Database, around_faults
 from shared.database.stock import Claim, reserve_each
 from shared.domain.base import Instant, Model
 from shared.domain.orders import Verdict
@@ -24,6 +26,8 @@ from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfi
 
 #: A plan of 10,000 lines can fall short on each; the reasons of this many say enough.
 _SHORTAGES = 1000
+#: Lines of the plans that share a transaction: 200 ordinary orders.
+_LINES_AT_ONCE = 600
 
 _LOCK = text("""
     SELECT order_id FROM orders WHERE order_id = ANY(:order_ids) ORDER BY order_id FOR NO KEY UPDATE
@@ -136,6 +140,19 @@ class _Bid:
 
 
 _OPENED, _LINES, _SOURCED = TypeAdapter(list[_Opened]), TypeAdapter(list[_Line]), TypeAdapter(list[_Sourced])
+
+
+def committer(database: Database) -> Batcher[Draft, SourceResult | None]:
+    """Commits the plans that this process has at the same time together. Close it before the database."""
+
+    async def commit(drafts: Sequence[Draft]) -> Sequence[Outcome]:
+        async for attempt in around_faults():
+            with attempt:
+                async with database.transaction() as connection:
+                    return await commit_plans(connection, drafts)
+        raise AssertionError("a retry ends with a result or an error")
+
+    return Batcher(commit, key=lambda draft: draft.order_id, weigh=lambda draft: draft.lines, limit=_LINES_AT_ONCE)
 
 
 async def commit_plans(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Outcome]:

@@ -23,7 +23,7 @@ from sqlalchemy import text
 from shared.database.batcher import Batcher
 from shared.database.engine import Database
 from shared.database.migrate import upgrade
-from shared.database.plans import Draft, commit_plans
+from shared.database.plans import committer
 from shared.database.stock import Claim, reserve, reserve_each
 from tests.support.stack import fresh_database, short_home
 from tests.support.stock import Line, draft, place, residuals, seed
@@ -221,12 +221,7 @@ async def bare_update(database: Database, orders: Orders, seconds: float) -> Fig
 
 async def whole_plans(database: Database, orders: Orders, seconds: float) -> Figures:
     """The transaction the system runs: also fulfillment orders, lines, decision, timeline, verdict, step result."""
-
-    async def work(drafts: Sequence[Draft]) -> Sequence[object]:
-        async with database.transaction() as connection:
-            return await commit_plans(connection, drafts)
-
-    together: Batcher[Draft, object] = Batcher(work, key=lambda d: d.order_id, weigh=lambda d: d.lines, limit=600)
+    together = committer(database)
 
     async def one(claims: list[Claim]) -> None:
         parts = [(claim.node_id, claim.line_no, claim.sku, claim.quantity) for claim in claims]
