@@ -32,7 +32,7 @@ from shared.settings import Settings
 from shared.telemetry import set_up_logs
 from workers.connect import temporal_client
 from workers.interceptors import Errors
-from workflows import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
+from workflows.registry import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
 
 #: Activities of one process at a time. They wait for others most of the time; the pool bounds what they do to Postgres.
 _ACTIVITIES = 100
