@@ -19,19 +19,21 @@ class Gate:
     def __init__(self, *, poison: frozenset[int] = frozenset()) -> None:
         self.batches: list[list[int]] = []
         self.open = asyncio.Semaphore(0)
+        self._changed = asyncio.Condition()
         self.poison = poison
 
     async def __call__(self, items: Sequence[int]) -> list[int | Exception]:
-        self.batches.append(list(items))
+        async with self._changed:
+            self.batches.append(list(items))
+            self._changed.notify_all()
         await self.open.acquire()
         if self.poison & set(items):
             raise ValueError("poison")
         return [LookupError(str(item)) if item < 0 else 2 * item for item in items]
 
     async def begun(self, batches: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.batches) < batches:
-                await asyncio.sleep(0)
+        async with asyncio.timeout(5), self._changed:
+            await self._changed.wait_for(lambda: len(self.batches) >= batches)
 
 
 def let_on(gate: Gate, times: int = 1000) -> None:
@@ -128,7 +130,7 @@ async def test_a_caller_that_gives_up_takes_nobody_with_it() -> None:
     working.cancel()
     waiting.cancel()
     let_on(gate)
-    assert await asyncio.gather(mate, other) == [4, 8]
+    assert (await mate, await other) == (4, 8)
     assert gate.batches == [[1, 2], [4]], "who gave up before the batch began is not in it"
 
 
