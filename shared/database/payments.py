@@ -29,7 +29,8 @@ _DUE = {
         SELECT authorized_minor - captured_minor - voided_minor FROM payment WHERE order_id = :order_id
     """,
     "refund": """
-        SELECT sum(total_minor * returned / quantity)
+        SELECT least(sum(total_minor * returned / quantity),
+                     (SELECT captured_minor FROM payment WHERE order_id = :order_id))
                - (SELECT coalesce(sum(amount_minor), 0) FROM payment_operation
                   WHERE order_id = :order_id AND kind = 'refund' AND status <> 'declined')
         FROM order_line WHERE order_id = :order_id

@@ -18,11 +18,9 @@ from shared.errors import NotFound
 
 M = TypeVar("M", bound=Model)
 
-_LOCK = text("""
-    SELECT (SELECT result FROM step_result WHERE step_key = :step_key) AS result
-    FROM orders WHERE order_id = :order_id
-    FOR NO KEY UPDATE
-""")
+_LOCK = text("SELECT FROM orders WHERE order_id = :order_id FOR NO KEY UPDATE")
+#: A statement of its own: the one that waits for the lock does not see what whoever held it has committed.
+_RESULT = text("SELECT result FROM step_result WHERE step_key = :step_key")
 _KEEP = text("INSERT INTO step_result (step_key, result) VALUES (:step_key, CAST(:result AS jsonb))")
 _NOTE = text("""
     INSERT INTO timeline (order_id, actor, event, detail) VALUES (:order_id, :actor, :event, CAST(:detail AS jsonb))
@@ -40,10 +38,11 @@ async def lock_order(connection: AsyncConnection, order_id: str, step_key: str =
     Raises:
         NotFound: there is no such order.
     """
-    row = (await connection.execute(_LOCK, {"order_id": order_id, "step_key": step_key})).first()
-    if row is None:
+    if (await connection.execute(_LOCK, {"order_id": order_id})).first() is None:
         raise NotFound(f"there is no order {order_id}", order_id=order_id)
-    result: dict[str, Any] | None = row.result
+    if not step_key:
+        return None
+    result: dict[str, Any] | None = (await connection.execute(_RESULT, {"step_key": step_key})).scalar_one_or_none()
     return result
 
 
