@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 from shared.client import Doms
 from shared.codec import data_converter
 from shared.database.engine import Database
+from shared.database.stock import Move
 from shared.domain.base import Model
 from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMethod, ServiceLevel, UnitState
 from shared.domain.policy import ProcessPolicy
@@ -79,6 +80,26 @@ class System:
             payment=PaymentMethod(token="tok_ok"),
         )
         return OrderDocument.model_validate(document.model_dump() | changes)
+
+    @asynccontextmanager
+    async def policy(self, **changes: Any) -> AsyncIterator[None]:
+        """Orders placed in the block live under a process policy with these changes."""
+        doms = self.doms
+        before = await self.value("SELECT version FROM policy_version WHERE active")
+        version = Policy(version=f"test/{uuid.uuid4().hex[:8]}")
+        await save_policy(self.database, version, QUICK.model_copy(update=changes))
+        await activate_policy(self.database, version.version)
+        self.doms = Doms(self.temporal, self.database)  # the old one remembers the old policy for a moment
+        try:
+            yield
+        finally:
+            await activate_policy(self.database, before)
+            self.doms = doms
+
+    async def arrives(self, sku: str, node_id: str, units: int) -> int:
+        """Book units in at a node; returns the number of orders that were woken."""
+        move = Move(node_id=node_id, sku=sku, cause="receive", on_hand=units, reference=f"asn/{uuid.uuid4().hex}")
+        return await self.doms.receive_stock([move])
 
     @staticmethod
     def id_of(document: OrderDocument) -> str:
@@ -145,6 +166,18 @@ class System:
                 f"{self.sandbox_url}/control/faults", json={"partner": partner, "mode": mode, **options}
             )
             assert answer.is_success, answer.text
+
+    async def until_state(self, order_id: str, met: Callable[[OrderState], object]) -> OrderState:
+        """Wait for a condition on what the order's process remembers."""
+        last = OrderState()
+
+        async def now() -> object:
+            nonlocal last
+            last = await self.state(order_id)
+            return met(last)
+
+        await self.until(now)
+        return last
 
     async def free(self, sku: str) -> dict[str, int]:
         """Unreserved units by node, those with none left out."""
