@@ -1,4 +1,4 @@
-"""Natural batching: while one batch is at work, the next one collects.
+"""Natural batching: while a batch is at work, the next one collects.
 
 A lone item is worked on at once, no timer delays it; under load a transaction, with its one wait for the disk,
 is shared by everybody who came meanwhile. Members of a batch do not know of each other: the fault of one, or its
@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from shared.database.engine import is_unreachable
 
@@ -32,12 +32,13 @@ class _Entry(Generic[T, R]):
 
 
 class Batcher(Generic[T, R]):
-    """Two lanes of batches, one at a time in each; what is heavy has a lane of its own and delays nobody else.
+    """Two lanes of batches; what is heavy has a lane of its own, one batch at a time, and delays nobody else.
 
     Args:
         key: Two items of one key are never in one batch: the later one finds the work of the earlier one done.
         weigh: What an item adds to its batch; never less than 1 is counted.
         limit: The weight at which a batch is full. An item heavier than half of it is heavy.
+        at_once: Ordinary batches at work at the same time.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class Batcher(Generic[T, R]):
         key: Callable[[T], Hashable] = lambda _: object(),
         weigh: Callable[[T], int] = lambda _: 1,
         limit: int = 200,
+        at_once: int = 1,
     ) -> None:
         self._key, self._weigh, self._limit = key, weigh, limit
-        self._ordinary, self._heavy = _Lane(work, limit), _Lane(work, limit)
+        self._ordinary, self._heavy = _Lane(work, limit, at_once), _Lane(work, limit, 1)
         self._closed = False
 
     async def submit(self, item: T) -> R:
@@ -68,23 +70,23 @@ class Batcher(Generic[T, R]):
 
 
 class _Lane(Generic[T, R]):
-    """A queue and the task that works it off; there is no task while the queue is empty."""
+    """A queue and the tasks that work it off; there is none while the queue is empty."""
 
-    def __init__(self, work: Work[T, R], limit: int) -> None:
-        self._work, self._limit = work, limit
+    def __init__(self, work: Work[T, R], limit: int, at_once: int) -> None:
+        self._work, self._limit, self._at_once = work, limit, at_once
         self._waiting: deque[_Entry[T, R]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def put(self, item: T, key: Hashable, weight: int) -> asyncio.Future[R]:
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Entry(item, key, weight, answer))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain())
+        if len(self._tasks) < self._at_once:
+            self._tasks.add(asyncio.create_task(self._drain()))
         return answer
 
     async def idle(self) -> None:
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _drain(self) -> None:
         batch: list[_Entry[T, R]] = []
@@ -93,7 +95,8 @@ class _Lane(Generic[T, R]):
                 batch = self._next()
                 await self._settle(batch)
         finally:
-            self._task = None
+            # Here and not in a callback, which would run a moment too late for what is put meanwhile.
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             for entry in (*batch, *self._waiting):
                 entry.answer.cancel()  # does nothing to those that have their answer
 

@@ -28,6 +28,8 @@ from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfi
 _SHORTAGES = 1000
 #: Lines of the plans that share a transaction: 200 ordinary orders.
 _LINES_AT_ONCE = 600
+#: One batch is prepared here while another is written there; more only wait for each other's rows.
+_BATCHES_AT_ONCE = 2
 
 _LOCK = text("""
     SELECT order_id FROM orders WHERE order_id = ANY(:order_ids) ORDER BY order_id FOR NO KEY UPDATE
@@ -152,7 +154,13 @@ def committer(database: Database) -> Batcher[Draft, SourceResult | None]:
                     return await commit_plans(connection, drafts)
         raise AssertionError("a retry ends with a result or an error")
 
-    return Batcher(commit, key=lambda draft: draft.order_id, weigh=lambda draft: draft.lines, limit=_LINES_AT_ONCE)
+    return Batcher(
+        commit,
+        key=lambda draft: draft.order_id,
+        weigh=lambda draft: draft.lines,
+        limit=_LINES_AT_ONCE,
+        at_once=_BATCHES_AT_ONCE,
+    )
 
 
 async def commit_plans(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Outcome]:

@@ -96,7 +96,7 @@ async def batcher(database: Database, orders: Orders, seconds: float) -> Figures
         async with database.transaction() as connection:
             return await reserve_each(connection, wishes)
 
-    together: Batcher[list[Claim], bool] = Batcher(work, weigh=len, limit=600)
+    together: Batcher[list[Claim], bool] = Batcher(work, weigh=len, limit=600, at_once=2)
 
     async def one(claims: list[Claim]) -> None:
         assert await together.submit(claims)

@@ -77,6 +77,29 @@ async def test_the_heavy_have_a_lane_of_their_own() -> None:
     assert gate.batches == [[90], [1, 2]]
 
 
+async def test_several_batches_may_be_at_work() -> None:
+    gate = Gate()
+    batcher = Batcher(gate, limit=3, at_once=2)
+    tasks = submit(batcher, *range(8))
+    await gate.begun(2)
+    assert gate.batches == [[0, 1, 2], [3, 4, 5]]
+    let_on(gate)
+    assert await asyncio.gather(*tasks) == [2 * n for n in range(8)]
+    assert gate.batches[2:] == [[6, 7]]
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_nothing_is_forgotten_between_two_batches(at_once: int) -> None:
+    """Each answer brings the next item, in the very moment in which the lane falls idle."""
+    gate = Gate()
+    let_on(gate)
+    batcher = Batcher(gate, at_once=at_once)
+    async with asyncio.timeout(5):
+        for item in range(500):
+            assert await batcher.submit(item) == 2 * item
+    assert len(gate.batches) == 500
+
+
 async def test_two_of_one_key_are_never_in_one_batch() -> None:
     gate = Gate()
     batcher = Batcher(gate, key=lambda item: item % 2)
