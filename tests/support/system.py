@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,12 +23,15 @@ from shared.client import Doms
 from shared.codec import data_converter
 from shared.database.engine import Database
 from shared.database.stock import Move
-from shared.domain.base import Model
 from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMethod, ServiceLevel, UnitState
+from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
+from shared.gateways.directory import Gateways
+from shared.gateways.protocol import CancelRequest, PartnerMessage
 from shared.gateways.signing import secret_for, sign
 from shared.messages import OrderOutcome, OrderState, order_id_of, order_workflow_id
+from tests.support.histories import keep_new_shapes, replay_everything
 from tests.support.partners import PARTNER_KEY, serving
 from workers.api.app import Inbox, make_app
 from workers.bootstrap import activate_policy, register_search_attributes, save_policy
@@ -38,6 +42,8 @@ from workers.sandbox.app import running
 from workers.sandbox.config import Pace, Rates, SandboxConfig
 from workers.sandbox.log import Effect, read_effects
 
+#: Names a folder: histories of shapes it does not hold yet are stored there when a system ends.
+RECORD = "DOMS_RECORD_HISTORIES"
 #: Days pass in tenths of a second: the durations are data, no step is skipped.
 QUICK = ProcessPolicy(
     answer_within=timedelta(seconds=20),
@@ -202,14 +208,29 @@ class System:
 
         await self.until(met)
 
-    async def tell(self, partner_id: str, message: Model, *, key: str = PARTNER_KEY) -> int:
+    async def tell(self, partner_id: str, message: PartnerMessage, *, key: str = PARTNER_KEY) -> int:
         """Send DOMS a message as a partner would, signed; returns the status of the answer."""
         body = message.model_dump_json().encode()
-        headers = sign(secret_for(key, partner_id), message.message_id, datetime.now(UTC), body)  # type: ignore[attr-defined]
+        return (await self.post(partner_id, message.message_id, body, key=key)).status_code
+
+    async def post(self, partner_id: str, message_id: str, body: bytes, *, key: str = PARTNER_KEY) -> httpx.Response:
+        """Send DOMS signed bytes."""
+        headers = sign(secret_for(key, partner_id), message_id, datetime.now(UTC), body)
         async with httpx.AsyncClient() as http:
             url = f"{self.api_url}/v1/partners/{partner_id}/messages"
-            answer = await http.post(url, content=body, headers=headers | {"content-type": "application/json"})
-            return answer.status_code
+            return await http.post(url, content=body, headers=headers | {"content-type": "application/json"})
+
+    async def forestall(self, node_id: str, reference: str) -> None:
+        """Have a node cancel a reference it never heard of: it will refuse the request when it comes."""
+        node = self.world.node(node_id)
+        cancel = CancelRequest(reference=reference, node_id=node_id, node_type=node.node_type)
+        endpoint = PartnerEndpoint(
+            partner_id=node.partner_id,
+            kind=PartnerKind.FULFILLMENT,
+            base_url=f"{self.sandbox_url}/{node.partner_id}",
+        )
+        async with Gateways({node.partner_id: endpoint}, PARTNER_KEY) as gateways:
+            assert (await gateways.fulfillment(node.partner_id).cancel(cancel)).accepted
 
     async def units(self, order_id: str) -> dict[int, dict[str, int]]:
         """Where the units of each line are, without the states that have none."""
@@ -335,3 +356,6 @@ async def system(
             async with working(temporal, database_url, PARTNER_KEY, **worker):
                 yield System(doms, database, temporal, sandbox_url, api_url, config.database, world)
     await database.close()
+    await replay_everything(temporal)
+    if os.environ.get(RECORD):
+        await keep_new_shapes(temporal, Path(os.environ[RECORD]))
