@@ -43,7 +43,8 @@ _PACKAGES = text("""
     ON CONFLICT (package_id) DO UPDATE
     SET shipped_at = coalesce(excluded.shipped_at, package.shipped_at), lines = excluded.lines,
         tracking_no = CASE WHEN package.tracking_no = '' THEN excluded.tracking_no ELSE package.tracking_no END,
-        carrier = CASE WHEN package.carrier = '' THEN excluded.carrier ELSE package.carrier END
+        carrier = CASE WHEN package.carrier = '' THEN excluded.carrier ELSE package.carrier END,
+        service = CASE WHEN package.service = '' THEN excluded.service ELSE package.service END
     RETURNING tracking_no
 """)
 

@@ -30,7 +30,8 @@ _ORDER = text("""
            (SELECT result FROM step_result WHERE step_key = :step_key) AS result,
            (SELECT version FROM network_version) AS network_version,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.excludes_node AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
+            WHERE f.order_id = o.order_id AND f.excludes_node
+              AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
            (SELECT jsonb_agg(jsonb_build_object('n', f.n, 'node_id', f.node_id, 'units', f.units,
                                                 'deliver_by', f.deliver_by) ORDER BY f.n)
             FROM fulfillment_order f

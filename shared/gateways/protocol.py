@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku
+from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku, Text
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
 
@@ -244,7 +244,7 @@ class FulfillmentAccepted(Model):
 
     type: Literal["fulfillment.accepted"] = "fulfillment.accepted"
     message_id: Identifier
-    reference: str
+    reference: Text
     at: Instant
 
 
@@ -253,7 +253,7 @@ class FulfillmentRejected(Model):
 
     type: Literal["fulfillment.rejected"] = "fulfillment.rejected"
     message_id: Identifier
-    reference: str
+    reference: Text
     at: Instant
     reason: OptionalText = ""
 
@@ -263,7 +263,7 @@ class FulfillmentPacked(Model):
 
     type: Literal["fulfillment.packed"] = "fulfillment.packed"
     message_id: Identifier
-    reference: str
+    reference: Text
     at: Instant
     packages: tuple[Package, ...]
 
@@ -273,7 +273,7 @@ class FulfillmentShipped(Model):
 
     type: Literal["fulfillment.shipped"] = "fulfillment.shipped"
     message_id: Identifier
-    reference: str
+    reference: Text
     at: Instant
     packages: tuple[Package, ...]
 
@@ -294,7 +294,7 @@ class TrackingUpdated(Model):
 
     type: Literal["tracking.updated"] = "tracking.updated"
     message_id: Identifier
-    reference: str  #: the tracking number
+    reference: Text  #: the tracking number
     at: Instant
     status: TrackingStatus
     detail: OptionalText = ""
@@ -323,7 +323,7 @@ class ReturnReceived(Model):
 
     type: Literal["return.received"] = "return.received"
     message_id: Identifier
-    reference: str  #: the return id
+    reference: Text  #: the return id
     at: Instant
     lines: tuple[GradedLine, ...]
 

@@ -36,6 +36,7 @@ _MESSAGE: TypeAdapter[Any] = TypeAdapter(PartnerMessage)
 _STATUS = {
     "invalid_input": 400,
     "not_allowed": 401,
+    "invalid_signature": 401,
     "not_found": 404,
     "conflict": 409,
     "unavailable": 503,
