@@ -132,7 +132,7 @@ class System:
     async def until(self, met: Callable[[], Awaitable[object]], *, within: float = 30.0) -> None:
         """Wait for a condition on the facts."""
         async with asyncio.timeout(within):
-            while not await met():  # noqa: ASYNC110 - the facts do not call back
+            while not await met():
                 await asyncio.sleep(0.05)
 
     async def stage(self, order_id: str, n: int, *stages: str, within: float = 30.0) -> None:
