@@ -21,6 +21,7 @@ Line = tuple[int, str, int]
 #: Part of a plan: node, line number, SKU, quantity.
 Part = tuple[str, int, str, int]
 
+_SHIP_TO = '{"name": "A", "line1": "1 Main St", "city": "B", "postal_code": "1"}'
 _WORLD = (
     "INSERT INTO partner VALUES ('p', 'fulfillment', 'http://localhost')",
     """
@@ -44,7 +45,7 @@ _WORLD = (
 _ORDERS = text("""
     INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, ship_to, place, service,
                         priority, shipping_minor, total_minor, payment, policy_version)
-    SELECT o, 'web', o, '', 'USD', now(), '{}', '{}', 'standard', 3, 0, 0, '{}', 'v'
+    SELECT o, 'web', o, '', 'USD', now(), CAST(:ship_to AS jsonb), '{}', 'standard', 3, 0, 0, '{}', 'v'
     FROM unnest(CAST(:order_ids AS text[])) o
 """)
 _LINES = text("""
@@ -92,7 +93,7 @@ async def place(database: Database, orders: Mapping[str, Sequence[Line]]) -> Non
     columns = list(zip(*lines, strict=True)) if lines else [(), (), (), ()]
     names = ("order_ids", "line_nos", "skus", "quantities")
     async with database.transaction() as connection:
-        await connection.execute(_ORDERS, {"order_ids": list(orders)})
+        await connection.execute(_ORDERS, {"order_ids": list(orders), "ship_to": _SHIP_TO})
         await connection.execute(_LINES, dict(zip(names, map(list, columns), strict=True)))
 
 

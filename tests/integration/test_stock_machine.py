@@ -1,0 +1,234 @@
+"""Whatever is done to stock and orders, in any order and twice: the database agrees with a model of single units."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import confirmations, fulfillment, stock, units
+from shared.database.engine import Database
+from shared.database.plans import commit_plans
+from shared.database.stock import Move
+from shared.domain.orders import UnitState
+from shared.gateways.protocol import FulfillmentRejected, FulfillmentShipped, Package, ShippedLine
+from shared.messages import CancelUnits, FulfillmentCall, LineQuantity, SourceResult, Withdraw
+from tests.support.stock import AS_OF, Line, Part, draft, place, residuals, seed
+from tests.support.stock_model import StockModel
+
+T = TypeVar("T")
+
+NODES, SKUS = ("n1", "n2"), ("s1", "s2", "s3")
+KEYS = st.tuples(st.sampled_from(NODES), st.sampled_from(SKUS))
+#: Few, so that the same one comes again.
+REFERENCES = st.sampled_from(["ref-1", "ref-2", "ref-3", "ref-4", "ref-5", "ref-6"])
+QUANTITIES = st.integers(1, 6)
+_POSITIONS = "SELECT node_id, sku, on_hand, reserved FROM stock_position"
+_LINES = f"SELECT order_id, line_no, {', '.join(UnitState)} FROM order_line"
+
+
+class StockMachine(RuleBasedStateMachine):
+    """Steps against Postgres and against the model."""
+
+    def __init__(self, runner: asyncio.Runner, database: Database) -> None:
+        super().__init__()
+        self.runner, self.database = runner, database
+        self.model = StockModel()
+        self.orders: dict[str, list[Line]] = {}
+        self.results: dict[str, Any] = {}
+        self.steps = 0
+        self.do(_clear)
+        for node_id in NODES:
+            self.receive((node_id, "s1"), 5, f"opening-{node_id}")
+
+    def do(self, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async def run() -> T:
+            async with self.database.transaction() as connection:
+                return await step(connection)
+
+        return self.runner.run(run())
+
+    def key(self, order_id: str) -> str:
+        self.steps += 1
+        return f"order/{order_id}/step/{self.steps}"
+
+    # --- stock that comes, goes and is counted ------------------------------------------------------------
+
+    @rule(key=KEYS, quantity=QUANTITIES, reference=REFERENCES)
+    def receive(self, key: tuple[str, str], quantity: int, reference: str) -> None:
+        self._move("receive", key, quantity, reference)
+
+    @rule(key=KEYS, quantity=QUANTITIES, reference=REFERENCES)
+    def restock(self, key: tuple[str, str], quantity: int, reference: str) -> None:
+        self._move("restock", key, quantity, reference)
+
+    @rule(key=KEYS, quantity=QUANTITIES, reference=REFERENCES)
+    def write_off(self, key: tuple[str, str], quantity: int, reference: str) -> None:
+        self._move("write_off", key, -quantity, reference)
+
+    @rule(key=KEYS, quantity=st.integers(-6, 6).filter(bool), reference=REFERENCES)
+    def adjust(self, key: tuple[str, str], quantity: int, reference: str) -> None:
+        self._move("adjust", key, quantity, reference)
+
+    def _move(self, cause: str, key: tuple[str, str], quantity: int, reference: str) -> None:
+        move = Move(node_id=key[0], sku=key[1], cause=cause, on_hand=quantity, reference=reference)
+        try:
+            self.do(lambda connection: stock.receive(connection, [move]))
+        except IntegrityError:
+            assert not self.model.move(reference, cause, key, quantity)
+        else:
+            assert self.model.move(reference, cause, key, quantity)
+
+    # --- orders -------------------------------------------------------------------------------------------
+
+    @rule(lines=st.lists(st.tuples(st.sampled_from(SKUS), QUANTITIES), min_size=1, max_size=3))
+    def place_order(self, lines: list[tuple[str, int]]) -> None:
+        order_id = f"o{len(self.orders) + 1}"
+        self.orders[order_id] = [(n, sku, quantity) for n, (sku, quantity) in enumerate(lines, start=1)]
+        self.runner.run(place(self.database, {order_id: self.orders[order_id]}))
+        self.model.place(order_id, self.orders[order_id])
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data())
+    def reserve(self, data: st.DataObject) -> None:
+        """Plans of several orders in one batch; some want more than there is, or more than the order does."""
+        names = data.draw(st.lists(st.sampled_from(sorted(self.orders)), min_size=1, max_size=3, unique=True))
+        plans = {name: self._parts(data, name) for name in names}
+        keys = {name: self.key(name) for name in names}
+        drafts = [draft(name, parts, step=keys[name]) for name, parts in plans.items()]
+        answers = self.do(lambda connection: commit_plans(connection, drafts))
+        for name, answer in zip(names, answers, strict=True):
+            assert (answer is not None) is self.model.reserve(name, plans[name])
+        won = [(one, answer) for one, answer in zip(drafts, answers, strict=True) if answer is not None]
+        again = self.do(lambda connection: commit_plans(connection, [one for one, _ in won]))
+        assert [_opened(answer) for answer in again] == [_opened(answer) for _, answer in won]
+
+    def _parts(self, data: st.DataObject, order_id: str) -> list[Part]:
+        line = st.sampled_from(self.orders[order_id])
+        drawn = data.draw(st.lists(st.tuples(st.sampled_from(NODES), line, QUANTITIES), max_size=3))
+        parts = {(node_id, line_no): (node_id, line_no, sku, units) for node_id, (line_no, sku, _), units in drawn}
+        return sorted(parts.values())
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data(), everything=st.booleans())
+    def cancel(self, data: st.DataObject, everything: bool) -> None:
+        order_id = data.draw(st.sampled_from(sorted(self.orders)))
+        wanted = {line_no: data.draw(QUANTITIES) for line_no, _, _ in self.orders[order_id]}
+        request = CancelUnits(
+            step_key=self.key(order_id),
+            order_id=order_id,
+            lines=() if everything else tuple(LineQuantity(line_no=n, quantity=q) for n, q in wanted.items()),
+            actor="test",
+            reason="test",
+        )
+        first, again = (self.do(lambda connection: units.cancel_units(connection, request)) for _ in range(2))
+        assert first.units == again.units == self.model.cancel(order_id, None if everything else wanted)
+
+    # --- fulfillment orders -------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.model.fulfillments)
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        owner = self._owner(data)
+        planned = self.model.fulfillments[owner]
+        key = self.key(planned.order_id)
+        request = Withdraw(step_key=key, order_id=planned.order_id, n=planned.n, because="test")
+        first, again = (self.do(lambda connection: units.withdraw(connection, request)) for _ in range(2))
+        assert first == again
+        assert first.done is (not planned.told and not planned.over)
+        self.model.take_back(owner, told=False)
+
+    @precondition(lambda self: self.model.fulfillments)
+    @rule(data=st.data())
+    def tell_the_node(self, data: st.DataObject) -> None:
+        owner = self._owner(data)
+        planned = self.model.fulfillments[owner]
+        call = FulfillmentCall(order_id=planned.order_id, n=planned.n)
+        for _ in range(2):
+            self.do(lambda connection: fulfillment.begin_release(connection, call))
+        self.model.tell(owner)
+
+    @precondition(lambda self: any(planned.told for planned in self.model.fulfillments.values()))
+    @rule(data=st.data())
+    def reject(self, data: st.DataObject) -> None:
+        owner = self._owner(data, told=True)
+        message = FulfillmentRejected(message_id="m", reference=owner, at=AS_OF)
+        for _ in range(2):
+            self.do(lambda connection: confirmations.apply_rejected(connection, "p", message))
+        self.model.take_back(owner, told=True)
+
+    @precondition(lambda self: any(planned.told for planned in self.model.fulfillments.values()))
+    @rule(data=st.data())
+    def ship(self, data: st.DataObject) -> None:
+        """All, less or more than was asked for."""
+        owner = self._owner(data, told=True)
+        lines = self.orders[self.model.fulfillments[owner].order_id]
+        said = {line_no: data.draw(st.integers(0, 6)) for line_no, _, _ in lines}
+        shipped = [ShippedLine(line_no=n, sku=sku, quantity=said[n]) for n, sku, _ in lines if said[n]]
+        packages = (Package(package_no=1, lines=tuple(shipped)),) if shipped else ()
+        message = FulfillmentShipped(message_id="m", reference=owner, at=AS_OF, packages=packages)
+        for _ in range(2):
+            self.do(lambda connection: confirmations.apply_shipped(connection, "p", message))
+        self.model.ship(owner, said)
+
+    def _owner(self, data: st.DataObject, *, told: bool = False) -> str:
+        owners = [owner for owner, planned in self.model.fulfillments.items() if planned.told or not told]
+        return data.draw(st.sampled_from(sorted(owners)))
+
+    # --- what must hold after every step ------------------------------------------------------------------
+
+    @invariant()
+    def the_books_agree(self) -> None:
+        assert self.do(residuals) == {}
+
+    @invariant()
+    def the_database_is_the_model(self) -> None:
+        positions = self.do(lambda connection: connection.execute(text(_POSITIONS)))
+        for row in positions:
+            key = (row.node_id, row.sku)
+            assert (row.on_hand, row.reserved) == (self.model.on_hand[key], self.model.reserved(key)), key
+        lines = self.do(lambda connection: connection.execute(text(_LINES)))
+        counted = {
+            (row.order_id, row.line_no, str(state)): getattr(row, state)
+            for row in lines
+            for state in UnitState
+            if getattr(row, state)
+        }
+        assert counted == self.model.lines()
+
+
+async def _clear(connection: AsyncConnection) -> None:
+    await connection.execute(text("TRUNCATE orders, stock_move, step_result, message_out, exception_case CASCADE"))
+    await connection.execute(text("UPDATE stock_position SET on_hand = 0, reserved = 0"))
+
+
+def _opened(answer: Any) -> Any:
+    assert isinstance(answer, SourceResult)
+    return answer.fulfillments
+
+
+@pytest.mark.slow
+def test_stock_is_what_single_units_add_up_to(fresh_database_url: str) -> None:
+    with asyncio.Runner() as runner:
+        database = Database(fresh_database_url, pool_size=1)
+        runner.run(seed(database, nodes=len(NODES), skus=len(SKUS), on_hand=0))
+        try:
+            run_state_machine_as_test(
+                lambda: StockMachine(runner, database),  # type: ignore[arg-type]
+                settings=settings(
+                    max_examples=40,
+                    stateful_step_count=30,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        finally:
+            runner.run(database.close())
