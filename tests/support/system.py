@@ -56,6 +56,10 @@ PACE = Pace(accept_after=0.02, pack_after=0.05, ship_after=0.02, late_by=1.0, tr
 SHIP_TO = Address(name="Jane Doe", line1="1 Main St", city="New York", region="NY", postal_code="10001")
 
 
+#: ``DOMS_TEST_CACHE=0`` has every workflow task replay its whole history: what is not deterministic shows.
+_CACHE = {"max_cached_workflows": int(os.environ["DOMS_TEST_CACHE"])} if "DOMS_TEST_CACHE" in os.environ else {}
+
+
 @dataclass
 class System:
     """A running DOMS and the world around it."""
@@ -353,7 +357,7 @@ async def system(
         )
         async with running(config) as sandbox_url:
             await load_world(database, world, sandbox_url, "test/world")
-            async with working(temporal, database_url, PARTNER_KEY, **worker):
+            async with working(temporal, database_url, PARTNER_KEY, **_CACHE, **worker):
                 yield System(doms, database, temporal, sandbox_url, api_url, config.database, world)
     await database.close()
     await replay_everything(temporal)
