@@ -1,4 +1,4 @@
-"""Where the units of one item lie, and who waits for more of it."""
+"""Where the units of one item lie, how they came to, and who waits for more of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,30 @@ _ITEM = text("""
                 'available', greatest(on_hand - reserved - safety, 0)) ORDER BY node_id), '[]')
             FROM stock_position p WHERE p.sku = i.sku) AS positions,
            (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.move_id DESC), '[]') FROM (
-                SELECT * FROM stock_move s WHERE s.sku = i.sku ORDER BY move_id DESC LIMIT :moves) m) AS moves,
+                SELECT s.* FROM stock_position p CROSS JOIN LATERAL (
+                    SELECT * FROM stock_move s WHERE s.node_id = p.node_id AND s.sku = p.sku
+                    ORDER BY move_id DESC LIMIT :moves) s
+                WHERE p.sku = i.sku ORDER BY s.move_id DESC LIMIT :moves) m) AS moves,
            (SELECT coalesce(sum(backordered), 0) FROM order_line l
             WHERE l.sku = i.sku AND l.backordered > 0) AS backordered
     FROM item i WHERE i.sku = :sku
+""")
+#: Every move is replayed; the latest are shown.
+_HISTORY = text("""
+    WITH replayed AS (
+        SELECT m.*, sum(m.on_hand) OVER w AS on_hand_then, sum(m.reserved) OVER w AS reserved_then,
+               row_number() OVER (PARTITION BY m.node_id ORDER BY m.move_id DESC) AS back
+        FROM stock_position p JOIN stock_move m ON m.node_id = p.node_id AND m.sku = p.sku
+        WHERE p.sku = :sku AND (:node_id = '' OR p.node_id = :node_id)
+        WINDOW w AS (PARTITION BY m.node_id ORDER BY m.move_id)
+    )
+    SELECT p.node_id, p.on_hand, p.reserved, p.safety, greatest(p.on_hand - p.reserved - p.safety, 0) AS available,
+           (SELECT count(*) FROM replayed r WHERE r.node_id = p.node_id) AS replayed,
+           (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.move_id), '[]')
+            FROM replayed r WHERE r.node_id = p.node_id AND r.back <= :moves) AS moves
+    FROM stock_position p
+    WHERE p.sku = :sku AND (:node_id = '' OR p.node_id = :node_id)
+    ORDER BY p.node_id
 """)
 _KNOWN = text("""
     SELECT EXISTS (SELECT FROM node WHERE node_id = :node_id) AS node,
@@ -48,6 +68,30 @@ class StockMove(Model):
     actor: str
 
 
+class ReplayedMove(StockMove):
+    """A move and what the position came to with it."""
+
+    on_hand_then: int
+    reserved_then: int
+
+
+class PositionHistory(Position):
+    """A position and the moves that made it, the oldest first.
+
+    Attributes:
+        replayed: How many moves there are; ``moves`` holds the latest of them.
+    """
+
+    replayed: int
+    moves: tuple[ReplayedMove, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the moves lead to what the position says today."""
+        then = (self.moves[-1].on_hand_then, self.moves[-1].reserved_then) if self.moves else (0, 0)
+        return then == (self.on_hand, self.reserved)
+
+
 class ItemStock(Model):
     """One item's stock everywhere, its latest moves, and the units that orders wait for."""
 
@@ -68,6 +112,21 @@ async def read_item(connection: AsyncConnection, sku: str, *, moves: int = 10) -
     if row is None:
         raise NotFound(f"there is no item {sku}", sku=sku)
     return ItemStock.model_validate(dict(row._mapping))
+
+
+async def read_history(
+    connection: AsyncConnection, sku: str, *, node_id: str = "", moves: int = 20
+) -> tuple[PositionHistory, ...]:
+    """The replayed history of an item's positions, or of the one at a node.
+
+    Raises:
+        NotFound: there is no such position.
+    """
+    values = {"sku": sku, "node_id": node_id, "moves": max(1, moves)}
+    rows = (await connection.execute(_HISTORY, values)).all()
+    if not rows:
+        raise NotFound(f"there never was stock of {sku}" + (f" at {node_id}" if node_id else ""), sku=sku)
+    return tuple(PositionHistory.model_validate(dict(row._mapping)) for row in rows)
 
 
 async def must_exist(connection: AsyncConnection, node_id: str, sku: str) -> None:

@@ -1,4 +1,4 @@
-"""Look at stock, and book what arrives."""
+"""Look at stock and its ledger, and book what arrives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workers.cli.staff import Actor
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
-    from shared.database.positions import ItemStock
+    from shared.database.positions import ItemStock, PositionHistory
 
 app = App(name="stock", help=__doc__)
 
@@ -33,6 +33,29 @@ async def show(sku: str, *, moves: int = 10) -> Answer:
     async with doms_client() as doms, doms.database.reading() as connection:
         item = await read_item(connection, sku, moves=moves)
     return Answer(item, show=lambda: _shown(item))
+
+
+@app.command
+async def history(sku: str, *, node: str = "", moves: int = 20) -> Answer:
+    """Replay the ledger of an item: each move, and what the position came to with it.
+
+    The exit code is 4 when the moves of a position do not lead to what it says today.
+
+    ```
+    doms stock history TOY-0001 --node wh-columbus
+    ```
+
+    Args:
+        sku: The item.
+        node: Only the position at this node.
+        moves: How many of the latest moves to show; all of them are replayed.
+    """
+    from shared.database.positions import read_history
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        positions = await read_history(connection, sku, node_id=node, moves=moves)
+    code = 0 if all(position.agrees for position in positions) else 4
+    return Answer(positions, show=lambda: _replayed(positions), code=code)
 
 
 @app.command
@@ -78,3 +101,32 @@ def _shown(item: ItemStock) -> Any:
         ),
         table("latest moves", ("at", "node", "cause", "on hand#", "reserved#", "reference"), moves),
     )
+
+
+def _replayed(positions: tuple[PositionHistory, ...]) -> Any:
+    from rich.console import Group
+
+    return Group(*(_replayed_one(position) for position in positions))
+
+
+def _replayed_one(position: PositionHistory) -> Any:
+    verdict = "agree" if position.agrees else "DO NOT AGREE"
+    title = (
+        f"{position.node_id}: {position.on_hand} on hand, {position.reserved} reserved, {position.safety} safety, "
+        f"{position.available} available; its {position.replayed} move(s) {verdict}"
+    )
+    columns = ("at", "cause", "on hand#", "reserved#", "= on hand#", "= reserved#", "reference", "by")
+    rows = (
+        (
+            when(m.at),
+            m.cause,
+            f"{m.on_hand:+}",
+            f"{m.reserved:+}",
+            m.on_hand_then,
+            m.reserved_then,
+            m.reference,
+            m.actor,
+        )
+        for m in position.moves
+    )
+    return table(title, columns, rows)
