@@ -33,7 +33,7 @@ class Fulfillment(FulfillmentActivities):
         except PartnerRefused as error:
             async with self._database.transaction() as connection:
                 return await fulfillment.refuse_release(connection, call, str(error)[:200])
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return await fulfillment.finish_release(connection, call, release.request.node_id)
 
     async def _tell(self, release: Release, request: FulfillmentRequest) -> None:

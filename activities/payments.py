@@ -59,7 +59,7 @@ class Payments(PaymentActivities):
 
     async def _settle(self, operation: Operation) -> PaymentResult:
         result = await _ask(self._gateways.payments(), operation)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await payments.book(connection, operation.reference, result)
         return result
 

@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.facts import Applied, Unmatched
-from shared.database.steps import lock_order, note, open_case
-from shared.database.units import shift
+from shared.database.facts import Applied, Unmatched, event
+from shared.database.steps import lock_order, open_case
 from shared.errors import NotAllowed
 from shared.gateways.protocol import Grade, ReturnReceived, TrackingStatus, TrackingUpdated
 from shared.messages import Wake, order_workflow_id, return_workflow_id
@@ -18,10 +17,14 @@ from shared.messages import Wake, order_workflow_id, return_workflow_id
 #: Forward only: a scan of a lower rank than the parcel's came late and changes nothing.
 _RANK = {status: rank for rank, status in enumerate(TrackingStatus, start=1)}
 
+#: Finds the parcel and locks its order; what is read here of the parcel never changes once it has shipped.
 _FIND_PARCEL = text("""
-    SELECT package_id, order_id, fulfillment_order_id, carrier FROM package
-    WHERE tracking_no = :tracking_no AND shipped_at IS NOT NULL
-    ORDER BY delivered_at IS NOT NULL, shipped_at DESC LIMIT 1
+    SELECT p.package_id, p.order_id, p.fulfillment_order_id, p.carrier
+    FROM (
+        SELECT * FROM package WHERE tracking_no = :tracking_no AND shipped_at IS NOT NULL
+        ORDER BY delivered_at IS NOT NULL, shipped_at DESC LIMIT 1
+    ) p JOIN orders o USING (order_id)
+    FOR NO KEY UPDATE OF o
 """)
 _SCAN = text("""
     UPDATE package
@@ -31,14 +34,22 @@ _SCAN = text("""
     RETURNING package_id
 """)
 _ALL_DELIVERED = text("""
-    UPDATE fulfillment_order f SET delivered_at = now(), ended_at = now()
-    WHERE fulfillment_order_id = :fulfillment_order_id AND shipped_at IS NOT NULL AND delivered_at IS NULL
-      AND NOT EXISTS (
-        SELECT FROM package p
-        WHERE p.fulfillment_order_id = f.fulfillment_order_id AND p.shipped_at IS NOT NULL AND p.delivered_at IS NULL)
-    RETURNING n
+    WITH done AS (
+        UPDATE fulfillment_order f SET delivered_at = now(), ended_at = now()
+        WHERE fulfillment_order_id = :fulfillment_order_id AND shipped_at IS NOT NULL AND delivered_at IS NULL
+          AND NOT EXISTS (
+            SELECT FROM package p
+            WHERE p.fulfillment_order_id = f.fulfillment_order_id AND p.shipped_at IS NOT NULL
+              AND p.delivered_at IS NULL)
+        RETURNING fulfillment_order_id, order_id, n
+    ), moved AS (
+        UPDATE order_line l SET shipped = l.shipped - r.shipped, delivered = l.delivered + r.shipped
+        FROM done d JOIN reservation r ON r.owner = d.fulfillment_order_id
+        WHERE r.shipped > 0 AND l.order_id = d.order_id AND l.line_no = r.line_no
+        RETURNING r.shipped
+    )
+    SELECT n, (SELECT coalesce(sum(shipped), 0) FROM moved) AS units FROM done
 """)
-_SHIPPED_LINES = text("SELECT line_no, shipped FROM reservation WHERE owner = :owner AND shipped > 0")
 
 _FIND_RETURN = text("SELECT order_id FROM return_order WHERE return_id = :return_id")
 _RETURN = text("""
@@ -70,18 +81,11 @@ async def apply_tracking(connection: AsyncConnection, partner_id: str, message: 
         raise Unmatched(message.reference)
     if parcel.carrier != partner_id:
         raise NotAllowed(f"{partner_id} does not carry {message.reference}", reference=message.reference)
-    await lock_order(connection, parcel.order_id)
     if not await _scan(connection, parcel, message):
         return Applied(order_id=parcel.order_id)
-    await note(
-        connection,
-        parcel.order_id,
-        f"parcel {message.status}",
-        actor=partner_id,
-        package_id=parcel.package_id,
-        tracking_no=message.reference,
-    )
-    return await _after_scan(connection, parcel, message)
+    applied = await _after_scan(connection, parcel, message)
+    said = event(f"parcel {message.status}", package_id=parcel.package_id, tracking_no=message.reference)
+    return applied.model_copy(update={"event": said})
 
 
 async def _scan(connection: AsyncConnection, parcel: Any, message: TrackingUpdated) -> bool:
@@ -101,16 +105,13 @@ async def _after_scan(connection: AsyncConnection, parcel: Any, message: Trackin
     if message.status is not TrackingStatus.DELIVERED:
         return Applied(order_id=parcel.order_id)
     values = {"fulfillment_order_id": parcel.fulfillment_order_id}
-    n = (await connection.execute(_ALL_DELIVERED, values)).scalar_one_or_none()
-    if n is None:
+    done = (await connection.execute(_ALL_DELIVERED, values)).first()
+    if done is None:
         return Applied(order_id=parcel.order_id)
-    lines = await connection.execute(_SHIPPED_LINES, {"owner": parcel.fulfillment_order_id})
-    moved = [{"line_no": r.line_no, "shipped": -r.shipped, "delivered": r.shipped} for r in lines]
-    await shift(connection, parcel.order_id, moved)
     return Applied(
         order_id=parcel.order_id,
         workflow_id=order_workflow_id(parcel.order_id),
-        wake=Wake(kind="delivered", n=n, units=sum(line["delivered"] for line in moved)),
+        wake=Wake(kind="delivered", n=done.n, units=int(done.units)),
     )
 
 
@@ -130,9 +131,9 @@ async def apply_return(connection: AsyncConnection, partner_id: str, message: Re
         return Applied(order_id=order_id)
     units = await _receive_lines(connection, order_id, message)
     await connection.execute(_RECEIVED, values)
-    await note(connection, order_id, "return received", actor=partner_id, return_id=message.reference, units=units)
     return Applied(
         order_id=order_id,
+        event=event("return received", return_id=message.reference, units=units),
         workflow_id=return_workflow_id(message.reference),
         wake=Wake(kind="return_received", n=row.n, units=units),
     )

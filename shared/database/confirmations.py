@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.facts import Applied, lock_fulfillment
-from shared.database.steps import note, open_case
+from shared.database.facts import Applied, Event, event, lock_fulfillment
+from shared.database.steps import open_case
 from shared.database.stock import Settle, settle
 from shared.database.units import shift, take_from_node
 from shared.gateways.protocol import (
@@ -53,8 +53,7 @@ async def apply_accepted(connection: AsyncConnection, partner_id: str, message: 
     """The node takes the work on. Nothing to decide: nobody is woken."""
     row = await lock_fulfillment(connection, partner_id, message.reference)
     await connection.execute(_ACCEPT, {"reference": message.reference})
-    await note(connection, row.order_id, "accepted by node", actor=partner_id, n=row.n, node_id=row.node_id)
-    return Applied(order_id=row.order_id)
+    return Applied(order_id=row.order_id, event=event("accepted by node", n=row.n, node_id=row.node_id))
 
 
 async def apply_rejected(connection: AsyncConnection, partner_id: str, message: FulfillmentRejected) -> Applied:
@@ -72,16 +71,8 @@ async def apply_rejected(connection: AsyncConnection, partner_id: str, message: 
         told=True,
         request_status="rejected",
     )
-    await note(
-        connection,
-        row.order_id,
-        "rejected by node",
-        actor=partner_id,
-        n=row.n,
-        node_id=row.node_id,
-        because=message.reason,
-    )
-    return _woken(row, Wake(kind="rejected", n=row.n, units=units))
+    said = event("rejected by node", n=row.n, node_id=row.node_id, because=message.reason)
+    return _woken(row, said, Wake(kind="rejected", n=row.n, units=units))
 
 
 async def apply_packed(connection: AsyncConnection, partner_id: str, message: FulfillmentPacked) -> Applied:
@@ -91,8 +82,7 @@ async def apply_packed(connection: AsyncConnection, partner_id: str, message: Fu
         return Applied(order_id=row.order_id)
     await connection.execute(_ACCEPT, {"reference": message.reference})
     await _keep_packages(connection, row, message.reference, message.packages, shipped=False)
-    await note(connection, row.order_id, "packed", actor=partner_id, n=row.n, packages=len(message.packages))
-    return _woken(row, Wake(kind="packed", n=row.n))
+    return _woken(row, event("packed", n=row.n, packages=len(message.packages)), Wake(kind="packed", n=row.n))
 
 
 async def apply_shipped(connection: AsyncConnection, partner_id: str, message: FulfillmentShipped) -> Applied:
@@ -111,11 +101,9 @@ async def apply_shipped(connection: AsyncConnection, partner_id: str, message: F
     }
     await connection.execute(_SHIP, values)
     tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
-    await note(
-        connection, row.order_id, "shipped", actor=partner_id, n=row.n, units=shipped, short=short, tracking=tracking
-    )
+    said = event("shipped", n=row.n, units=shipped, short=short, tracking=tracking)
     wake = Wake(kind="shipped", n=row.n, units=shipped, short_units=short)
-    return _woken(row, wake, unlocks=tuple(number for number in tracking if number))
+    return _woken(row, said, wake, unlocks=tuple(number for number in tracking if number))
 
 
 async def _settle_shipment(connection: AsyncConnection, row: Any, message: FulfillmentShipped) -> tuple[int, int]:
@@ -157,10 +145,8 @@ async def _shipped_too_late(connection: AsyncConnection, row: Any, message: Fulf
     units = sum(line.quantity for package in message.packages for line in package.lines)
     tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
     await open_case(connection, "shipped_after_cancel", message.reference, row.order_id, units=units, tracking=tracking)
-    await note(
-        connection, row.order_id, "shipped after cancel", actor=row.partner_id, n=row.n, units=units, tracking=tracking
-    )
-    return Applied(order_id=row.order_id, unlocks=tuple(number for number in tracking if number))
+    said = event("shipped after cancel", n=row.n, units=units, tracking=tracking)
+    return Applied(order_id=row.order_id, event=said, unlocks=tuple(number for number in tracking if number))
 
 
 async def _keep_packages(
@@ -177,5 +163,11 @@ async def _keep_packages(
     return [kept.tracking_no for kept in await connection.execute(_PACKAGES, values)]
 
 
-def _woken(row: Any, wake: Wake, unlocks: tuple[str, ...] = ()) -> Applied:
-    return Applied(order_id=row.order_id, workflow_id=order_workflow_id(row.order_id), wake=wake, unlocks=unlocks)
+def _woken(row: Any, said: Event, wake: Wake, unlocks: tuple[str, ...] = ()) -> Applied:
+    return Applied(
+        order_id=row.order_id,
+        event=said,
+        workflow_id=order_workflow_id(row.order_id),
+        wake=wake,
+        unlocks=unlocks,
+    )

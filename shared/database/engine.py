@@ -41,6 +41,8 @@ class Database:
             json_deserializer=json.loads,
             connect_args={"options": _SESSION, "connect_timeout": 5, "application_name": "doms"},
         )
+        #: The same pool; each statement is a transaction of its own, without the round trips of BEGIN and COMMIT.
+        self._each = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -49,9 +51,15 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """One connection for a step that is a single statement: it is committed with it."""
+        async with self._each.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """One connection for single-statement reads."""
-        async with self.engine.connect() as connection:
+        """One connection for reads, each of which sees what is committed when it begins."""
+        async with self._each.connect() as connection:
             yield connection
 
     async def close(self) -> None:

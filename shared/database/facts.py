@@ -7,12 +7,16 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.steps import lock_order
 from shared.domain.base import Model
 from shared.errors import NotAllowed
 from shared.messages import Wake
 
-_FIND = text("SELECT order_id FROM fulfillment_order WHERE fulfillment_order_id = :reference")
+#: Whose order a fulfillment order is never changes, so it may be looked up before the lock is had.
+_LOCK = text("""
+    SELECT order_id FROM orders
+    WHERE order_id = (SELECT order_id FROM fulfillment_order WHERE fulfillment_order_id = :reference)
+    FOR NO KEY UPDATE
+""")
 _READ = text("""
     SELECT f.order_id, f.n, f.node_id, f.status, f.request_status, f.shipped_at, f.ended_at, f.carrier, f.service,
            f.units, n.partner_id, n.node_type
@@ -20,15 +24,29 @@ _READ = text("""
 """)
 
 
+class Event(Model):
+    """What the order's timeline says of a message."""
+
+    name: str
+    detail: dict[str, Any]
+
+
+def event(name: str, **detail: Any) -> Event:
+    """A timeline event with its details."""
+    return Event(name=name, detail=detail)
+
+
 class Applied(Model):
     """The effect of one message.
 
     Attributes:
+        event: What the timeline says of it; ``None`` when nothing changed.
         wake: What the process has to decide on; ``None`` when there is nothing to decide.
         unlocks: References that earlier messages were waiting for.
     """
 
     order_id: str | None = None
+    event: Event | None = None
     workflow_id: str = ""
     wake: Wake | None = None
     unlocks: tuple[str, ...] = ()
@@ -45,10 +63,8 @@ async def lock_fulfillment(connection: AsyncConnection, partner_id: str, referen
         Unmatched: there is none of that reference.
         NotAllowed: it is another partner's, or was not sent to this one.
     """
-    order_id = (await connection.execute(_FIND, {"reference": reference})).scalar_one_or_none()
-    if order_id is None:
+    if (await connection.execute(_LOCK, {"reference": reference})).first() is None:
         raise Unmatched(reference)
-    await lock_order(connection, order_id)
     row = (await connection.execute(_READ, {"reference": reference})).one()
     if row.partner_id != partner_id:
         raise NotAllowed(f"{partner_id} does not fulfil {reference}", reference=reference)

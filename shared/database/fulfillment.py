@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import text
@@ -22,21 +23,43 @@ _DETAIL = text("""
     FROM fulfillment_order f JOIN node n USING (node_id) JOIN orders o USING (order_id)
     WHERE f.order_id = :order_id AND f.n = :n
 """)
-_LINES = text("""
-    SELECT r.line_no, r.sku, coalesce(s.partner_sku, r.sku) AS partner_sku, r.open AS quantity, i.weight_g,
-           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
-    FROM reservation r JOIN item i USING (sku) LEFT JOIN source_offer s ON s.node_id = r.node_id AND s.sku = r.sku
-    WHERE r.owner = :owner AND r.open > 0 ORDER BY r.line_no
-""")
-_SUBMIT = text("""
-    WITH submitted AS (
+#: One that has ended is not sent; one that was answered is not sent again.
+_RELEASE = text("""
+    WITH f AS (
+        SELECT f.fulfillment_order_id, f.node_id, f.status, f.request_status, f.carrier, f.service, f.ship_by,
+               f.ended_at, n.node_type, n.partner_id, o.ship_to
+        FROM fulfillment_order f JOIN node n USING (node_id) JOIN orders o USING (order_id)
+        WHERE f.fulfillment_order_id = :owner
+    ), intent AS (
+        INSERT INTO message_out (message_key, partner_id, order_id)
+        SELECT :key, partner_id, :order_id FROM f WHERE ended_at IS NULL
+        ON CONFLICT (message_key) DO UPDATE SET attempts = message_out.attempts + 1
+        RETURNING attempts, answer
+    ), submitted AS (
         UPDATE fulfillment_order SET request_status = 'submitted', submitted_at = now()
         WHERE fulfillment_order_id = :owner AND request_status = 'unsubmitted'
-        RETURNING order_id
+          AND EXISTS (SELECT FROM intent WHERE answer IS NULL)
+        RETURNING fulfillment_order_id
+    ), moved AS (
+        UPDATE order_line l SET allocated = l.allocated - r.open, released = l.released + r.open
+        FROM reservation r JOIN submitted s ON s.fulfillment_order_id = r.owner
+        WHERE r.open > 0 AND l.order_id = r.order_id AND l.line_no = r.line_no
     )
-    UPDATE order_line l SET allocated = l.allocated - r.open, released = l.released + r.open
-    FROM reservation r, submitted
-    WHERE r.owner = :owner AND r.open > 0 AND l.order_id = r.order_id AND l.line_no = r.line_no
+    SELECT f.*, intent.attempts, intent.answer, (
+        SELECT jsonb_agg(jsonb_build_object(
+                   'line_no', r.line_no, 'sku', r.sku, 'partner_sku', coalesce(s.partner_sku, r.sku),
+                   'quantity', r.open, 'weight_g', i.weight_g,
+                   'unit_cost_minor', coalesce(s.cost_minor, i.cost_minor)) ORDER BY r.line_no)
+        FROM reservation r JOIN item i USING (sku) LEFT JOIN source_offer s ON s.node_id = r.node_id AND s.sku = r.sku
+        WHERE r.owner = :owner AND r.open > 0) AS lines
+    FROM f LEFT JOIN intent ON true
+""")
+_RELEASED = text("""
+    WITH answered AS (
+        UPDATE message_out SET answered_at = now(), answer = CAST(:answer AS jsonb) WHERE message_key = :key
+    )
+    INSERT INTO timeline (order_id, actor, event, detail)
+    VALUES (:order_id, 'doms', 'released', CAST(:detail AS jsonb))
 """)
 _REQUEST_STATUS = text("""
     UPDATE fulfillment_order SET request_status = :status WHERE order_id = :order_id AND n = :n
@@ -69,18 +92,16 @@ class Release(Model):
 async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> Release:
     """Mark the fulfillment order as sent and give the request; a cancelled one is not sent."""
     await lock_order(connection, call.order_id)
-    row = (await connection.execute(_DETAIL, {"order_id": call.order_id, "n": call.n})).one()
+    owner = fulfillment_order_id(call.order_id, call.n)
+    values = {"owner": owner, "key": _request_key(call), "order_id": call.order_id}
+    row = (await connection.execute(_RELEASE, values)).one()
     if row.ended_at is not None:
         # One that was sent has ended by its node's word, which the process hears by itself.
         return Release(outcome=CallOutcome(done=row.request_status != "unsubmitted", reason=row.status))
-    key = f"{row.fulfillment_order_id}/request"
-    intent = await outbox.intend(connection, key, row.partner_id, call.order_id)
-    if intent.answer is not None:
-        return Release(outcome=CallOutcome.model_validate(intent.answer))
-    await connection.execute(_SUBMIT, {"owner": row.fulfillment_order_id})
-    lines = await connection.execute(_LINES, {"owner": row.fulfillment_order_id})
+    if row.answer is not None:
+        return Release(outcome=CallOutcome.model_validate(row.answer))
     request = FulfillmentRequest(
-        reference=row.fulfillment_order_id,
+        reference=owner,
         order_id=call.order_id,
         node_id=row.node_id,
         node_type=NodeType(row.node_type),
@@ -88,17 +109,25 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
         carrier=row.carrier,
         service=row.service,
         ship_by=row.ship_by,
-        lines=tuple(RequestedLine.model_construct(**line._mapping) for line in lines),
+        lines=tuple(RequestedLine.model_construct(**line) for line in row.lines or ()),
     )
-    return Release(partner_id=row.partner_id, request=request, unsure=intent.unsure)
+    return Release(partner_id=row.partner_id, request=request, unsure=row.attempts > 1)
+
+
+def _request_key(call: FulfillmentCall) -> str:
+    return f"{fulfillment_order_id(call.order_id, call.n)}/request"
 
 
 async def finish_release(connection: AsyncConnection, call: FulfillmentCall, node_id: str) -> CallOutcome:
-    """The node has the request."""
+    """The node has the request. One statement: it needs no transaction around it."""
     outcome = CallOutcome(done=True)
-    key = f"{fulfillment_order_id(call.order_id, call.n)}/request"
-    await outbox.answer(connection, key, outcome.model_dump())
-    await note(connection, call.order_id, "released", n=call.n, node_id=node_id)
+    values = {
+        "key": _request_key(call),
+        "answer": outcome.model_dump_json(),
+        "order_id": call.order_id,
+        "detail": json.dumps({"n": call.n, "node_id": node_id}),
+    }
+    await connection.execute(_RELEASED, values)
     return outcome
 
 
@@ -119,7 +148,7 @@ async def refuse_release(connection: AsyncConnection, call: FulfillmentCall, rea
     await open_case(connection, "request_refused", reference, call.order_id, reason=reason)
     await note(connection, call.order_id, "request refused", n=call.n, units=units, because=reason)
     outcome = CallOutcome(done=False, reason=reason, units=units)
-    await outbox.answer(connection, f"{reference}/request", outcome.model_dump())
+    await outbox.answer(connection, _request_key(call), outcome.model_dump())
     return outcome
 
 

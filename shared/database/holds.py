@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.steps import keep_result, lock_order, note
+from shared.database.steps import lock_order, note
 from shared.domain.orders import UnitCount, UnitState, fulfillment_of
 from shared.messages import CloseOrder, OrderOutcome, RecordHold
 
@@ -28,6 +28,10 @@ _UNITS = text(f"""
 _CLOSE = text("""
     WITH lifted AS (
         UPDATE hold SET released_at = now(), released_by = 'doms' WHERE order_id = :order_id AND released_at IS NULL
+    ), noted AS (
+        INSERT INTO timeline (order_id, actor, event, detail) VALUES (:order_id, 'doms', :lifecycle, '{}')
+    ), kept AS (
+        INSERT INTO step_result (step_key, result) VALUES (:step_key, CAST(:result AS jsonb))
     )
     UPDATE orders SET closed_at = now(), lifecycle = :lifecycle WHERE order_id = :order_id
 """)
@@ -63,8 +67,6 @@ async def close_order(connection: AsyncConnection, request: CloseOrder) -> Order
     row = (await connection.execute(_UNITS, {"order_id": request.order_id})).one()
     count = UnitCount(**{state: getattr(row, state) for state in UnitState})
     lifecycle = "cancelled" if count.cancelled == count.ordered else "closed"
-    await connection.execute(_CLOSE, {"order_id": request.order_id, "lifecycle": lifecycle})
-    await note(connection, request.order_id, lifecycle)
     outcome = OrderOutcome(
         order_id=request.order_id,
         status=fulfillment_of(count),
@@ -72,4 +74,11 @@ async def close_order(connection: AsyncConnection, request: CloseOrder) -> Order
         cancelled_units=count.cancelled,
         fulfillments=row.fulfillments,
     )
-    return await keep_result(connection, request.step_key, outcome)
+    values = {
+        "order_id": request.order_id,
+        "lifecycle": lifecycle,
+        "step_key": request.step_key,
+        "result": outcome.model_dump_json(),
+    }
+    await connection.execute(_CLOSE, values)
+    return outcome

@@ -34,9 +34,14 @@ _TAKE = text("""
     RETURNING applied_at, workflow_id, wake, signalled_at
 """)
 _APPLIED = text("""
-    UPDATE message_in
-    SET applied_at = now(), order_id = :order_id, workflow_id = :workflow_id, wake = CAST(:wake AS jsonb)
-    WHERE partner_id = :partner_id AND message_id = :message_id
+    WITH applied AS (
+        UPDATE message_in
+        SET applied_at = now(), order_id = :order_id, workflow_id = :workflow_id, wake = CAST(:wake AS jsonb)
+        WHERE partner_id = :partner_id AND message_id = :message_id
+    )
+    INSERT INTO timeline (order_id, actor, event, detail)
+    SELECT :order_id, :partner_id, e.name, e.detail
+    FROM jsonb_to_record(CAST(:event AS jsonb)) AS e(name text, detail jsonb) WHERE e.name IS NOT NULL
 """)
 #: A scan and the ship confirm it came before must not miss each other: whoever is second sees the first.
 _MEET = text("SELECT pg_advisory_xact_lock(hashtextextended(r, 0)) FROM unnest(CAST(:references AS text[])) AS r")
@@ -133,6 +138,7 @@ async def _mark_applied(connection: AsyncConnection, partner_id: str, message_id
         "order_id": applied.order_id,
         "workflow_id": applied.workflow_id,
         "wake": applied.wake.model_dump_json() if applied.wake else None,
+        "event": applied.event.model_dump_json() if applied.event else "{}",
     }
     await connection.execute(_APPLIED, values)
 
@@ -152,7 +158,7 @@ async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[Wa
 
 
 async def mark_signalled(connection: AsyncConnection, wake_up: WakeUp) -> None:
-    """The process has heard of it."""
+    """The process has heard of it. One statement: it needs no transaction around it."""
     values = {"partner_id": wake_up.partner_id, "message_id": wake_up.message_id}
     await connection.execute(_SIGNALLED, values)
 

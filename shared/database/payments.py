@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.steps import lock_order, note
+from shared.database.steps import lock_order
 from shared.domain.base import Model
 from shared.gateways.protocol import PaymentResult, PaymentStatus
 
@@ -36,33 +36,47 @@ _DUE = {
         FROM order_line WHERE order_id = :order_id
     """,
 }
-_KNOWN = text("""
-    SELECT p.currency, p.authorization_id, o.payment ->> 'token' AS token,
-           op.amount_minor, op.status, op.provider_id, op.reason
-    FROM payment p JOIN orders o USING (order_id)
-    LEFT JOIN payment_operation op ON op.reference = :reference
+#: What an earlier attempt wrote down stands: only a reference that is not known yet is given the amount due now.
+_BEGIN = """
+    WITH known AS (
+        SELECT amount_minor, status, provider_id, reason FROM payment_operation WHERE reference = :reference
+    ), fresh AS (
+        INSERT INTO payment_operation (reference, order_id, kind, amount_minor)
+        SELECT :reference, :order_id, :kind, greatest(coalesce(({due}), 0), 0) WHERE NOT EXISTS (SELECT FROM known)
+        RETURNING amount_minor
+    )
+    SELECT p.currency, p.authorization_id, o.payment ->> 'token' AS token, known.status, known.provider_id,
+           known.reason, coalesce(known.amount_minor, fresh.amount_minor) AS amount_minor,
+           fresh.amount_minor IS NOT NULL AS fresh
+    FROM payment p JOIN orders o USING (order_id) LEFT JOIN known ON true LEFT JOIN fresh ON true
     WHERE p.order_id = :order_id
+"""
+_BEGIN_OF = {kind: text(_BEGIN.format(due=due)) for kind, due in _DUE.items()}
+_BOOK = text("""
+    WITH answered AS (
+        UPDATE payment_operation
+        SET status = :status, provider_id = :provider_id, reason = :reason, answered_at = now()
+        WHERE reference = :reference AND status = 'intended'
+        RETURNING reference, order_id, kind, amount_minor, status, provider_id, reason
+    ), done AS (
+        SELECT * FROM answered WHERE status = 'succeeded'
+    ), opened AS (
+        UPDATE orders o SET lifecycle = 'open'
+        FROM done d WHERE o.order_id = d.order_id AND d.kind = 'authorize' AND o.lifecycle = 'placed'
+    ), booked AS (
+        UPDATE payment p
+        SET authorized_minor = p.authorized_minor + CASE d.kind WHEN 'authorize' THEN d.amount_minor ELSE 0 END,
+            captured_minor = p.captured_minor + CASE d.kind WHEN 'capture' THEN d.amount_minor ELSE 0 END,
+            voided_minor = p.voided_minor + CASE d.kind WHEN 'void' THEN d.amount_minor ELSE 0 END,
+            refunded_minor = p.refunded_minor + CASE d.kind WHEN 'refund' THEN d.amount_minor ELSE 0 END,
+            authorization_id = CASE d.kind WHEN 'authorize' THEN d.provider_id ELSE p.authorization_id END
+        FROM done d WHERE p.order_id = d.order_id
+    )
+    INSERT INTO timeline (order_id, actor, event, detail)
+    SELECT order_id, 'doms', kind || ' ' || status,
+           jsonb_build_object('amount_minor', amount_minor, 'reason', reason, 'reference', reference)
+    FROM answered
 """)
-_INTEND = text("""
-    INSERT INTO payment_operation (reference, order_id, kind, amount_minor)
-    VALUES (:reference, :order_id, :kind, :amount_minor)
-""")
-_ANSWERED = text("""
-    UPDATE payment_operation
-    SET status = :status, provider_id = :provider_id, reason = :reason, answered_at = now()
-    WHERE reference = :reference AND status = 'intended'
-    RETURNING order_id, kind, amount_minor
-""")
-_BOOK = {
-    "authorize": """
-        WITH opened AS (UPDATE orders SET lifecycle = 'open' WHERE order_id = :order_id AND lifecycle = 'placed')
-        UPDATE payment SET authorized_minor = authorized_minor + :amount, authorization_id = :provider_id
-        WHERE order_id = :order_id
-    """,
-    "capture": "UPDATE payment SET captured_minor = captured_minor + :amount WHERE order_id = :order_id",
-    "void": "UPDATE payment SET voided_minor = voided_minor + :amount WHERE order_id = :order_id",
-    "refund": "UPDATE payment SET refunded_minor = refunded_minor + :amount WHERE order_id = :order_id",
-}
 
 
 class Operation(Model):
@@ -86,56 +100,39 @@ class Operation(Model):
 async def begin(connection: AsyncConnection, kind: str, order_id: str, reference: str) -> Operation:
     """Write the operation down with the amount that is due, or find it as it was written before."""
     await lock_order(connection, order_id)
-    row = (await connection.execute(_KNOWN, {"order_id": order_id, "reference": reference})).one()
-    fresh = row.amount_minor is None
-    amount = row.amount_minor if not fresh else await _intend(connection, kind, order_id, reference)
+    row = (
+        await connection.execute(_BEGIN_OF[kind], {"order_id": order_id, "reference": reference, "kind": kind})
+    ).one()
     result = None
     if row.status not in (None, "intended"):
         result = PaymentResult(
-            status=PaymentStatus(row.status), provider_id=row.provider_id, amount_minor=amount, reason=row.reason
+            status=PaymentStatus(row.status),
+            provider_id=row.provider_id,
+            amount_minor=row.amount_minor,
+            reason=row.reason,
         )
     return Operation(
         reference=reference,
         order_id=order_id,
         kind=kind,
-        amount_minor=amount,
+        amount_minor=row.amount_minor,
         currency=row.currency,
         token=row.token,
         authorization_id=row.authorization_id,
-        fresh=fresh,
+        fresh=row.fresh,
         result=result,
     )
 
 
-async def _intend(connection: AsyncConnection, kind: str, order_id: str, reference: str) -> int:
-    due = (await connection.execute(text(_DUE[kind]), {"order_id": order_id})).scalar_one()
-    amount = max(int(due or 0), 0)
-    values = {"reference": reference, "order_id": order_id, "kind": kind, "amount_minor": amount}
-    await connection.execute(_INTEND, values)
-    return amount
-
-
 async def book(connection: AsyncConnection, reference: str, result: PaymentResult) -> None:
-    """Write down the provider's answer and what it did to the order's money; once, however often it is told."""
+    """Write down the provider's answer and what it did to the order's money; once, however often it is told.
+
+    One statement: it needs no transaction around it.
+    """
     values = {
         "reference": reference,
         "status": result.status,
         "provider_id": result.provider_id,
         "reason": result.reason,
     }
-    row = (await connection.execute(_ANSWERED, values)).first()
-    if row is None:
-        return
-    if result.status is PaymentStatus.SUCCEEDED:
-        booked = {"order_id": row.order_id, "amount": row.amount_minor}
-        if row.kind == "authorize":
-            booked["provider_id"] = result.provider_id
-        await connection.execute(text(_BOOK[row.kind]), booked)
-    await note(
-        connection,
-        row.order_id,
-        f"{row.kind} {result.status}",
-        amount_minor=row.amount_minor,
-        reason=result.reason,
-        reference=reference,
-    )
+    await connection.execute(_BOOK, values)

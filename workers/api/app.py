@@ -72,7 +72,7 @@ class Inbox:
 
     async def _wake(self, wake_up: WakeUp) -> None:
         await self._doms.wake(wake_up.workflow_id, wake_up.wake)
-        async with self._doms.database.transaction() as connection:
+        async with self._doms.database.statement() as connection:
             await inbox.mark_signalled(connection, wake_up)
 
 
