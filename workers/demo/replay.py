@@ -158,6 +158,8 @@ async def _send_back(doms: Doms, invoice: str, order_id: str, lines: tuple[LineQ
 def _rows(tally: Tally, refused: Counter[str]) -> Table:
     table = Table(title="What became of the rows", show_header=False, title_justify="left")
     table.add_row("rows read", f"{tally.rows_in:,}")
+    if tally.rows_skipped:
+        table.add_row("skipped, before the first day", f"{tally.rows_skipped:,}")
     table.add_row("in an order", f"{tally.rows_ordered:,}")
     table.add_row("in a cancellation", f"{tally.rows_cancelled:,}")
     for reason, count in sorted(tally.refused.items(), key=lambda pair: -pair[1]):
