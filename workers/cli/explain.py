@@ -1,0 +1,96 @@
+"""Why an order ships from where it ships."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from workers.cli.output import Answer, money, table, when
+from workers.connect import doms_client
+
+if TYPE_CHECKING:
+    from shared.domain.decisions import Decision, Explanation
+    from shared.domain.sourcing.models import Candidate, CostTerms, Plan
+
+_TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness")
+_COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
+
+
+async def explain(order_id: str) -> Answer:
+    """Explain every decision on an order: each node's cost by term or the reason it fell out.
+
+    ```
+    doms explain webshop/W7-000001
+    doms --json explain webshop/W7-000001 | jq '.decisions[-1].plan.candidates'
+    ```
+
+    Args:
+        order_id: The channel and the channel's own id, as CHANNEL/ID.
+    """
+    from shared.database.decisions import explain as read
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        explanation = await read(connection, order_id)
+    if not explanation.decisions:
+        return Answer(explanation, text=f"{order_id}: nothing was decided yet")
+    return Answer(explanation, show=lambda: drawn(explanation))
+
+
+def drawn(explanation: Explanation) -> Any:
+    """The decisions as tables, the first one first."""
+    from rich.console import Group
+
+    return Group(*(part for one in explanation.decisions for part in _decision(one, explanation.currency)))
+
+
+def _decision(decision: Decision, currency: str) -> Iterator[Any]:
+    yield table(headline(decision, currency), ("ships from", "by", "units#", "deliver by", *_COSTS), _chosen(decision))
+    yield table(
+        "every node", ("", "node", "holds#", "deliver by", "if it shipped all it can", *_COSTS), _nodes(decision.plan)
+    )
+    if decision.plan.shortages:
+        rows = [(short.line_no, short.sku, short.quantity, short.because) for short in decision.plan.shortages]
+        yield table("units without a source", ("line#", "item", "units#", "because"), rows)
+
+
+def headline(decision: Decision, currency: str) -> str:
+    """The decision in one line: cost, proof, runner-up."""
+    plan = decision.plan
+    proof = "proven cheapest" if plan.optimal else f"at most {money(plan.gap_minor, currency)} above the cheapest"
+    other = "no other set of nodes can ship as much"
+    if decision.runner_up_minor is not None:
+        dearer = money(decision.difference_minor, currency)
+        other = f"the best other way costs {money(decision.runner_up_minor, currency)}, {dearer} more"
+    spent = f"{decision.units} unit(s) for {money(decision.total_minor, currency)}"
+    return (
+        f"decision {decision.attempt}, {when(plan.as_of)}, policy {decision.policy_version}: {spent}, {proof}; {other}"
+    )
+
+
+def _chosen(decision: Decision) -> Iterator[tuple[object, ...]]:
+    for one in decision.plan.shipments:
+        units = sum(line.quantity for line in one.lines)
+        yield one.node_id, f"{one.carrier} {one.service}", units, when(one.deliver_by), *_terms(one.cost)
+
+
+def _nodes(plan: Plan) -> Iterator[tuple[object, ...]]:
+    for one in plan.candidates:
+        yield (
+            "ships" if one.chosen else "",
+            one.node_id,
+            one.fillable,
+            when(one.deliver_by),
+            _fate(one),
+            *_terms(one.alone),
+        )
+
+
+def _fate(candidate: Candidate) -> str:
+    return "fell out: " + candidate.because if candidate.because is not None else "would cost"
+
+
+def _terms(terms: CostTerms | None) -> tuple[int | None, ...]:
+    """The terms in minor units, and their sum."""
+    if terms is None:
+        return (None,) * (len(_TERMS) + 1)
+    return (*(getattr(terms, name) for name in _TERMS), terms.total)
