@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from temporalio import activity
@@ -30,6 +31,8 @@ from shared.messages import (
 
 #: A plan that loses the race for stock this often leaves its units waiting; the next attempt comes by itself.
 _ATTEMPTS = 3
+#: Orders up to this size are planned in a few milliseconds.
+_QUICK_LINES = 12
 
 
 class Orders(OrderActivities):
@@ -55,7 +58,7 @@ class Orders(OrderActivities):
                 return question.answered
             if not question.order.lines:
                 return SourceResult(fulfillments=question.unknown)
-            result = await self._commit(request, question, _plan(question))
+            result = await self._commit(request, question, await _plan(question))
             if result is not None:
                 return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
@@ -77,13 +80,13 @@ class Orders(OrderActivities):
         )
         result = question.answered or await self._commit(request, question, nothing)
         assert result is not None, "a plan that takes no stock cannot lose a race for it"
-        return result
+        return result.model_copy(update={"contended": True})
 
     @activity.defn(name="orders.try_reroute")
     async def try_reroute(self, request: TryReroute) -> CommandOutcome:
         async with self._database.reading() as connection:
             question = await sourcing.read_reroute(connection, self._network, request, time.monotonic())
-        answer = _plan(question)
+        answer = await _plan(question)
         where = request.to_node or "another node"
         if not answer.shortages:
             return CommandOutcome(done=True, message=f"{where} can take fulfillment order {request.n}")
@@ -122,5 +125,9 @@ class Orders(OrderActivities):
             await steps.open_case(connection, request.kind, request.reference, request.order_id, **request.detail)
 
 
-def _plan(question: Question) -> Plan:
-    return plan(question.order, question.snapshot, question.policy)
+async def _plan(question: Question) -> Plan:
+    """Ask the planner; what takes it long is not done where everything else waits."""
+    arguments = (question.order, question.snapshot, question.policy)
+    if len(question.order.lines) <= _QUICK_LINES:
+        return plan(*arguments)
+    return await asyncio.to_thread(plan, *arguments)

@@ -299,7 +299,7 @@ class Doms:
     async def wake(self, workflow_id: str, wake: Wake) -> None:
         """Tell a process of a recorded fact; one that is over needs no telling."""
         try:
-            await self._temporal.get_workflow_handle(workflow_id).signal("wake", wake)
+            await self._temporal.get_workflow_handle(workflow_id).signal(wake.kind, wake)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise

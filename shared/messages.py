@@ -197,12 +197,14 @@ class SourceResult(Model):
 
     Attributes:
         look_again: The step was taken before and this is what it came to then: the facts may have moved on since.
+        contended: Others were faster each time: there may be stock, so look again soon.
     """
 
     fulfillments: tuple[FulfillmentState, ...] = ()
     backordered: int = 0
     promised_at: Instant | None = None
     look_again: bool = False
+    contended: bool = False
 
 
 class CancelUnits(Model):

@@ -53,6 +53,7 @@ class OrderCore:
         self._steps = state.steps
         self._exception = state.exception
         self._unsure = state.unsure
+        self._contended = False
         self._stock_arrived = state.stock_arrived
         self._published: tuple[str, str, list[str], datetime | None] | None = None
         self._processes = {f.n: FulfillmentProcess(self, f) for f in state.fulfillments}
@@ -137,7 +138,7 @@ class OrderCore:
         for fulfillment in result.fulfillments:
             self._begin(fulfillment)
         self._unallocated -= waiting  # what was taken back meanwhile is still to be sourced
-        self._backordered = result.backordered
+        self._backordered, self._contended = result.backordered, result.contended
         self._unsure = result.look_again
         if result.promised_at is not None:
             self._promised_at = max(self._promised_at or result.promised_at, result.promised_at)
@@ -183,12 +184,31 @@ class OrderCore:
 
     # --- what the world says ------------------------------------------------------------------------------
 
-    @workflow.signal(name="wake")
-    def wake(self, wake: Wake) -> None:
-        """A fact was recorded that the process has to act on. Never raises; unknown or late ones are dropped."""
-        if wake.kind == "stock_arrived":
-            self._stock_arrived = True
-        elif wake.kind in _HAPPENED and wake.n in self._processes:
+    # Each says that a fact was recorded which the process has to act on, under its own name for who reads the
+    # history. None ever raises; one that is late, or about what is not here, is dropped.
+
+    @workflow.signal(name="rejected")
+    def rejected(self, wake: Wake) -> None:
+        self._hear(wake)
+
+    @workflow.signal(name="packed")
+    def packed(self, wake: Wake) -> None:
+        self._hear(wake)
+
+    @workflow.signal(name="shipped")
+    def shipped(self, wake: Wake) -> None:
+        self._hear(wake)
+
+    @workflow.signal(name="delivered")
+    def delivered(self, wake: Wake) -> None:
+        self._hear(wake)
+
+    @workflow.signal(name="stock_arrived")
+    def stock_arrived(self, wake: Wake) -> None:
+        self._stock_arrived = True
+
+    def _hear(self, wake: Wake) -> None:
+        if wake.kind in _HAPPENED and wake.n in self._processes:
             self._processes[wake.n].hear(wake)
 
     @workflow.query(name="state")

@@ -20,6 +20,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.order_commands import OrderCommands
 
 
+#: An order that lost every race for stock looks again this soon; the winners may have left some.
+_AFTER_LOST_RACES = timedelta(seconds=5)
+
+
 class OrderStory(OrderCommands):
     """An order from acceptance to its close, over its commands and its memory."""
 
@@ -129,7 +133,8 @@ class OrderStory(OrderCommands):
 
     def _until_backorder_moves(self) -> timedelta:
         patience = self._patience_ends() - workflow.now()
-        return max(min(self.policy.backorder_retry, patience), timedelta(0))
+        retry = min(self.policy.backorder_retry, _AFTER_LOST_RACES) if self._contended else self.policy.backorder_retry
+        return max(min(retry, patience), timedelta(0))
 
     async def _move_backorder(self) -> None:
         if workflow.now() < self._patience_ends():

@@ -126,11 +126,10 @@ class ReturnWorkflow:
         if not self._waits_for_staff or self._decision is not None:
             raise refusal("conflict", "the return does not wait for a decision")
 
-    @workflow.signal(name="wake")
-    def wake(self, wake: Wake) -> None:
+    @workflow.signal(name="return_received")
+    def return_received(self, wake: Wake) -> None:
         """The goods are in; what came is recorded. Never raises."""
-        if wake.kind == "return_received":
-            self._received = True
+        self._received = True
 
     def _step(self, name: str, reason: str = "", *, actor: str = "doms") -> ReturnStep:
         self._steps += 1
