@@ -19,8 +19,8 @@ import pytest
 
 from shared.domain.base import Model
 from shared.domain.network import NodeType
-from shared.errors import GatewayError, PartnerRefused, PartnerUnavailable
 from shared.domain.partners import PartnerEndpoint, PartnerKind
+from shared.errors import GatewayError, PartnerRefused, PartnerUnavailable
 from shared.gateways.directory import Gateways
 from shared.gateways.guard import Limits
 from shared.gateways.http import HttpClient
@@ -91,7 +91,7 @@ class Outside:
 
     async def quiet(self) -> None:
         async with asyncio.timeout(30):
-            while not (await self.pending()).quiet:  # noqa: ASYNC110 - it can only be asked
+            while not (await self.pending()).quiet:
                 await asyncio.sleep(0.02)
 
     def effects(self, effect: str = "") -> list[str]:
