@@ -1,0 +1,68 @@
+"""What the processes, the database and the doors say to each other: plain values, no behaviour.
+
+Names here are wire format: a running order replays against them. Fields are added, never renamed.
+"""
+
+from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, PaymentOutcome, PaymentRequest
+from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
+from shared.messages.ids import fulfillment_order_id, order_id_of, order_workflow_id, return_id_of, return_workflow_id
+from shared.messages.processes import FulfillmentState, HoldState, OrderInput, OrderOutcome, OrderState, Wake
+from shared.messages.reconciliation import ReconcileInput, ReconcileResult, ReconcileStep
+from shared.messages.returns import DecideReturn, ReturnInput, ReturnOutcome, ReturnRequest, ReturnStep, ReturnVerdict
+from shared.messages.steps import (
+    CancelledUnits,
+    CancelUnits,
+    CloseOrder,
+    RaiseCase,
+    RecordHold,
+    SourceRequest,
+    SourceResult,
+    TryReroute,
+    Withdraw,
+    Withdrawn,
+)
+
+__all__ = [
+    "AskCancel",
+    "CallOutcome",
+    "CancelOrder",
+    "CancelUnits",
+    "CancelledUnits",
+    "CloseOrder",
+    "Command",
+    "CommandOutcome",
+    "DecideReturn",
+    "FulfillmentCall",
+    "FulfillmentState",
+    "HoldState",
+    "LineQuantity",
+    "OrderInput",
+    "OrderOutcome",
+    "OrderState",
+    "PaymentOutcome",
+    "PaymentRequest",
+    "PlaceHold",
+    "RaiseCase",
+    "ReconcileInput",
+    "ReconcileResult",
+    "ReconcileStep",
+    "RecordHold",
+    "ReleaseHold",
+    "Reroute",
+    "ReturnInput",
+    "ReturnOutcome",
+    "ReturnRequest",
+    "ReturnStep",
+    "ReturnVerdict",
+    "SourceRequest",
+    "SourceResult",
+    "TryReroute",
+    "Wake",
+    "Withdraw",
+    "Withdrawn",
+    "fulfillment_order_id",
+    "order_id_of",
+    "order_workflow_id",
+    "return_id_of",
+    "return_workflow_id",
+]

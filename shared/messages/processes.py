@@ -1,0 +1,98 @@
+"""What an order's process starts with, remembers, is woken by, and comes to."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shared.domain.base import Instant, Model
+from shared.domain.fulfillment import Stage
+from shared.domain.orders import HoldKind, Verdict
+from shared.domain.policy import ProcessPolicy
+
+
+class Wake(Model):
+    """A recorded fact that the order's process has to act on.
+
+    Attributes:
+        kind: What happened; the facts themselves are already in the database.
+        n: The fulfillment order it is about; 0 for the order as a whole.
+        short_units: Units asked for and not shipped.
+    """
+
+    kind: Literal["rejected", "packed", "shipped", "delivered", "stock_arrived", "return_received"]
+    n: int = 0
+    units: int = 0
+    short_units: int = 0
+
+
+class FulfillmentState(Model):
+    """What the workflow remembers of one fulfillment order; everything else is in the database."""
+
+    n: int
+    node_id: str
+    units: int
+    stage: Stage = Stage.PLANNED
+    deliver_by: Instant
+    answer_by: Instant | None = None  #: when the node's silence counts as a refusal
+    shipped_units: int = 0
+    delivered: bool = False  #: the carrier said so, perhaps before we had captured
+    pending: tuple[Wake, ...] = ()  #: facts recorded that the process has not acted on
+
+
+class HoldState(Model):
+    """One standing hold."""
+
+    hold_id: str
+    kind: HoldKind
+    reason: str
+    expires_at: Instant | None = None
+
+
+class OrderState(Model):
+    """Everything an order's process carries from one run to the next.
+
+    Attributes:
+        winding_down: The whole order was cancelled: what nodes give back later is cancelled, not sourced again.
+        unsure: The facts may be ahead of what is remembered here: look again before the order is over.
+        stock_arrived: Stock that a backorder waits for has come and has not been looked at.
+        steps: Number of keyed steps taken; the next step's key continues the count.
+        exception: Why the order needs a person, empty when it does not.
+    """
+
+    verdict: Verdict | None = None
+    authorized: bool = False
+    fulfillments: tuple[FulfillmentState, ...] = ()
+    holds: tuple[HoldState, ...] = ()
+    unallocated: int = 0
+    backordered: int = 0
+    cancelled: int = 0
+    winding_down: bool = False
+    unsure: bool = False
+    stock_arrived: bool = False
+    promised_at: Instant | None = None
+    steps: int = 0
+    exception: str = ""
+
+
+class OrderInput(Model):
+    """What an order's workflow starts with: references and small figures, no personal data."""
+
+    order_id: str
+    channel: str
+    lines: int
+    units: int
+    total_minor: int
+    currency: str
+    received_at: Instant
+    policy: ProcessPolicy = ProcessPolicy()
+    state: OrderState | None = None
+
+
+class OrderOutcome(Model):
+    """How an order ended."""
+
+    order_id: str
+    status: str
+    delivered_units: int
+    cancelled_units: int
+    fulfillments: int
