@@ -12,7 +12,8 @@ class Decision(Model):
     Attributes:
         attempt: Counts the order's decisions from 1.
         runner_up_minor: Cost of the best plan that uses another set of nodes; ``None`` when there is none.
-        difference_minor: How much dearer that one is, in what the policy minimises.
+            Both this and the difference are as the policy weighs its terms.
+        difference_minor: How much dearer that one is.
         units, short_units: Units that are shipped by this decision, and that it found no source for.
     """
 
@@ -27,13 +28,14 @@ class Decision(Model):
 
     @classmethod
     def of(cls, attempt: int, plan: Plan) -> Decision:
-        runner_up, total = plan.runner_up_minor, plan.total_minor
+        runner_up = plan.runner_up_minor
+        weighed = plan.total_minor if plan.weighed_minor is None else plan.weighed_minor
         return cls(
             attempt=attempt,
             policy_version=plan.policy_version,
-            total_minor=total,
+            total_minor=plan.total_minor,
             runner_up_minor=runner_up,
-            difference_minor=None if runner_up is None else runner_up - total,
+            difference_minor=None if runner_up is None else runner_up - weighed,
             units=sum(line.quantity for shipment in plan.shipments for line in shipment.lines),
             short_units=sum(short.quantity for short in plan.shortages),
             plan=plan,

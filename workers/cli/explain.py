@@ -60,7 +60,8 @@ def headline(decision: Decision, currency: str) -> str:
     other = "no other set of nodes can ship as much"
     if decision.runner_up_minor is not None:
         dearer = money(decision.difference_minor, currency)
-        other = f"the best other way costs {money(decision.runner_up_minor, currency)}, {dearer} more"
+        weighed = " as the policy weighs it" if plan.weighed_minor is not None else ""
+        other = f"the best other way costs {money(decision.runner_up_minor, currency)}{weighed}, {dearer} more"
     spent = f"{decision.units} unit(s) for {money(decision.total_minor, currency)}"
     return (
         f"decision {decision.attempt}, {when(plan.as_of)}, policy {decision.policy_version}: {spent}, {proof}; {other}"

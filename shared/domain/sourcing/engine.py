@@ -2,7 +2,8 @@
 
 ``plan`` is pure and total: it reads no clock and no other state, the order of nodes, rows and rates in the
 snapshot does not matter, and the same input always gives the same answer to the byte. It fills as many units
-as the rules allow, and among such plans takes the cheapest; ties go to the lower ``node_id``.
+as the rules allow, and among such plans takes the cheapest, its terms weighed as the policy says; ties go to the
+lower ``node_id``.
 
 A node makes at most one shipment of an order. With ``allow_line_split`` off, a line comes whole from one node
 or is short whole.
@@ -16,7 +17,8 @@ from shared.domain.sourcing.explain import candidates, shortages
 from shared.domain.sourcing.models import Plan, PlannedLine, PlannedShipment, Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.solving import solve
-from shared.domain.sourcing.sources import Source, survey
+from shared.domain.sourcing.sources import Priced, Source, survey
+from shared.domain.sourcing.weighing import judge
 
 
 def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
@@ -26,9 +28,10 @@ def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
     otherwise ``gap_minor`` bounds what a better one could save.
     """
     network = survey(order, snapshot, policy)
-    solution = solve(order.lines, network.sources, policy)
+    judged = judge(network.sources, policy)
+    solution = solve(order.lines, judged.sources, judged.policy)
     shipments = tuple(
-        _shipment(network.sources[index], parts, policy, first=turn == 0)
+        _shipment(network.sources[index], judged.price(index, network.sources[index], parts), parts, policy, turn)
         for turn, (index, parts) in enumerate(solution.shipments)
     )
     return Plan.model_construct(
@@ -37,19 +40,19 @@ def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
         as_of=snapshot.as_of,
         shipments=shipments,
         shortages=shortages(order, network, shipments, policy),
-        candidates=candidates(order, network, shipments, policy),
-        runner_up_minor=solution.runner_up,
+        candidates=candidates(order, network, judged, shipments),
+        runner_up_minor=None if solution.runner_up is None else judged.minor(solution.runner_up),
         optimal=solution.proven,
-        gap_minor=solution.gap,
+        gap_minor=-judged.minor(-solution.gap),
+        weighed_minor=None if judged.unit is None else judged.minor(solution.cost),
     )
 
 
-def _shipment(source: Source, parts: Parts, policy: Policy, *, first: bool) -> PlannedShipment:
-    priced = source.price(parts, policy.dim_divisor)
+def _shipment(source: Source, priced: Priced | None, parts: Parts, policy: Policy, turn: int) -> PlannedShipment:
     if priced is None:
         raise AssertionError("solvers only choose shipments that have a way out")
     quote = priced.quote
-    penalty = 0 if first else policy.split_penalty_minor
+    penalty = policy.split_penalty_minor if turn else 0
     return PlannedShipment.model_construct(
         node_id=source.node.node_id,
         carrier=quote.way.tariff.carrier,

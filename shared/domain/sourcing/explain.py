@@ -16,11 +16,14 @@ from shared.domain.sourcing.models import (
 )
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source, Survey
+from shared.domain.sourcing.weighing import Judged
 
 #: Which reason tells most when several nodes hold what is short: the one nearest to shipping it.
 _TELLING = (
     Because.NO_CAPACITY,
     Because.NO_SERVICE,
+    Because.TOO_FAR,
+    Because.NOT_IN_POLICY,
     Because.NOT_CHOSEN_BY_STAFF,
     Because.EXCLUDED,
     Because.DISABLED,
@@ -28,11 +31,11 @@ _TELLING = (
 
 
 def candidates(
-    order: SourcingOrder, network: Survey, shipments: Sequence[PlannedShipment], policy: Policy
+    order: SourcingOrder, network: Survey, judged: Judged, shipments: Sequence[PlannedShipment]
 ) -> tuple[Candidate, ...]:
     """Every node of the snapshot, by ``node_id``."""
     chosen = {shipment.node_id for shipment in shipments}
-    seen = [_alone(source, order, network, chosen, policy) for source in network.sources]
+    seen = [_alone(index, order, network, judged, chosen) for index in range(len(network.sources))]
     seen += [
         Candidate.model_construct(
             node_id=node_id, chosen=False, fillable=_fillable(network, node_id), because=because, alone=None,
@@ -43,10 +46,11 @@ def candidates(
     return tuple(sorted(seen, key=lambda candidate: candidate.node_id))
 
 
-def _alone(source: Source, order: SourcingOrder, network: Survey, chosen: set[str], policy: Policy) -> Candidate:
+def _alone(index: int, order: SourcingOrder, network: Survey, judged: Judged, chosen: set[str]) -> Candidate:
+    source = network.sources[index]
     node_id = source.node.node_id
-    parts = _all_it_can(source, order.lines, policy)
-    priced = source.price(parts, policy.dim_divisor) if parts else None
+    parts = _all_it_can(source, order.lines, judged.policy)
+    priced = judged.price(index, source, parts) if parts else None
     return Candidate.model_construct(
         node_id=node_id,
         chosen=node_id in chosen,

@@ -97,14 +97,34 @@ class Snapshot(Model):
     rates: tuple[ServiceRate, ...] = ()
 
 
+Percent = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
+
+class Weights(Model):
+    """How much each cost term counts when plans are compared, in percent; only their ratio matters.
+
+    A plan is always told in the money it costs, whatever its terms weigh.
+    """
+
+    freight: Percent = 100
+    handling: Percent = 100
+    dropship_fee: Percent = 100
+    item_cost: Percent = 100
+    split_penalty: Percent = 100
+    lateness: Percent = 100
+
+
 class Policy(Model):
     """What is best, as data. One version never changes.
 
     Attributes:
         split_penalty_minor: Added for every shipment beyond the first.
         late_day_minor: Added for each day a unit's delivery passes ``needed_by``.
+        wait_day_minor: Added for each day until a unit's delivery, late or not; told as lateness.
         max_shipments: More shipments than this are never planned.
         dim_divisor: Cubic millimetres that count as one gram.
+        exclude_nodes: Never ship, unless staff chose them for the order.
+        max_distance_km: Nodes further from the customer do not ship, unless staff chose them; ``None`` is no limit.
     """
 
     version: str = "default/1"
@@ -113,10 +133,14 @@ class Policy(Model):
     max_shipments: Annotated[int, Field(ge=1)] = 6
     allow_line_split: bool = True
     dim_divisor: Annotated[int, Field(ge=1)] = 5000
+    wait_day_minor: Minor = 0
+    exclude_nodes: tuple[Identifier, ...] = ()
+    max_distance_km: Annotated[int, Field(ge=1)] | None = None
+    weights: Weights = Weights()
 
 
 class CostTerms(Model):
-    """A shipment's cost by term, minor units. Their sum is what the planner minimises."""
+    """A shipment's cost by term, minor units. Their sum, weighed by the policy, is what the planner minimises."""
 
     freight: int = 0
     handling: int = 0
@@ -124,6 +148,11 @@ class CostTerms(Model):
     item_cost: int = 0
     split_penalty: int = 0
     lateness: int = 0
+
+    @property
+    def paid(self) -> int:
+        """What is paid to somebody; the other terms only steer the planner."""
+        return self.freight + self.handling + self.dropship_fee + self.item_cost
 
     @property
     def total(self) -> int:
@@ -167,6 +196,8 @@ class Because(StrEnum):
     NO_CAPACITY = "no_capacity"
     NO_SERVICE = "no_service"
     MAX_SHIPMENTS = "max_shipments"
+    NOT_IN_POLICY = "not_in_policy"
+    TOO_FAR = "too_far"
 
 
 class Candidate(Model):
@@ -200,6 +231,8 @@ class Plan(Model):
     Attributes:
         runner_up_minor: Cost of the best plan that uses another set of nodes; ``None`` when there is none.
         optimal: Proven cheapest; false when a deadline or a bound ended the search (``gap_minor`` says how far).
+        weighed_minor: The plan's cost as the policy weighs its terms, rounded down, when it weighs them at all;
+            ``runner_up_minor`` and ``gap_minor`` are then weighed alike.
     """
 
     order_id: str
@@ -211,6 +244,7 @@ class Plan(Model):
     runner_up_minor: int | None = None
     optimal: bool = True
     gap_minor: int = 0
+    weighed_minor: int | None = None
 
     @property
     def total_minor(self) -> int:

@@ -68,8 +68,10 @@ class Source:
         """What shipping these units costs, or ``None`` when there are more than the node can ship."""
         units = sum(quantity for _, quantity in parts)
         quote = cheapest(self.ways, billable_g(parts, dim_divisor), units)
-        if quote is None:
-            return None
+        return None if quote is None else self.priced(parts, units, quote)
+
+    def priced(self, parts: list[tuple[WantedLine, int]], units: int, quote: Quote) -> Priced:
+        """These units, ``units`` in all, by this way."""
         terms = CostTerms.model_construct(
             freight=quote.freight,
             handling=self.node.handling_order_minor + units * self.node.handling_unit_minor,
@@ -114,7 +116,7 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
     for node in sorted(snapshot.nodes, key=lambda node: node.node_id):
-        found = _barred(node, order) or roads.source(node, held[node.node_id], wanted)
+        found = _barred(node, order, policy) or roads.source(node, held[node.node_id], wanted)
         if isinstance(found, Source):
             sources.append(found)
         else:
@@ -122,13 +124,15 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     return Survey(wanted, tuple(sources), fallen, held)
 
 
-def _barred(node: Node, order: SourcingOrder) -> Because | None:
+def _barred(node: Node, order: SourcingOrder, policy: Policy) -> Because | None:
     if not node.ship_enabled:
         return Because.DISABLED
     if node.node_id in order.excluded:
         return Because.EXCLUDED
     if order.only and node.node_id not in order.only:
         return Because.NOT_CHOSEN_BY_STAFF
+    if node.node_id in policy.exclude_nodes and node.node_id not in order.only:
+        return Because.NOT_IN_POLICY
     return None
 
 
@@ -138,7 +142,7 @@ class _Roads:
     def __init__(self, order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> None:
         self.order = order
         self.as_of = snapshot.as_of
-        self.late_day = policy.late_day_minor
+        self.policy = policy
         self.services = services_for(snapshot.rates, order.service)
         self.loads = {load.node_id: load.units for load in snapshot.loads}
         self.delivery: dict[tuple[str, datetime, int], tuple[datetime, int] | None] = {}
@@ -147,6 +151,8 @@ class _Roads:
         if not stock:
             return Because.NO_STOCK
         km = distance_km(node.place, self.order.ship_to)
+        if self._too_far(node, km):
+            return Because.TOO_FAR
         tariffs = [tariff for zones in self.services if (tariff := zone_at(zones, km)) is not None]
         if not tariffs:
             return Because.NO_SERVICE
@@ -156,6 +162,10 @@ class _Roads:
             return Because.NO_CAPACITY
         fixed = node.handling_order_minor + dropship_fee(node)
         return Source(node, ways, stock, fixed, max(way.capacity for way in ways))
+
+    def _too_far(self, node: Node, km: float) -> bool:
+        reach = self.policy.max_distance_km
+        return reach is not None and km > reach and node.node_id not in self.order.only
 
     def _hand_overs(self, node: Node, units: int) -> Iterator[tuple[datetime, int]]:
         """Days to hand over on, each with the units that can be ready; none later than is of use."""
@@ -181,11 +191,14 @@ class _Roads:
                 yield Way(tariff, handed_over, dated[0], dated[1], room)
 
     def _dated(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
-        """When it is delivered, and what its lateness costs per unit."""
+        """When it is delivered, and what the wait for it costs per unit."""
         to = self.order.ship_to
         delivered = deliver_by(handed_over, node.place, to, transit_days)
         if delivered is None:
             return None
         needed = self.order.needed_by
         late = days_late(delivered, needed, to.time_zone) if needed is not None else 0
-        return delivered, late * self.late_day
+        cost = late * self.policy.late_day_minor
+        if self.policy.wait_day_minor:
+            cost += days_late(delivered, self.as_of, to.time_zone) * self.policy.wait_day_minor
+        return delivered, cost

@@ -21,7 +21,7 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan, solving
-from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder, WantedLine, Weights
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
 
 Case = tuple[SourcingOrder, Snapshot, Policy]
@@ -41,11 +41,18 @@ def handed_out(units: int, nodes: int) -> Iterator[tuple[int, ...]]:
 
 
 def allowed(case: Case) -> list[Node]:
-    wanted, seen, _ = case
+    wanted, seen, policy = case
+    reach = policy.max_distance_km or 40_000
     return [
         at
         for at in seen.nodes
-        if at.ship_enabled and at.node_id not in wanted.excluded and (not wanted.only or at.node_id in wanted.only)
+        if at.ship_enabled
+        and at.node_id not in wanted.excluded
+        and (not wanted.only or at.node_id in wanted.only)
+        and (
+            at.node_id in wanted.only
+            or (at.node_id not in policy.exclude_nodes and distance_km(at.place, wanted.ship_to) <= reach)
+        )
     ]
 
 
@@ -61,7 +68,7 @@ def ready(case: Case, at: Node, units: int) -> int | None:
 
 
 def freight(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]]) -> int | None:
-    """Least freight and lateness over every service and every day it can leave."""
+    """Least weighed freight and lateness over every service and every day it can leave, in hundredths."""
     wanted, seen, policy = case
     units = sum(n for _, n in parts)
     weight = sum(n * one.weight_g for one, n in parts)
@@ -88,7 +95,9 @@ def freight(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]]) -> in
         arrives = deliver_by(leaves, at.place, wanted.ship_to, rate.transit_days)
         assert arrives is not None
         late = days_late(arrives, wanted.needed_by, wanted.ship_to.time_zone) if wanted.needed_by else 0
-        costs.append(price + late * units * policy.late_day_minor)
+        waited = days_late(arrives, seen.as_of, wanted.ship_to.time_zone)
+        lateness = (late * policy.late_day_minor + waited * policy.wait_day_minor) * units
+        costs.append(price * policy.weights.freight + lateness * policy.weights.lateness)
     return min(costs, default=None)
 
 
@@ -105,11 +114,13 @@ def shipment_cost(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]])
     units = sum(needed.values())
     fee = at.dropship_fee_minor if at.node_type is NodeType.VENDOR else 0
     goods = sum(n * rows[sku].unit_cost_minor for sku, n in needed.items())
-    return moving + at.handling_order_minor + units * at.handling_unit_minor + fee + goods
+    weights = case[2].weights
+    handling = (at.handling_order_minor + units * at.handling_unit_minor) * weights.handling
+    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost
 
 
 def every_plan(case: Case) -> Iterator[tuple[int, int, frozenset[str]]]:
-    """(units, cost, nodes) of every plan the rules allow."""
+    """(units, weighed cost in hundredths, nodes) of every plan the rules allow."""
     wanted, _, policy = case
     nodes = allowed(case)
     known: dict[tuple[int, tuple[int, ...]], int | None] = {}
@@ -134,7 +145,8 @@ def every_plan(case: Case) -> Iterator[tuple[int, int, frozenset[str]]]:
             used.add(at.node_id)
         else:
             if len(used) <= policy.max_shipments:
-                yield units, cost + max(0, len(used) - 1) * policy.split_penalty_minor, frozenset(used)
+                splits = max(0, len(used) - 1) * policy.split_penalty_minor * policy.weights.split_penalty
+                yield units, cost + splits, frozenset(used)
 
 
 def check_rules(case: Case, found: Plan) -> None:
@@ -228,10 +240,46 @@ def random_case(seed: int) -> Case:
     )
 
 
+def weighing_case(seed: int) -> Case:
+    """A random case whose policy weighs its terms, and leaves nodes out now and then."""
+    wanted, seen, policy = random_case(seed)
+    rng = random.Random(-seed)
+    rules = {
+        "weights": Weights(**{name: rng.choice([0, 30, 100, 100, 100, 250]) for name in Weights.model_fields}),
+        "wait_day_minor": rng.choice([0, 40]),
+        "exclude_nodes": rng.choice([(), (), ("n1",)]),
+        "max_distance_km": rng.choice([None, None, 1500]),
+    }
+    return wanted, seen, policy.model_copy(update=rules)
+
+
+def weighed(found: Plan, policy: Policy) -> int:
+    """What the plan's own terms come to by the policy's weights, in hundredths."""
+    percents = policy.weights.model_dump()
+    return sum(getattr(one.cost, term) * percent for one in found.shipments for term, percent in percents.items())
+
+
 @settings(max_examples=1500, deadline=None)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_there_is(seed: int) -> None:
-    case = random_case(seed)
+    check_best(random_case(seed))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_plan_is_the_best_as_its_policy_weighs_it(seed: int) -> None:
+    check_best(weighing_case(seed))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 10_000))
+def test_weights_that_are_all_alike_change_nothing(seed: int, percent: int) -> None:
+    wanted, seen, policy = random_case(seed)
+    alike = policy.model_copy(update={"weights": Weights(**dict.fromkeys(Weights.model_fields, percent))})
+    assert plan(wanted, seen, alike) == plan(wanted, seen, policy)
+
+
+def check_best(case: Case) -> None:
     found = plan(*case)
     check_rules(case, found)
     plans = list(every_plan(case))
@@ -239,10 +287,16 @@ def test_the_plan_is_the_best_there_is(seed: int) -> None:
     best = min(cost for units, cost, _ in plans if units == most)
     assert found.optimal
     assert sum(one.quantity for shipment in found.shipments for one in shipment.lines) == most
-    assert found.total_minor == best
+    assert weighed(found, case[2]) == best
+    assert found.weighed_minor in (None, best // 100)
     used = frozenset(shipment.node_id for shipment in found.shipments)
     others = [cost for units, cost, nodes in plans if units == most and nodes != used]
-    assert found.runner_up_minor == (min(others, default=None) if used else None)
+    runner_up = min(others, default=None) if used else None
+    if found.weighed_minor is None and runner_up is not None:
+        runner_up //= next(iter(case[2].weights.model_dump().values())) or 1
+    elif runner_up is not None:
+        runner_up //= 100
+    assert found.runner_up_minor == runner_up
 
 
 @settings(max_examples=300, deadline=None)
@@ -259,6 +313,6 @@ def test_the_bounded_method_keeps_every_rule_and_its_word(seed: int) -> None:
     plans = list(every_plan(case))
     most = max(filled for filled, _, _ in plans)
     assert units <= most
-    best = min(cost for filled, cost, _ in plans if filled == units)
+    best = min(cost for filled, cost, _ in plans if filled == units) // 100
     assert found.total_minor - found.gap_minor <= best <= found.total_minor
     assert not found.optimal or (found.gap_minor, units) == (0, most)
