@@ -1,0 +1,195 @@
+"""Show, check, keep and switch the policies that orders are sourced by."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App
+
+from workers.cli.output import Answer, table, when
+from workers.cli.staff import Actor
+from workers.connect import doms_client
+
+if TYPE_CHECKING:
+    from shared.domain.policies import Difference, PolicyVersion
+
+app = App(name="policy", help=__doc__)
+
+
+@app.command(name="list")
+async def list_(*, limit: int = 20) -> Answer:
+    """List the versions, newest first, and which of them new orders begin with.
+
+    ```
+    doms policy list
+    ```
+    """
+    from shared.database.policies import activations, list_policies
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        versions = await list_policies(connection, limit)
+        switches = await activations(connection)
+    columns = ("", "version", "content", "kept", "open orders#")
+    rows = [("active" if v.active else "", v.version, v.content_hash[:12], when(v.created_at), v.orders)
+            for v in versions]  # fmt: skip
+    switched = [(when(s.at), s.version, s.replaced, "rollback" if s.rollback else "activate", s.actor)
+                for s in switches]  # fmt: skip
+
+    def show() -> Any:
+        from rich.console import Group
+
+        head = table(f"{len(versions)} version(s)", columns, rows)
+        return Group(head, table("latest switches", ("at", "to", "from", "how", "by"), switched))
+
+    return Answer({"versions": versions, "activations": switches}, show=show)
+
+
+@app.command
+async def show(version: str = "") -> Answer:
+    """Show a version, the newest version of a name, or a preset; the active one when none is named.
+
+    ```
+    doms policy show
+    doms policy show cheapest
+    ```
+
+    Args:
+        version: A version such as peak/3f9a21c4, a name, or cheapest, fastest, fewest-parcels, balanced.
+    """
+    from shared.database.policies import active_version, find_policy
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        policy = await (find_policy(connection, version) if version else active_version(connection))
+    return Answer(policy, show=lambda: _shown(policy))
+
+
+@app.command
+async def validate(file: str) -> Answer:
+    """Check a policy file, or a preset, against the network and the latest orders' destinations: every fault at once.
+
+    ```
+    doms policy validate peak.json
+    ```
+
+    Args:
+        file: A JSON file: {"name": "peak", "preset": "cheapest", "sourcing": {...}, "process": {...}}.
+    """
+    from shared.database.policies import faults_of
+    from shared.errors import InvalidInput
+
+    policy = await _read(file)
+    async with doms_client() as doms, doms.database.reading() as connection:
+        faults = await faults_of(connection, policy)
+    if faults:
+        raise InvalidInput(faults)
+    return Answer(policy, text=f"{policy.version} is sound; nothing was kept")
+
+
+@app.command
+async def draft(file: str) -> Answer:
+    """Keep a policy file, or a preset, as a version. No order begins with it until it is activated.
+
+    The same content under the same name is the same version.
+
+    ```
+    doms policy draft peak.json
+    doms policy draft fewest-parcels
+    ```
+
+    Args:
+        file: A JSON file: {"name": "peak", "preset": "cheapest", "sourcing": {...}, "process": {...}}.
+    """
+    from shared.database.policies import draft as keep
+
+    policy = await _read(file)
+    async with doms_client() as doms, doms.database.transaction() as connection:
+        kept = await keep(connection, policy)
+    return Answer(kept, text=f"{kept.version} is kept; `doms policy activate {kept.version}` makes new orders use it")
+
+
+@app.command
+async def activate(version: str, *, actor: Actor = "staff") -> Answer:
+    """Let new orders begin with a version, within a second; running orders keep theirs.
+
+    ```
+    doms policy activate peak/3f9a21c4
+    ```
+
+    Args:
+        version: A version, or the newest version of a name.
+    """
+    from shared.database.policies import activate as switch
+
+    async with doms_client() as doms, doms.database.transaction() as connection:
+        active = await switch(connection, version, actor)
+    return Answer(active, text=f"new orders begin with {active.version}")
+
+
+@app.command
+async def rollback(*, actor: Actor = "staff") -> Answer:
+    """Go back to the version that the active one replaced; again, to the one before it.
+
+    ```
+    doms policy rollback
+    ```
+    """
+    from shared.database.policies import rollback as switch
+
+    async with doms_client() as doms, doms.database.transaction() as connection:
+        active = await switch(connection, actor)
+    return Answer(active, text=f"new orders begin with {active.version} again")
+
+
+@app.command
+async def diff(one: str, other: str) -> Answer:
+    """Tell in what two policies differ.
+
+    ```
+    doms policy diff balanced cheapest
+    ```
+
+    Args:
+        one: A version, a name or a preset.
+        other: The one to compare it with.
+    """
+    from shared.database.policies import find_policy
+    from shared.domain.policies import differences
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        left, right = await find_policy(connection, one), await find_policy(connection, other)
+    found = differences(left, right)
+    return Answer(found, show=lambda: _differing(found, left, right))
+
+
+async def _read(file: str) -> PolicyVersion:
+    """The policy in a file, or a preset when the file is called like one."""
+    from shared.domain.policies import named
+    from shared.domain.policy import ProcessPolicy
+    from shared.domain.sourcing.policy_check import read_policy
+    from shared.domain.sourcing.presets import PRESETS
+    from shared.errors import Fault, InvalidInput
+    from shared.intake.strict_json import parse
+
+    if file in PRESETS:
+        return named(file, PRESETS[file], ProcessPolicy())
+    parsed = parse(await asyncio.to_thread(Path(file).read_bytes))
+    policy = read_policy(parsed.documents[0][1])
+    if isinstance(policy, list) or parsed.faults:
+        found = policy if isinstance(policy, list) else []
+        raise InvalidInput([*parsed.faults, *(Fault(**finding.model_dump()) for finding in found)])
+    return policy
+
+
+def _shown(policy: PolicyVersion) -> Any:
+    content = policy.model_dump(mode="json", include={"sourcing", "process"})
+    rows = [(part, name, value) for part, values in content.items() for name, value in values.items()]
+    state = "active" if policy.active else "kept" if policy.created_at else "a preset, not kept"
+    title = f"{policy.version} ({state}), content {policy.content_hash[:12]}, {policy.orders} open order(s)"
+    return table(title, ("part", "setting", "value"), rows)
+
+
+def _differing(found: tuple[Difference, ...], one: PolicyVersion, other: PolicyVersion) -> Any:
+    rows = [(each.pointer, each.one, each.other) for each in found]
+    return table(f"{len(found)} difference(s)", ("setting", one.version, other.version), rows)
