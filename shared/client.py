@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio.client import (
@@ -31,14 +31,15 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
-from shared.database import network, orders, returns, stock, story
+from shared.database import network, orders, policies, returns, snapshots, stock, story
 from shared.database.engine import Database, is_unreachable
 from shared.database.orders import OrderStart
 from shared.database.stock import Move
 from shared.database.story import OrderStory, OrderSummary, TimelineEvent
+from shared.domain.carts import Cart, Promise
 from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
-from shared.errors import Conflict, DomsError, InvalidInput, NotFound, Unavailable
+from shared.errors import Conflict, DomsError, Fault, InvalidInput, NotFound, Unavailable
 from shared.intake import check_catalogue
 from shared.messages import (
     CancelOrder,
@@ -55,7 +56,7 @@ from shared.messages import (
     order_workflow_id,
     return_workflow_id,
 )
-from shared.places import locate
+from shared.places import locate, locate_postal
 
 #: How long a channel waits for its verdict before it is told to send the order again.
 VERDICT_TIMEOUT = timedelta(seconds=30)
@@ -193,6 +194,32 @@ class Doms:
             )
         except WorkflowAlreadyStartedError:
             return
+
+    async def promise(self, cart: Cart, *, as_of: datetime | None = None) -> Promise:
+        """What an order of this cart would be promised now, by each service level. Nothing is reserved.
+
+        Raises:
+            InvalidInput: an item is unknown, or the items are sold in different currencies.
+        """
+        from shared.domain.sourcing.promising import options_for  # loads numpy, which other calls do without
+
+        as_of = as_of or datetime.now(UTC)
+        skus = sorted({line.sku for line in cart.lines})
+        with _reachable():
+            async with self.database.reading() as connection:
+                items = await network.read_items(connection, skus)
+                asked = [(n, line.sku, line.quantity) for n, line in enumerate(cart.lines, start=1)]
+                lines = snapshots.wanted_lines(asked, items)
+                policy = (await policies.active_version(connection)).sourcing
+                seen = await snapshots.read_snapshot(connection, skus, as_of)
+        currencies = sorted({item.currency for item in items.values()})
+        if len(currencies) > 1:
+            message = f"the items are sold in {' and '.join(currencies)}"
+            raise InvalidInput([Fault(pointer="/lines", code="wrong_currency", message=message)])
+        options = options_for(
+            locate_postal(cart.country, cart.region, cart.postal_code, cart.city), lines, seen, policy
+        )
+        return Promise(as_of=as_of, policy_version=policy.version, currency=currencies[0], options=options)
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -16,14 +16,19 @@ from shared.domain.orders import Address
 
 def locate(address: Address) -> Place:
     """The place of an address."""
-    if address.country == "US":
-        return _in_us(address.postal_code[:5], address.region, address.city)
-    latitude, longitude, zone = _countries().get(address.country, (0.0, 0.0, "UTC"))
+    return locate_postal(address.country, address.region, address.postal_code, address.city)
+
+
+def locate_postal(country: str, region: str, postal_code: str, city: str) -> Place:
+    """The place of what is known of an address before there is one; region and city may be empty."""
+    if country == "US":
+        return _in_us(postal_code[:5], region, city)
+    latitude, longitude, zone = _countries().get(country, (0.0, 0.0, "UTC"))
     return Place(
-        country=address.country,
-        region=address.region,
-        postal_code=address.postal_code,
-        city=address.city,
+        country=country,
+        region=region,
+        postal_code=postal_code,
+        city=city,
         latitude=latitude,
         longitude=longitude,
         time_zone=zone,

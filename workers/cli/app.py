@@ -25,6 +25,7 @@ _AFTERWORD = (
 _COMMANDS = (
     (_WORK, "orders", "workers.cli.orders:app", "List, show, submit, cancel, reroute, hold, release, watch orders."),
     (_WORK, "explain", "workers.cli.explain:explain", "Why an order ships from where it ships."),
+    (_WORK, "promise", "workers.cli.promise:promise", "What a cart could be promised."),
     (_WORK, "policy", "workers.cli.policy:app", "Show, check, keep, compare and switch sourcing policies."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show and receive stock."),

@@ -1,0 +1,69 @@
+"""Snapshots for questions that reserve nothing: what a cart could be promised, what another policy had done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import network
+from shared.domain.catalogue import Item
+from shared.domain.sourcing.models import NodeLoad, Snapshot, Stock, WantedLine
+from shared.errors import Fault, InvalidInput
+
+#: First statement of a transaction whose reads must agree with each other.
+AGREEING = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+_STOCK = text("""
+    SELECT p.node_id, p.sku, p.on_hand - p.reserved - p.safety AS available,
+           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
+    FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
+    WHERE p.sku = ANY(:skus) AND p.on_hand - p.reserved - p.safety > 0
+""")
+_LOADS = text("""
+    SELECT node_id, sum(units) AS units FROM fulfillment_order
+    WHERE ended_at IS NULL AND shipped_at IS NULL GROUP BY node_id
+""")
+
+
+async def read_snapshot(connection: AsyncConnection, skus: Iterable[str], as_of: datetime) -> Snapshot:
+    """Everything the planner may know of these items right now."""
+    stock = await connection.execute(_STOCK, {"skus": sorted(set(skus))})
+    loads = await connection.execute(_LOADS)
+    return Snapshot(
+        as_of=as_of,
+        nodes=await network.read_nodes(connection),
+        rates=await network.read_rates(connection),
+        stock=tuple(Stock(**row._mapping) for row in stock),
+        loads=tuple(NodeLoad(**row._mapping) for row in loads),
+    )
+
+
+def wanted_lines(lines: Sequence[tuple[int, str, int]], items: Mapping[str, Item]) -> tuple[WantedLine, ...]:
+    """Lines of (number, SKU, quantity) with what the planner must know of their items.
+
+    Raises:
+        InvalidInput: items that are not in the catalogue.
+    """
+    faults = [
+        Fault(pointer=f"/lines/{place}/sku", code="unknown_sku", message=f"no such item in the catalogue: {sku}")
+        for place, (_, sku, _) in enumerate(lines)
+        if sku not in items
+    ]
+    if faults:
+        raise InvalidInput(faults)
+    return tuple(_wanted(line_no, quantity, items[sku]) for line_no, sku, quantity in lines)
+
+
+def _wanted(line_no: int, quantity: int, item: Item) -> WantedLine:
+    return WantedLine(
+        line_no=line_no,
+        sku=item.sku,
+        quantity=quantity,
+        weight_g=item.weight_g,
+        length_mm=item.length_mm,
+        width_mm=item.width_mm,
+        height_mm=item.height_mm,
+        unit_price_minor=item.price_minor,
+    )

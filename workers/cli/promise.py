@@ -1,0 +1,68 @@
+"""What a cart could be promised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from workers.cli.output import Answer, money, table, when
+from workers.connect import doms_client
+
+if TYPE_CHECKING:
+    from shared.domain.carts import DeliveryOption, Promise
+
+
+async def promise(
+    postal_code: str,
+    *lines: Annotated[str, Parameter(help="Items, as SKU or SKU:UNITS.")],
+    country: str = "US",
+    region: str = "",
+) -> Answer:
+    """Tell the delivery options of a cart: for each service level the date, the cost, the sources. Nothing is reserved.
+
+    ```
+    doms promise 10001 TRN-1001:2 KIT-1007
+    doms --json promise 10001 TRN-1001 | jq '.options[].promised_at'
+    ```
+
+    Args:
+        postal_code: Where the cart would go.
+        country: ISO 3166 code.
+        region: State or province; places the order when the postal code is not known.
+    """
+    from shared.domain.carts import Cart
+
+    asked = [_line(line) for line in lines]
+    cart = Cart.model_validate({"postal_code": postal_code, "country": country, "region": region, "lines": asked})
+    async with doms_client() as doms:
+        told = await doms.promise(cart)
+    return Answer(told, show=lambda: _shown(told))
+
+
+def _line(line: str) -> dict[str, Any]:
+    """``TRN-1001:2`` is two units; what follows the last colon is a part of the SKU unless it is a number."""
+    sku, _, units = line.rpartition(":")
+    return {"sku": sku, "quantity": int(units)} if sku and units.isdecimal() else {"sku": line}
+
+
+def _shown(told: Promise) -> Any:
+    columns = ("service", "delivered by", "delivery cost#", "goods cost#", "from", "without a source")
+    rows = [
+        (
+            option.service,
+            when(option.promised_at) or "never",
+            money(option.delivery_minor, told.currency),
+            money(option.item_minor, told.currency),
+            ", ".join(f"{one.units} {one.node_id} by {one.carrier} {one.service}" for one in option.sources),
+            _short(option),
+        )
+        for option in told.options
+    ]
+    return table(
+        f"delivery options, {when(told.as_of)}, policy {told.policy_version}; nothing is reserved", columns, rows
+    )
+
+
+def _short(option: DeliveryOption) -> str:
+    return ", ".join(f"{short.quantity} {short.sku} ({short.because})" for short in option.shortages)
