@@ -27,6 +27,7 @@ _COMMANDS = (
     (_WORK, "explain", "workers.cli.explain:explain", "Why an order ships from where it ships."),
     (_WORK, "promise", "workers.cli.promise:promise", "What a cart could be promised."),
     (_WORK, "policy", "workers.cli.policy:app", "Show, check, keep, compare and switch sourcing policies."),
+    (_WORK, "simulate", "workers.cli.simulate:simulate", "What other policies would have made of the same orders."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show and receive stock."),
     (_WORK, "reconcile", "workers.cli.reconcile:reconcile", "Compare the facts with themselves, resume what stalled."),

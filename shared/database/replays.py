@@ -1,0 +1,107 @@
+"""What a simulation replays: stored orders on the stock of their day, or order documents on the stock of now.
+
+Read it in one transaction that begins with ``snapshots.AGREEING``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import network
+from shared.database.snapshots import wanted_lines
+from shared.domain.network import Place
+from shared.domain.orders import OrderDocument, ServiceLevel
+from shared.domain.sourcing.models import SourcingOrder, WantedLine
+from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder
+from shared.messages import order_id_of
+from shared.places import locate
+
+_ORDERS = text("""
+    SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, lines.lines
+    FROM orders o CROSS JOIN LATERAL (
+        SELECT jsonb_agg(jsonb_build_object(
+                   'line_no', l.line_no, 'sku', l.sku, 'quantity', l.quantity, 'weight_g', i.weight_g,
+                   'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
+                   'unit_price_minor', l.unit_price_minor) ORDER BY l.line_no) AS lines
+        FROM order_line l JOIN item i USING (sku) WHERE l.order_id = o.order_id) lines
+    WHERE o.received_at >= :since ORDER BY o.received_at, o.order_id LIMIT :limit
+""")
+#: Positions as the ledger had them at a moment. Orders placed before it keep what they had reserved by then.
+_STOCK = text("""
+    SELECT p.node_id, p.sku, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor,
+           coalesce((SELECT sum(m.on_hand - m.reserved) FROM stock_move m
+                     WHERE m.node_id = p.node_id AND m.sku = p.sku AND m.at < :at), 0) - p.safety AS available
+    FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
+    WHERE p.sku = ANY(:skus)
+""")
+_ARRIVALS = text("""
+    SELECT at, node_id, sku, on_hand AS units FROM stock_move
+    WHERE at >= :at AND sku = ANY(:skus) AND on_hand <> 0 AND cause NOT IN ('reserve', 'release', 'ship')
+    ORDER BY at, move_id
+""")
+_LEAVING = text("""
+    SELECT ship_by AS at, node_id, units FROM fulfillment_order
+    WHERE created_at < :at AND coalesce(least(shipped_at, ended_at), 'infinity') >= :at AND ship_by > :at
+""")
+
+
+async def stored_orders(connection: AsyncConnection, since: datetime, limit: int) -> Replay:
+    """The first ``limit`` orders received from ``since`` on, the stock they met and what has arrived since."""
+    rows = (await connection.execute(_ORDERS, {"since": since, "limit": limit})).all()
+    return await _replay(connection, [_stored(row) for row in rows], since)
+
+
+def _stored(row: Any) -> ReplayedOrder:
+    order = SourcingOrder(
+        order_id=row.order_id,
+        channel=row.channel,
+        ship_to=Place.model_validate(row.place),
+        service=ServiceLevel(row.service),
+        lines=tuple(WantedLine.model_validate(line) for line in row.lines),
+    )
+    return ReplayedOrder(order, row.received_at, row.promised_at)
+
+
+async def documents(connection: AsyncConnection, given: Sequence[OrderDocument], now: datetime) -> Replay:
+    """Orders that may never have been placed, on the stock of now; each comes when it says it was placed.
+
+    Raises:
+        InvalidInput: an item is not in the catalogue.
+    """
+    items = await network.read_items(connection, sorted({line.sku for document in given for line in document.lines}))
+    orders = [
+        ReplayedOrder(
+            SourcingOrder(
+                order_id=order_id_of(document.channel, document.channel_order_id),
+                channel=document.channel,
+                ship_to=locate(document.ship_to),
+                service=document.service,
+                lines=wanted_lines([(line.line_no, line.sku, line.quantity) for line in document.lines], items),
+            ),
+            document.placed_at,
+        )
+        for document in given
+    ]
+    return await _replay(connection, orders, now)
+
+
+async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], at: datetime) -> Replay:
+    replayed = tuple(orders)
+    skus = sorted({line.sku for each in replayed for line in each.order.lines})
+    stock = (await connection.execute(_STOCK, {"skus": skus, "at": at})).all()
+    arrivals = await connection.execute(_ARRIVALS, {"skus": skus, "at": at})
+    leaving = await connection.execute(_LEAVING, {"at": at})
+    return Replay(
+        nodes=await network.read_nodes(connection),
+        rates=await network.read_rates(connection),
+        stock={(row.node_id, row.sku): int(row.available) for row in stock},
+        unit_cost={(row.node_id, row.sku): row.unit_cost_minor for row in stock},
+        orders=replayed,
+        arrivals=tuple(Arrival(*row) for row in arrivals),
+        leaving=tuple(Leaving(*row) for row in leaving),
+    )

@@ -1,0 +1,160 @@
+"""Orders replayed through the planner on a snapshot whose stock they consume, to compare policies.
+
+Pure, and the same planner that routes orders. What is not replayed: nodes that reject or ship short, and units
+that wait for stock: what has no source when its order comes is counted as short.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from shared.domain.base import Instant, Model
+from shared.domain.network import Node
+from shared.domain.sourcing.engine import plan
+from shared.domain.sourcing.models import (
+    NodeLoad,
+    Plan,
+    Policy,
+    ServiceRate,
+    Snapshot,
+    SourcingOrder,
+    Stock,
+)
+from shared.domain.sourcing.tally import PolicyResult, Tally
+
+
+class ReplayedOrder(NamedTuple):
+    """An order and when it came.
+
+    Attributes:
+        promised_at: What its customer was told; ``None`` when it was never placed.
+    """
+
+    order: SourcingOrder
+    at: datetime
+    promised_at: datetime | None = None
+
+
+class Arrival(NamedTuple):
+    """Units that came to a node, or went where negative, for another reason than these orders."""
+
+    at: datetime
+    node_id: str
+    sku: str
+    units: int
+
+
+class Leaving(NamedTuple):
+    """Units of earlier orders that occupy a node until they leave it."""
+
+    at: datetime
+    node_id: str
+    units: int
+
+
+class Replay(NamedTuple):
+    """What is replayed. ``stock`` is what the orders meet; negative where more is promised than there is."""
+
+    nodes: tuple[Node, ...]
+    rates: tuple[ServiceRate, ...]
+    stock: dict[tuple[str, str], int]
+    unit_cost: dict[tuple[str, str], int]
+    orders: tuple[ReplayedOrder, ...]
+    arrivals: tuple[Arrival, ...] = ()
+    leaving: tuple[Leaving, ...] = ()
+
+
+class Comparison(Model):
+    """The same orders under several policies, the first one being what the others are compared with."""
+
+    orders: int
+    begins: Instant | None
+    ends: Instant | None
+    policies: tuple[PolicyResult, ...]
+
+
+def compare(replay: Replay, policies: Sequence[Policy]) -> Comparison:
+    """Replay the orders under each policy.
+
+    An order is late when it would be delivered after what its customer was told; for orders that were never
+    placed that is what the first policy promises.
+    """
+    orders = sorted(replay.orders, key=lambda each: (each.at, each.order.order_id))
+    told = {each.order.order_id: each.promised_at for each in orders if each.promised_at is not None}
+    results: list[PolicyResult] = []
+    for policy in policies:
+        tally = Tally(policy.version)
+        for each, found in zip(orders, _plans(replay, orders, policy), strict=True):
+            if found.promised_at is not None:
+                told.setdefault(each.order.order_id, found.promised_at)
+            tally.add(each.order, each.at, found, told.get(each.order.order_id))
+        results.append(tally.result())
+    begins, ends = (orders[0].at, orders[-1].at) if orders else (None, None)
+    return Comparison(orders=len(orders), begins=begins, ends=ends, policies=tuple(results))
+
+
+def _plans(replay: Replay, orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[Plan]:
+    world = _World(replay)
+    for each in orders:
+        found = plan(each.order, world.seen(each.order, each.at), policy)
+        world.consume(found)
+        yield found
+
+
+class _World:
+    """Stock and loads as one policy leaves them for the next order."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._held: dict[str, dict[str, int]] = {}
+        for (node_id, sku), units in replay.stock.items():
+            self._held.setdefault(sku, {})[node_id] = units
+        self._arrivals = sorted(replay.arrivals, reverse=True)
+        self._leaving = list(replay.leaving)
+        heapq.heapify(self._leaving)
+        self._loads: Counter[str] = Counter()
+        for one in self._leaving:
+            self._loads[one.node_id] += one.units
+
+    def seen(self, order: SourcingOrder, at: datetime) -> Snapshot:
+        """What the planner may know when this order comes."""
+        self._until(at)
+        skus = sorted({line.sku for line in order.lines})
+        return Snapshot.model_construct(
+            as_of=at,
+            nodes=self._replay.nodes,
+            rates=self._replay.rates,
+            stock=tuple(
+                Stock.model_construct(
+                    node_id=node_id, sku=sku, available=units, unit_cost_minor=self._cost(node_id, sku)
+                )
+                for sku in skus
+                for node_id, units in self._held.get(sku, {}).items()
+                if units > 0
+            ),
+            loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),
+        )
+
+    def _cost(self, node_id: str, sku: str) -> int:
+        return self._replay.unit_cost.get((node_id, sku), 0)
+
+    def _until(self, at: datetime) -> None:
+        while self._arrivals and self._arrivals[-1].at <= at:
+            arrived = self._arrivals.pop()
+            held = self._held.setdefault(arrived.sku, {})
+            held[arrived.node_id] = held.get(arrived.node_id, 0) + arrived.units
+        while self._leaving and self._leaving[0].at <= at:
+            left = heapq.heappop(self._leaving)
+            self._loads[left.node_id] -= left.units
+
+    def consume(self, found: Plan) -> None:
+        for shipment in found.shipments:
+            units = sum(line.quantity for line in shipment.lines)
+            heapq.heappush(self._leaving, Leaving(shipment.ship_by, shipment.node_id, units))
+            self._loads[shipment.node_id] += units
+            for line in shipment.lines:
+                self._held[line.sku][shipment.node_id] -= line.quantity

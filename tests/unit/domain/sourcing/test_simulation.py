@@ -1,0 +1,122 @@
+"""Replays: the same planner, stock that runs out, loads that pass, and figures that add up."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.sourcing import plan
+from shared.domain.sourcing.models import Policy, SourcingOrder
+from shared.domain.sourcing.presets import PRESETS
+from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder, compare
+from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, snapshot
+
+HOUR = timedelta(hours=1)
+
+
+def replay(*orders: ReplayedOrder, stock: dict[tuple[str, str], int], daily: int | None = None) -> Replay:
+    nodes = (node("n1", daily_units=daily), node("n2", city=1, order_minor=100))
+    return Replay(nodes, (flat_rate(),), stock, {}, orders)
+
+
+def wants(number: int, units: int = 1, sku: str = "a") -> SourcingOrder:
+    return order(line(1, sku, units)).model_copy(update={"order_id": f"o-{number}"})
+
+
+def test_stock_is_consumed_order_by_order() -> None:
+    given_ = replay(
+        *(ReplayedOrder(wants(n), AS_OF + n * HOUR) for n in (3, 1, 2)), stock={("n1", "a"): 1, ("n2", "a"): 1}
+    )
+    (result,) = compare(given_, [Policy()]).policies
+    assert {each.node_id: each.units for each in result.nodes} == {"n1": 1, "n2": 1}
+    assert (result.orders, result.filled_orders, result.short_units) == (3, 2, 1)
+    assert result.short_by_reason == {"no_stock": 1}
+    assert (result.paid_minor, result.paid_per_order_minor, result.split_rate) == (1100, 550, 0.0)
+
+
+def test_what_arrives_is_there_for_later_orders() -> None:
+    late, early = ReplayedOrder(wants(2), AS_OF + 2 * HOUR), ReplayedOrder(wants(1), AS_OF)
+    given_ = replay(late, early, stock={("n1", "a"): -1})._replace(
+        arrivals=(Arrival(AS_OF + HOUR, "n1", "a", 2), Arrival(AS_OF + HOUR, "n2", "a", 0))
+    )
+    (result,) = compare(given_, [Policy()]).policies
+    assert (result.filled_orders, result.units) == (1, 1)
+
+
+def test_nodes_fill_up_and_empty() -> None:
+    stock = {("n1", "a"): 99}
+    one, two = ReplayedOrder(wants(1, 5), AS_OF), ReplayedOrder(wants(2, 5), AS_OF + HOUR)
+    assert compare(replay(one, two, stock=stock, daily=5), [Policy()]).policies[0].days_to_deliver == 3.5
+    full = replay(one, stock=stock, daily=5)._replace(leaving=(Leaving(AS_OF + HOUR, "n1", 5),))
+    assert compare(full, [Policy()]).policies[0].days_to_deliver == 5.0
+    gone = full._replace(leaving=(Leaving(AS_OF - HOUR, "n1", 5),))
+    assert compare(gone, [Policy()]).policies[0].days_to_deliver == 2.0
+
+
+def test_late_is_after_what_the_customer_was_told() -> None:
+    told = ReplayedOrder(wants(1), AS_OF, AS_OF + timedelta(days=1))
+    (result,) = compare(replay(told, stock={("n1", "a"): 1}), [Policy()]).policies
+    assert (result.late_orders, result.late_days) == (1, 1)
+    never_placed = told._replace(promised_at=None)
+    first, second = compare(replay(never_placed, stock={("n1", "a"): 1}), [Policy(), Policy()]).policies
+    assert first == second
+    assert first.late_orders == 0
+
+
+def test_nothing_to_replay() -> None:
+    found = compare(replay(stock={}), [Policy()])
+    assert (found.orders, found.begins, found.policies[0].paid_per_order_minor) == (0, None, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 12))
+def test_figures_add_up(seed: int, count: int) -> None:
+    wanted, seen, _ = instance(seed, lines=3, nodes=5)
+    rng = random.Random(seed)
+    orders = tuple(
+        ReplayedOrder(
+            wanted.model_copy(
+                update={"order_id": f"o-{n}", "lines": tuple(rng.sample(wanted.lines, rng.randint(1, 3)))}
+            ),
+            AS_OF + n * HOUR,
+        )
+        for n in range(count)
+    )
+    stock = {(row.node_id, row.sku): row.available for row in seen.stock}
+    costs = {(row.node_id, row.sku): row.unit_cost_minor for row in seen.stock}
+    given_ = Replay(seen.nodes, seen.rates, dict(stock), costs, orders)
+    found = compare(given_, list(PRESETS.values()))
+    units = sum(one.quantity for each in orders for one in each.order.lines)
+    for result in found.policies:
+        assert result.units + result.short_units == units
+        assert result.units <= sum(stock.values())
+        assert result.paid_minor == sum(result.paid_by_term.values()) == sum(node.paid_minor for node in result.nodes)
+        assert result.shipments == sum(node.shipments for node in result.nodes)
+    assert given_.stock == stock
+    assert found == compare(given_, list(PRESETS.values()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_one_order_is_what_plan_says(seed: int) -> None:
+    wanted, seen, policy = instance(seed, lines=3, nodes=6)
+    stock = {(row.node_id, row.sku): row.available for row in seen.stock}
+    costs = {(row.node_id, row.sku): row.unit_cost_minor for row in seen.stock}
+    given_ = Replay(seen.nodes, seen.rates, stock, costs, (ReplayedOrder(wanted, AS_OF),))
+    (result,) = compare(given_, [policy]).policies
+    found = plan(wanted, seen, policy)
+    assert result.paid_minor == sum(one.cost.paid for one in found.shipments)
+    units = Counter({one.node_id: sum(each.quantity for each in one.lines) for one in found.shipments})
+    assert {each.node_id: each.units for each in result.nodes} == units
+
+
+def test_a_snapshot_is_not_needed_whole() -> None:
+    """Items nobody orders are left out of what the planner sees; they change nothing."""
+    seen = snapshot([node("n1")], {("n1", "a"): 1, ("n1", "z"): 9}, rates=[flat_rate()])
+    stock = {(row.node_id, row.sku): row.available for row in seen.stock}
+    given_ = Replay(seen.nodes, seen.rates, stock, {}, (ReplayedOrder(wants(1), AS_OF),))
+    assert compare(given_, [Policy()]).policies[0].paid_minor == 500
