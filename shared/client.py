@@ -33,6 +33,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
 from shared.database import network, orders, policies, returns, snapshots, stock, story
 from shared.database.engine import Database, is_unreachable
+from shared.database.loads import Loaded
 from shared.database.orders import OrderStart
 from shared.database.stock import Move
 from shared.database.story import OrderStory, OrderSummary, TimelineEvent
@@ -41,6 +42,7 @@ from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
 from shared.errors import Conflict, DomsError, Fault, InvalidInput, NotFound, Unavailable
 from shared.intake import check_catalogue
+from shared.loading import Tables, load
 from shared.messages import (
     CancelOrder,
     Command,
@@ -322,6 +324,18 @@ class Doms:
             for order_id in waiting:
                 await self.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
         return len(waiting)
+
+    async def load(self, tables: Tables, *, actor: str = "staff", dry_run: bool = False) -> list[Loaded]:
+        """Load a merchant's tables, CSV by kind, all rows or none, and wake the orders that wait for what arrived.
+
+        Raises:
+            InvalidInput: any row has a fault; nothing was written.
+        """
+        with _reachable():
+            loaded, waiting = await load(self.database, tables, actor=actor, dry_run=dry_run)
+            for order_id in waiting:
+                await self.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
+        return loaded
 
     async def wake(self, workflow_id: str, wake: Wake) -> None:
         """Tell a process of a recorded fact; one that is over needs no telling."""

@@ -77,11 +77,16 @@ def _faults(error: ValidationError, value: Any, first_line: int | None = None) -
             loc = ("lines", first_line + int(loc[0]), *loc[1:])
         if _told_elsewhere(detail["type"], loc, value):
             continue
-        code = _CODES.get(detail["type"], "invalid")
-        if detail["type"] == "value_error":
-            code = "unsafe_text" if "control characters" in detail["msg"] else "invalid"
         pointer = "".join(f"/{token(str(part))}" for part in loc)
-        yield Fault(pointer=pointer, code=code, message=detail["msg"].removeprefix("Value error, "))
+        yield fault_of(detail["type"], detail["msg"], pointer)
+
+
+def fault_of(kind: str, message: str, pointer: str) -> Fault:
+    """One of pydantic's errors, by the name callers may rely on."""
+    code = _CODES.get(kind, "invalid")
+    if kind == "value_error":
+        code = "unsafe_text" if "control characters" in message else "invalid"
+    return Fault(pointer=pointer, code=code, message=message.removeprefix("Value error, "))
 
 
 def _told_elsewhere(kind: str, loc: tuple[int | str, ...], value: Any) -> bool:

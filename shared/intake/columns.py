@@ -1,0 +1,234 @@
+"""The columns of each kind of table, and how a cell is read: nothing is guessed, nothing is rounded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, time
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from shared.domain.availability import Allocation, Channel, ChannelNode, Units
+from shared.domain.base import Identifier, Model, Sku
+from shared.domain.catalogue import Item, SourceOffer
+from shared.domain.network import Node
+from shared.domain.partners import PartnerEndpoint
+
+_DIGITS, _DECIMAL = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,12})?")
+
+
+class BadCellError(ValueError):
+    """A cell that cannot be read as what its column holds."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class StockCount(Model):
+    """What was counted of an item at a node, reserved units included.
+
+    Attributes:
+        safety: Units never offered; ``None`` leaves what is set.
+    """
+
+    node_id: Identifier
+    sku: Sku
+    on_hand: Annotated[int, Field(ge=0, le=10**9)]
+    safety: Units | None = None
+
+
+def _whole(cell: str) -> int:
+    if not _DIGITS.fullmatch(cell):
+        raise BadCellError("not_an_integer", "must be a whole number in digits, such as 1200")
+    return int(cell)
+
+
+def _small(cell: str) -> int:
+    if (value := _whole(cell)) > 2**31 - 1:
+        raise BadCellError("too_big", f"must be {2**31 - 1} or less")
+    return value
+
+
+def _decimal(cell: str) -> float:
+    if not _DECIMAL.fullmatch(cell):
+        raise BadCellError("not_a_number", "must be a decimal number with a point, such as 39.96")
+    return float(cell)
+
+
+def _flag(cell: str) -> bool:
+    if cell not in ("true", "false"):
+        raise BadCellError("not_true_or_false", "must be true or false")
+    return cell == "true"
+
+
+def _zone(cell: str) -> str:
+    try:
+        return ZoneInfo(cell).key
+    except (ValueError, OSError, LookupError):
+        raise BadCellError("unknown_value", "must be a time zone such as America/New_York") from None
+
+
+def _clock(cell: str) -> time:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", cell):
+        raise BadCellError("bad_format", "must be a local time such as 14:00")
+    return time.fromisoformat(cell)
+
+
+def _weekdays(cell: str) -> tuple[int, ...]:
+    days = cell.split(" ")
+    if not all(re.fullmatch("[1-7]", day) for day in days) or len(set(days)) != len(days):
+        raise BadCellError("bad_format", "must be ISO weekdays with spaces between, such as 1 2 3 4 5")
+    return tuple(map(int, days))
+
+
+def _dates(cell: str) -> tuple[date, ...]:
+    try:
+        return tuple(date.fromisoformat(day) for day in cell.split(" "))
+    except ValueError:
+        raise BadCellError("bad_format", "must be dates with spaces between, such as 2026-12-25 2027-01-01") from None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: an example of a cell, how a cell is read, and where in the model its value belongs."""
+
+    example: str
+    read: Callable[[str], Any] = str
+    required: bool = False
+    inside: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One kind of table.
+
+    Attributes:
+        key: The columns that name a row.
+        refers: Columns that name a row of another kind, by that kind.
+    """
+
+    model: type[Model]
+    columns: Mapping[str, Column]
+    key: tuple[str, ...]
+    refers: Mapping[str, str]
+
+    def template(self) -> str:
+        """The header and one example row."""
+        return f"{','.join(self.columns)}\n{','.join(column.example for column in self.columns.values())}\n"
+
+
+def _table(model: type[Model], key: str, refers: Mapping[str, str], **columns: Column) -> Table:
+    return Table(model, columns, tuple(key.split()), refers)
+
+
+_PLACE = {
+    "country": Column("US", required=True, inside="place"),
+    "region": Column("OH", inside="place"),
+    "postal_code": Column("43217", inside="place"),
+    "city": Column("Columbus", inside="place"),
+    "latitude": Column("39.8297", _decimal, required=True, inside="place"),
+    "longitude": Column("-82.9346", _decimal, required=True, inside="place"),
+    "time_zone": Column("America/New_York", _zone, required=True, inside="place"),
+}
+_CALENDAR = {
+    "cutoff": Column("14:00", _clock, inside="calendar"),
+    "working_days": Column("1 2 3 4 5", _weekdays, inside="calendar"),
+    "closures": Column("2026-12-25 2027-01-01", _dates, inside="calendar"),
+}
+_NODE, _SKU, _CHANNEL = (Column(example, required=True) for example in ("wh-columbus", "TOY-0001", "webshop"))
+
+#: In the order in which one may refer to another.
+TABLES: Mapping[str, Table] = {
+    "partners": _table(
+        PartnerEndpoint,
+        "partner_id",
+        {},
+        partner_id=Column("wh-columbus", required=True),
+        kind=Column("fulfillment", required=True),
+        base_url=Column("https://partner.example/api", required=True),
+    ),
+    "nodes": _table(
+        Node,
+        "node_id",
+        {"partner_id": "partners"},
+        node_id=_NODE,
+        name=Column("Columbus warehouse", required=True),
+        node_type=Column("warehouse", required=True),
+        partner_id=Column("wh-columbus", required=True),
+        **_PLACE,
+        **_CALENDAR,
+        handling_days=Column("1", _small),
+        daily_units=Column("4000", _small),
+        handling_order_minor=Column("165", _whole),
+        handling_unit_minor=Column("35", _whole),
+        dropship_fee_minor=Column("0", _whole),
+        ship_enabled=Column("true", _flag),
+    ),
+    "items": _table(
+        Item,
+        "sku",
+        {},
+        sku=_SKU,
+        name=Column("Wooden train"),
+        weight_g=Column("500", _small, required=True),
+        length_mm=Column("200", _small, required=True),
+        width_mm=Column("150", _small, required=True),
+        height_mm=Column("100", _small, required=True),
+        price_minor=Column("1299", _whole, required=True),
+        cost_minor=Column("640", _whole, required=True),
+        currency=Column("USD", required=True),
+    ),
+    "offers": _table(
+        SourceOffer,
+        "node_id sku",
+        {"node_id": "nodes", "sku": "items"},
+        node_id=_NODE,
+        sku=_SKU,
+        partner_sku=Column("AW-1001", required=True),
+        cost_minor=Column("640", _whole, required=True),
+        pack_size=Column("1", _small),
+        lead_days=Column("2", _small),
+    ),
+    "channels": _table(
+        Channel,
+        "channel",
+        {},
+        channel=_CHANNEL,
+        rank=Column("10", _small),
+        every_node=Column("true", _flag),
+    ),
+    "eligibility": _table(
+        ChannelNode,
+        "channel node_id",
+        {"channel": "channels", "node_id": "nodes"},
+        channel=_CHANNEL,
+        node_id=_NODE,
+        sells=Column("false", _flag, required=True),
+    ),
+    "allocation": _table(
+        Allocation,
+        "channel sku",
+        {"channel": "channels", "sku": "items"},
+        channel=_CHANNEL,
+        sku=Column("TOY-0001"),
+        pool=Column("20", _whole),
+        fall_through=Column("true", _flag),
+        percent=Column("80", _small),
+        buffer=Column("2", _whole),
+        floor=Column("3", _whole),
+        cap=Column("50", _whole),
+    ),
+    "stock": _table(
+        StockCount,
+        "node_id sku",
+        {"node_id": "nodes", "sku": "items"},
+        node_id=_NODE,
+        sku=_SKU,
+        on_hand=Column("40", _whole, required=True),
+        safety=Column("2", _whole),
+    ),
+}
