@@ -116,6 +116,9 @@ def test_help_imports_nothing_heavy() -> None:
         ["orders", "cancel", "webshop/1", "--actor", "\u0000"],
         ["stock", "receive", "wh-columbus", "TOY-1", "0", "--reference", "PO-1"],
         ["returns", "request", "webshop/1"],
+        ["simulate", "--policy", "cheapest"],
+        ["promise", "10001"],
+        ["promise", "10001", "TOY-1:0"],
     ],
 )
 @pytest.mark.usefixtures("alone")
