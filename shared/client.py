@@ -31,7 +31,8 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
-from shared.database import network, orders, policies, returns, snapshots, stock, story
+from shared.database import availability, network, orders, policies, returns, snapshots, stock, story
+from shared.database.availability import Availability, Changes
 from shared.database.engine import Database, is_unreachable
 from shared.database.loads import Loaded
 from shared.database.orders import OrderStart
@@ -240,6 +241,20 @@ class Doms:
         with _reachable():
             async with self.database.reading() as connection:
                 return await story.list_orders(connection, **filters)
+
+    async def availability(self, channel: str, skus: Sequence[str] | None = None) -> Availability:
+        """How many units of items, or of every item, a channel may sell; an unknown item is told as such."""
+        with _reachable():
+            async with self.database.reading() as connection:
+                if skus is None:
+                    return await availability.read_all(connection, channel)
+                return await availability.read_availability(connection, channel, skus)
+
+    async def availability_changes(self, channel: str, after_version: int, limit: int = 1000) -> Changes:
+        """What changed since the version of an earlier answer, each item once, as it is now."""
+        with _reachable():
+            async with self.database.reading() as connection:
+                return await availability.read_changes(connection, channel, after_version, limit)
 
     async def watch(self, order_id: str, *, every: float = 0.5) -> AsyncIterator[TimelineEvent]:
         """The order's events, those that were and those to come, until it is over. ``every`` is in seconds.

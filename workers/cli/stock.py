@@ -1,4 +1,4 @@
-"""Look at stock and its ledger, and book what arrives."""
+"""Look at stock, its ledger and what channels may sell of it, and book what arrives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
+from workers.cli.availability import available, changes
 from workers.cli.output import Answer, table, when
 from workers.cli.staff import Actor
 from workers.connect import doms_client
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from shared.database.positions import ItemStock, PositionHistory
 
 app = App(name="stock", help=__doc__)
+app.command(available)
+app.command(changes)
 
 
 @app.command

@@ -1,0 +1,209 @@
+"""What a channel may sell now, and what of it has changed.
+
+A *version* is the number of a transaction: whoever holds it has seen all that older transactions did. Ids of moves
+would not do, since they are drawn before their transactions commit and in another order: a reader that saw
+move 11 and remembers 11 misses move 10 when that one commits later. No transaction older than the oldest open one can
+commit any more, so what those wrote, and only that, is handed out, and a version is never taken back.
+
+An open transaction delays the feed until it ends; it is never lost and never doubled. A database that was restored
+into another cluster counts transactions anew, and followers are told to read everything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.availability import Allocation, Pool, available, shown
+from shared.domain.base import Instant, Model
+
+#: Items per statement when all of them are read.
+PAGE = 5_000
+
+#: Summed by SKU, and by node only where a pool is kept, so that a thousand items are a thousand figures.
+_READ = text("""
+    WITH eligible AS MATERIALIZED (
+        SELECT c.channel, n.node_id
+        FROM (SELECT channel, every_node FROM channel UNION ALL
+              SELECT :channel, true WHERE NOT EXISTS (SELECT FROM channel WHERE channel = :channel)) c
+        CROSS JOIN node n
+        LEFT JOIN channel_node x ON x.channel = c.channel AND x.node_id = n.node_id
+        WHERE n.ship_enabled AND coalesce(x.sells, c.every_node)
+    ), mine AS MATERIALIZED (
+        SELECT node_id FROM eligible WHERE channel = :channel
+    ), asked AS MATERIALIZED (
+        SELECT sku FROM item WHERE sku = ANY(CAST(:skus AS text[]))
+    ), allocation AS MATERIALIZED (
+        SELECT a.*, c.rank FROM channel_allocation a JOIN channel c USING (channel)
+        WHERE a.sku IS NULL OR a.sku = ANY(CAST(:skus AS text[]))
+    ), pooled AS MATERIALIZED (
+        SELECT sku FROM asked WHERE EXISTS (SELECT FROM allocation WHERE sku IS NULL AND pool > 0)
+        UNION SELECT sku FROM allocation WHERE sku IS NOT NULL AND pool > 0
+    ), free AS (
+        SELECT p.sku, sum(greatest(p.on_hand - p.reserved - p.safety, 0)) AS units
+        FROM stock_position p
+        WHERE p.sku = ANY(CAST(:skus AS text[])) AND p.node_id IN (SELECT node_id FROM mine)
+        GROUP BY p.sku
+    ), by_node AS (
+        SELECT p.sku, jsonb_object_agg(p.node_id, p.on_hand - p.reserved - p.safety) AS units
+        FROM stock_position p JOIN pooled USING (sku)
+        WHERE p.on_hand - p.reserved - p.safety > 0
+        GROUP BY p.sku
+    )
+    SELECT statement_timestamp() AS as_of,
+           CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) AS version,
+           (SELECT coalesce(jsonb_object_agg(sku, coalesce(units, 0)), '{}')
+            FROM asked LEFT JOIN free USING (sku)) AS free,
+           (SELECT coalesce(jsonb_object_agg(sku, units), '{}') FROM by_node) AS by_node,
+           (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY rank, channel), '[]') FROM allocation a) AS allocations,
+           (SELECT coalesce(jsonb_object_agg(channel, nodes), '{}') FROM (
+                SELECT channel, jsonb_agg(node_id) AS nodes FROM eligible GROUP BY channel) e) AS eligible
+""")
+_SKUS = text("SELECT sku FROM item WHERE sku > :after ORDER BY sku LIMIT :limit")
+#: An item counts with its latest change, so that no page tells it twice; a transaction is never split.
+_CHANGED = text("""
+    WITH changed AS (
+        SELECT sku, tx FROM stock_move
+        WHERE tx >= CAST(:after AS xid8) AND tx < pg_snapshot_xmin(pg_current_snapshot())
+        UNION ALL
+        SELECT sku, tx FROM availability_change
+        WHERE tx >= CAST(:after AS xid8) AND tx < pg_snapshot_xmin(pg_current_snapshot())
+    ), latest AS (
+        SELECT sku, max(tx) AS tx FROM changed GROUP BY sku
+    ), page AS (
+        SELECT sku, tx FROM latest WHERE sku IS NOT NULL ORDER BY tx FETCH FIRST :limit ROWS WITH TIES
+    )
+    SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint) AS settled,
+           (SELECT CAST(CAST(max(tx) AS text) AS bigint) FROM page) AS last,
+           (SELECT count(*) FROM latest) > (SELECT count(*) FROM page) AS more,
+           EXISTS (SELECT FROM latest WHERE sku IS NULL) AS everything,
+           ARRAY(SELECT sku FROM page ORDER BY tx, sku) AS skus
+""")
+
+
+class Available(Model):
+    """One item in one channel. ``known`` is false when there is no such item."""
+
+    sku: str
+    available: int
+    known: bool = True
+
+
+class Availability(Model):
+    """What a channel may show.
+
+    Attributes:
+        version: Where to follow the changes from; what changed while this was read may be told again.
+    """
+
+    channel: str
+    as_of: Instant
+    version: int
+    items: tuple[Available, ...]
+
+
+class Changes(Availability):
+    """What changed since a version, each item once, as it is now.
+
+    Attributes:
+        version: To ask for the next changes with.
+        more: Whether there are more changes already.
+        reload: Whether what holds for every item changed: then ``items`` is empty, and all are to be read again.
+    """
+
+    more: bool = False
+    reload: bool = False
+
+
+async def read_availability(connection: AsyncConnection, channel: str, skus: Sequence[str]) -> Availability:
+    """What a channel may show of these items, in one statement, in their order.
+
+    A channel that is not configured sells from every node that ships, all that no other channel's pool keeps.
+    """
+    row = (await connection.execute(_READ, {"channel": channel, "skus": list(dict.fromkeys(skus))})).one()
+    units = _units(channel, row)
+    items = tuple(
+        Available.model_construct(sku=sku, available=units.get(sku, 0), known=sku in row.free)
+        for sku in dict.fromkeys(skus)
+    )
+    return Availability.model_construct(channel=channel, as_of=row.as_of, version=row.version, items=items)
+
+
+async def read_all(connection: AsyncConnection, channel: str) -> Availability:
+    """What a channel may show of every item. Pages are read one after the other; the version is the first one's."""
+    skus: list[str] = await _page(connection, "")
+    first = page = await read_availability(connection, channel, skus)
+    items = list(page.items)
+    while len(skus) == PAGE:
+        skus = await _page(connection, skus[-1])
+        items += (await read_availability(connection, channel, skus)).items
+    return first.model_copy(update={"items": tuple(items)})
+
+
+async def _page(connection: AsyncConnection, after: str) -> list[str]:
+    return list((await connection.execute(_SKUS, {"after": after, "limit": PAGE})).scalars())
+
+
+async def read_changes(connection: AsyncConnection, channel: str, after_version: int, limit: int = 1000) -> Changes:
+    """What of a channel's availability changed since a version; the changes of one transaction come together.
+
+    Args:
+        limit: About how many items at once.
+    """
+    values = {"after": str(max(after_version, 0)), "limit": limit}
+    row = (await connection.execute(_CHANGED, values)).one()
+    if row.everything or after_version > row.settled:
+        now = await read_availability(connection, channel, ())
+        return Changes(channel=channel, as_of=now.as_of, version=row.settled, items=(), reload=True)
+    now = await read_availability(connection, channel, row.skus)
+    version = row.last + 1 if row.more else row.settled
+    return Changes.model_construct(channel=channel, as_of=now.as_of, version=version, items=now.items, more=row.more)
+
+
+def _units(channel: str, row: Any) -> dict[str, int]:
+    """The units of each item that exists."""
+    own, pools = _Allocations(a for a in row.allocations if a["channel"] == channel), _Pools(row)
+    eligible = row.eligible.get(channel, ())
+    units: dict[str, int] = {}
+    for sku, common in row.free.items():
+        claims = pools.of(sku)
+        if claims:
+            units[sku] = available(row.by_node.get(sku, {}), channel, eligible, claims, own.of(sku))
+        else:
+            units[sku] = shown(common, 0, own.of(sku))
+    return units
+
+
+class _Allocations:
+    """One channel's allocations: an item's own goes before the channel's."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        by_sku = {row["sku"]: Allocation.model_construct(**row) for row in rows}
+        self._default = by_sku.pop(None, None)
+        self._by_sku = by_sku
+        self.pooled = any(each.pool for each in (*by_sku.values(), self._default) if each is not None)
+
+    def of(self, sku: str) -> Allocation | None:
+        return self._by_sku.get(sku, self._default)
+
+
+class _Pools:
+    """The pools of every channel, in the order of rank, which is the order of the rows."""
+
+    def __init__(self, row: Any) -> None:
+        by_channel: dict[str, list[Mapping[str, Any]]] = {}
+        for each in row.allocations:
+            by_channel.setdefault(each["channel"], []).append(each)
+        allocations = {channel: _Allocations(rows) for channel, rows in by_channel.items()}
+        self._allocations = {channel: each for channel, each in allocations.items() if each.pooled}
+        self._nodes = {channel: frozenset(row.eligible.get(channel, ())) for channel in self._allocations}
+
+    def of(self, sku: str) -> list[Pool]:
+        return [
+            Pool.model_construct(channel=channel, units=own.pool, nodes=self._nodes[channel])
+            for channel, each in self._allocations.items()
+            if (own := each.of(sku)) is not None and own.pool
+        ]

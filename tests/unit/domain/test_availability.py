@@ -1,0 +1,120 @@
+"""What a channel shows, against a naive count of single units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.availability import Allocation, Pool, available, fill_pools, free, shown
+
+NODES, CHANNELS = ("a", "b", "c"), ("web", "app", "shop")
+stocks = st.dictionaries(st.sampled_from(NODES), st.integers(0, 12))
+eligibles = st.frozensets(st.sampled_from(NODES))
+limits = st.none() | st.integers(0, 15)
+pools = st.permutations(CHANNELS).flatmap(
+    lambda order: st.tuples(
+        *(st.builds(Pool, channel=st.just(c), units=st.integers(0, 15), nodes=eligibles) for c in order)
+    )
+)
+allocations = st.none() | st.builds(
+    Allocation,
+    channel=st.just("web"),
+    pool=limits,
+    fall_through=st.booleans(),
+    percent=st.integers(0, 100),
+    buffer=st.integers(0, 5),
+    floor=st.integers(0, 8),
+    cap=limits,
+)
+
+
+def one_by_one(
+    stock: Mapping[str, int], channel: str, eligible: frozenset[str], claims: Sequence[Pool], rule: Allocation | None
+) -> int:
+    """Every unit is a card with the node it lies at; pools draw cards, and what the channel may show is counted."""
+    cards = [node for node in sorted(stock) for _ in range(stock[node])]
+    mine = 0
+    for claim in claims:
+        for _ in range(claim.units):
+            card = next((card for card in cards if card in claim.nodes), None)
+            if card is None:
+                break
+            cards.remove(card)
+            mine += claim.channel == channel
+    common = sum(1 for card in cards if card in eligible)
+    if rule is None:
+        return common
+    if rule.pool is not None and not rule.fall_through:
+        common = 0
+    units = mine + int(common * rule.percent / 100 + 1e-9) - rule.buffer
+    units = 0 if units < rule.floor else max(units, 0)
+    return units if rule.cap is None or units < rule.cap else rule.cap
+
+
+def as_configured(claims: Sequence[Pool], eligible: frozenset[str], rule: Allocation | None) -> list[Pool]:
+    """The channel's own pool is the one of its allocation, at the nodes it sells from."""
+    own = Pool(channel="web", units=(rule.pool or 0) if rule else 0, nodes=eligible)
+    return [own if claim.channel == "web" else claim for claim in claims]
+
+
+@given(stocks, eligibles, pools, allocations)
+def test_it_is_what_counting_single_units_gives(
+    stock: dict[str, int], eligible: frozenset[str], claims: tuple[Pool, ...], rule: Allocation | None
+) -> None:
+    configured = as_configured(claims, eligible, rule)
+    units = available(stock, "web", eligible, configured, rule)
+    assert units == one_by_one(stock, "web", eligible, configured, rule)
+    assert 0 <= units <= sum(stock.get(node, 0) for node in eligible)
+
+
+@given(stocks, pools)
+def test_pools_together_never_hold_more_than_lies_there(stock: dict[str, int], claims: tuple[Pool, ...]) -> None:
+    held, left = fill_pools(stock, claims)
+    assert sum(held.values()) + sum(left.values()) == sum(stock.values())
+    assert min([*held.values(), *left.values()], default=0) >= 0
+    assert all(held[claim.channel] <= claim.units for claim in claims)
+
+
+@given(stocks, eligibles, pools, allocations, st.sampled_from(NODES))
+def test_more_stock_never_shows_less(
+    stock: dict[str, int], eligible: frozenset[str], claims: tuple[Pool, ...], rule: Allocation | None, node: str
+) -> None:
+    configured = as_configured(claims, eligible, rule)
+    more = stock | {node: stock.get(node, 0) + 1}
+    before, after = (available(each, "web", eligible, configured, rule) for each in (stock, more))
+    assert before <= after
+
+
+@given(stocks, st.tuples(*(eligibles for _ in CHANNELS)), st.tuples(*(st.integers(0, 15) for _ in CHANNELS)))
+def test_what_only_pools_sell_is_never_sold_twice(
+    stock: dict[str, int], nodes: tuple[frozenset[str], ...], units: tuple[int, ...]
+) -> None:
+    claims = [Pool(channel=c, units=u, nodes=n) for c, u, n in zip(CHANNELS, units, nodes, strict=True)]
+    rules = [Allocation(channel=claim.channel, pool=claim.units, fall_through=False) for claim in claims]
+    total = sum(available(stock, c.channel, c.nodes, claims, r) for c, r in zip(claims, rules, strict=True))
+    assert total <= sum(stock.values())
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({}, 16),  # the pool's 6 and the common 10
+        ({"fall_through": False}, 6),
+        ({"percent": 55}, 11),  # of what is common; half units are not shown
+        ({"buffer": 4}, 12),
+        ({"buffer": 20}, 0),
+        ({"floor": 16}, 16),
+        ({"floor": 17}, 0),
+        ({"cap": 3}, 3),
+        ({"floor": 5, "cap": 3}, 3),  # the floor looks at what there is, the cap at what is shown
+    ],
+)
+def test_each_setting(rule: dict[str, int], expected: int) -> None:
+    assert shown(10, 6, Allocation.model_validate({"channel": "web", "pool": 6} | rule)) == expected
+
+
+def test_safety_and_reservations_are_not_free() -> None:
+    assert (free(10, 3, 2), free(3, 2, 5)) == (5, 0)

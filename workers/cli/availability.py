@@ -1,0 +1,76 @@
+"""What a channel may sell, and what of it has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from workers.cli.output import Answer, table
+from workers.connect import doms_client
+
+if TYPE_CHECKING:
+    from shared.database.availability import Available, Changes
+
+
+async def available(
+    *skus: str, channel: str, all_: Annotated[bool, Parameter(name="--all", negative="")] = False
+) -> Answer:
+    """Tell how many units of items a channel may sell: what is free at its nodes, shaped by its allocation.
+
+    The version is where `doms stock changes` goes on from.
+
+    ```
+    doms stock available --channel webshop TOY-0001 TOY-0002
+    doms --json stock available --channel webshop --all
+    ```
+
+    Args:
+        skus: The items.
+        channel: The channel; one that is not configured sells from every node that ships.
+        all_: Every item.
+    """
+    from shared.errors import Fault, InvalidInput
+
+    if bool(skus) == all_:
+        raise InvalidInput([Fault(pointer="/skus", code="missing", message="name items, or say --all")])
+    async with doms_client() as doms:
+        answer = await doms.availability(channel, None if all_ else skus)
+    title = f"{channel} may sell, version {answer.version}"
+    return Answer(answer, show=lambda: _shown(title, answer.items))
+
+
+async def changes(*, channel: str, after: int = 0, limit: int = 1000) -> Answer:
+    """Tell what a channel may sell of the items that changed since a version, each once.
+
+    The changes of one transaction come together, so that there may be more than the limit.
+
+    ```
+    doms --json stock changes --channel webshop --after 10482
+    ```
+
+    Args:
+        channel: The channel.
+        after: The version of the last answer.
+        limit: About how many items at once.
+    """
+    from shared.errors import Fault, InvalidInput
+
+    if limit < 1 or after < 0:
+        raise InvalidInput([Fault(pointer="/limit", code="too_small", message="--limit from 1, --after from 0")])
+    async with doms_client() as doms:
+        answer = await doms.availability_changes(channel, after, limit)
+    return Answer(answer, show=lambda: _shown(_title(answer), answer.items))
+
+
+def _title(answer: Changes) -> str:
+    if answer.reload:
+        read_all = f"doms stock available --channel {answer.channel} --all"
+        return f"every item may have changed: read them all again with `{read_all}`"
+    more = ", and there is more" if answer.more else ""
+    return f"{len(answer.items)} item(s) changed; go on with --after {answer.version}{more}"
+
+
+def _shown(title: str, items: tuple[Available, ...]) -> Any:
+    rows = [(item.sku, item.available, "" if item.known else "no such item") for item in items]
+    return table(title, ("item", "available#", ""), rows)
