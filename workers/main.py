@@ -32,6 +32,7 @@ from shared.settings import Settings
 from shared.telemetry import set_up_logs
 from workers.connect import temporal_client
 from workers.interceptors import Errors
+from workers.runner import PlainPayloadRunner
 from workflows.registry import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
 
 #: Activities of one process at a time. They wait for others most of the time; the pool bounds what they do to Postgres.
@@ -99,6 +100,7 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
         "activity_task_poller_behavior": PollerBehaviorAutoscaling(),
         "sticky_queue_schedule_to_start_timeout": timedelta(seconds=2),
         "graceful_shutdown_timeout": timedelta(seconds=20),
+        "workflow_runner": PlainPayloadRunner(),
         **options,
     }
     served = (

@@ -1,6 +1,6 @@
 """The workflow of one order. Its story is in ``order_story``, its commands in ``order_commands``.
 
-This file is short on purpose: the sandbox runs it again for every order that is started or replayed.
+It holds nothing of its own: workers share it between orders, where the sandbox would build it anew for each.
 """
 
 from __future__ import annotations
