@@ -230,7 +230,8 @@ class FulfillmentProcess:
     # --- from the node and the carrier --------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        self._order.publish()
+        if not self._pending:
+            self._order.publish()  # otherwise what people would see is over before they could
         if self._delivered and self.stage is Stage.IN_TRANSIT:
             self.stage = Stage.DONE
             return
