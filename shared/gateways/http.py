@@ -8,6 +8,7 @@ belong to the caller, who looks the reference up first.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import NamedTuple, TypeVar
 
-import aiohttp
+import httpx
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import PartnerRefused, PartnerUnavailable
@@ -50,31 +51,24 @@ class Answer(NamedTuple):
 
 @cache
 def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # tens of milliseconds each, so one serves every partner
+    return httpx.create_ssl_context(trust_env=False)  # tens of milliseconds each, so one serves every partner
 
 
 class HttpClient:
     """Sends a request and brings the whole answer back within the deadline, or raises ``PartnerUnavailable``."""
 
     def __init__(self, base_url: str, limits: Limits, *, headers: Mapping[str, str] | None = None) -> None:
-        self._base_url = base_url.rstrip("/")
         self._limits = limits
-        # An encoded answer could unpack to any size: ask for none, and read raw bytes.
-        self._headers = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
-        self._opened: aiohttp.ClientSession | None = None
-
-    @property
-    def _session(self) -> aiohttp.ClientSession:
-        if self._opened is None:  # it belongs to the loop that runs, and there may be none before the first call
-            self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._limits.in_flight, ssl=_tls()),
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(total=self._limits.deadline, sock_connect=self._limits.connect),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._opened
+        self._client = httpx.AsyncClient(
+            base_url=base_url.rstrip("/"),
+            # An encoded answer could unpack to any size: ask for none, and read raw bytes.
+            headers={"accept": "application/json", "accept-encoding": "identity", **(headers or {})},
+            timeout=httpx.Timeout(limits.deadline, connect=limits.connect),
+            limits=httpx.Limits(max_connections=limits.in_flight, max_keepalive_connections=limits.in_flight),
+            follow_redirects=False,
+            trust_env=False,
+            verify=_tls(),
+        )
 
     async def send(
         self,
@@ -85,23 +79,21 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Answer:
-        request = self._session.request(
-            method, self._base_url + path, data=body or None, headers=headers, params=params, allow_redirects=False
-        )
         try:
-            async with request as response:
-                return Answer(response.status, response.headers, await self._read(response))
-        except aiohttp.ConnectionTimeoutError:
-            raise PartnerUnavailable(f"no connection within {self._limits.connect:g} s") from None
+            async with (
+                asyncio.timeout(self._limits.deadline),
+                self._client.stream(method, path, content=body, headers=headers, params=params) as response,
+            ):
+                return Answer(response.status_code, response.headers, await self._read(response))
         except TimeoutError:
             raise PartnerUnavailable(f"no answer within {self._limits.deadline:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise PartnerUnavailable(f"no answer: {type(error).__name__}") from error
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: httpx.Response) -> bytes:
         parts: list[bytes] = []
         size = 0
-        async for part in response.content.iter_any():
+        async for part in response.aiter_raw():
             size += len(part)
             if size > self._limits.max_answer:
                 raise PartnerUnavailable(f"the answer is larger than {self._limits.max_answer} bytes")
@@ -109,8 +101,7 @@ class HttpClient:
         return b"".join(parts)
 
     async def aclose(self) -> None:
-        if self._opened is not None:
-            await self._opened.close()
+        await self._client.aclose()
 
 
 class PartnerHttp:

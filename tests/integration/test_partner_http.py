@@ -28,8 +28,9 @@ class Receipt(Model):
 
 def response(body: bytes, *, status: str = "200 OK", length: int | None = None, headers: str = "") -> bytes:
     size = len(body) if length is None else length
-    lines = f"content-type: application/json\r\ncontent-length: {size}\r\nconnection: close\r\n"
-    return f"HTTP/1.1 {status}\r\n{lines}{headers}\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n{headers}\r\n"
+    ).encode() + body
 
 
 @asynccontextmanager
