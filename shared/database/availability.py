@@ -166,7 +166,7 @@ async def read_changes(connection: AsyncConnection, channel: str, after_version:
 def _units(channel: str, row: Any) -> dict[str, int]:
     """The units of each item that exists."""
     own, pools = _Allocations(a for a in row.allocations if a["channel"] == channel), _Pools(row)
-    eligible = row.eligible.get(channel, ())
+    eligible = frozenset(row.eligible.get(channel, ()))
     units: dict[str, int] = {}
     for sku, common in row.free.items():
         claims = pools.of(sku)

@@ -81,14 +81,17 @@ def fill_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[st
         stock: Free units by node.
         pools: In the order of the channels' rank.
     """
-    left = dict(stock)
+    left = {node_id: stock[node_id] for node_id in sorted(stock)}
     held: dict[str, int] = {}
     for pool in pools:
         wanted = pool.units
-        for node_id in sorted(pool.nodes & left.keys()):
-            taken = min(wanted, left[node_id])
-            left[node_id] -= taken
-            wanted -= taken
+        for node_id, units in left.items():
+            if not wanted:
+                break
+            if node_id in pool.nodes:
+                taken = min(wanted, units)
+                left[node_id] = units - taken
+                wanted -= taken
         held[pool.channel] = pool.units - wanted
     return held, left
 
@@ -119,4 +122,5 @@ def available(
         pools: Every channel's pool of this item, its own among them, in the order of rank.
     """
     held, left = fill_pools(stock, pools)
-    return shown(sum(left.get(node_id, 0) for node_id in set(eligible)), held.get(channel, 0), allocation)
+    common = sum(units for node_id, units in left.items() if node_id in eligible)
+    return shown(common, held.get(channel, 0), allocation)
