@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from sqlalchemy import text
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import (
@@ -24,6 +23,7 @@ from temporalio.common import Priority, SearchAttributeIndexedValueType
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import BATCH_QUEUE, SEARCH_ATTRIBUTES
+from shared.database import policies
 from shared.database.engine import Database
 from shared.database.migrate import upgrade
 from shared.domain.policy import ProcessPolicy
@@ -38,11 +38,6 @@ _TYPES = {
     SearchAttributeIndexedValueType.KEYWORD_LIST: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
     SearchAttributeIndexedValueType.DATETIME: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
 }
-_SAVE_POLICY = text("""
-    INSERT INTO policy_version (version, sourcing, process, active)
-    VALUES (:version, CAST(:sourcing AS jsonb), CAST(:process AS jsonb), NOT EXISTS (SELECT FROM policy_version))
-    ON CONFLICT DO NOTHING
-""")
 
 
 async def bootstrap(settings: Settings) -> None:
@@ -50,32 +45,13 @@ async def bootstrap(settings: Settings) -> None:
     await asyncio.to_thread(upgrade, settings.database_url)
     database = Database(settings.database_url, pool_size=1)
     try:
-        await save_policy(database, Policy(), ProcessPolicy())
+        async with database.transaction() as connection:
+            await policies.keep(connection, Policy(), ProcessPolicy())
     finally:
         await database.close()
     temporal = await temporal_client(settings, program="bootstrap", patience=60)
     await register_search_attributes(temporal)
     await keep_schedules(temporal)
-
-
-async def save_policy(database: Database, sourcing: Policy, process: ProcessPolicy) -> None:
-    """Keep a policy version; the first one there ever was becomes the active one."""
-    values = {
-        "version": sourcing.version,
-        "sourcing": sourcing.model_dump_json(),
-        "process": process.model_dump_json(),
-    }
-    async with database.transaction() as connection:
-        await connection.execute(_SAVE_POLICY, values)
-
-
-async def activate_policy(database: Database, version: str) -> None:
-    """Orders placed from now on begin with this version; running ones keep theirs."""
-    async with database.transaction() as connection:
-        await connection.execute(text("UPDATE policy_version SET active = false WHERE active"))
-        await connection.execute(
-            text("UPDATE policy_version SET active = true WHERE version = :version"), {"version": version}
-        )
 
 
 async def register_search_attributes(temporal: Client) -> None:

@@ -13,6 +13,7 @@ from shared.database.facts import Applied, Event, event, lock_fulfillment
 from shared.database.steps import open_case
 from shared.database.stock import Settle, settle
 from shared.database.units import shift, take_from_node
+from shared.domain.network import NodeType
 from shared.gateways.protocol import (
     FulfillmentAccepted,
     FulfillmentPacked,
@@ -152,12 +153,11 @@ async def _shipped_too_late(connection: AsyncConnection, row: Any, message: Fulf
 async def _keep_packages(
     connection: AsyncConnection, row: Any, reference: str, packages: tuple[Package, ...], *, shipped: bool
 ) -> list[str]:
-    own_label = row.node_type in ("warehouse", "store")
     values = {
         "reference": reference,
         "order_id": row.order_id,
         "packages": json.dumps([package.model_dump(mode="json") for package in packages]),
-        "label_status": "none" if own_label else "partner",
+        "label_status": "none" if NodeType(row.node_type).ships_on_our_label else "partner",
         "shipped": shipped,
     }
     return [kept.tracking_no for kept in await connection.execute(_PACKAGES, values)]

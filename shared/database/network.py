@@ -78,11 +78,6 @@ async def read_rates(connection: AsyncConnection) -> tuple[ServiceRate, ...]:
     return _RATES.validate_python((await connection.execute(_READ_RATES)).scalar_one())
 
 
-async def read_version(connection: AsyncConnection) -> int:
-    """Counts every change of nodes and rates."""
-    return int((await connection.execute(text("SELECT version FROM network_version"))).scalar_one())
-
-
 async def read_partners(connection: AsyncConnection) -> dict[str, PartnerEndpoint]:
     rows = await connection.execute(text("SELECT partner_id, kind, base_url FROM partner"))
     return {

@@ -16,6 +16,7 @@ from shared.domain.base import Instant, Model
 from shared.domain.network import Place
 from shared.domain.policies import PolicyVersion, content_hash, named
 from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.policy_check import check_policy
 from shared.domain.sourcing.presets import PRESETS
 from shared.errors import Conflict, Fault, InvalidInput, NotFound
@@ -33,8 +34,9 @@ _FIND = text(f"""{_SELECT}
 """)
 _ACTIVE = text(f"{_SELECT} WHERE active")
 _KEEP = text("""
-    INSERT INTO policy_version (version, sourcing, process)
-    VALUES (:version, CAST(:sourcing AS jsonb), CAST(:process AS jsonb)) ON CONFLICT DO NOTHING
+    INSERT INTO policy_version (version, sourcing, process, active)
+    VALUES (:version, CAST(:sourcing AS jsonb), CAST(:process AS jsonb), NOT EXISTS (SELECT FROM policy_version))
+    ON CONFLICT DO NOTHING
 """)
 #: Orders' foreign keys go on; only other activations wait.
 _ONE_AT_A_TIME = text("LOCK TABLE policy_version IN SHARE ROW EXCLUSIVE MODE")
@@ -108,13 +110,24 @@ async def draft(connection: AsyncConnection, policy: PolicyVersion) -> PolicyVer
     """
     if faults := await faults_of(connection, policy):
         raise InvalidInput(faults)
+    await keep(connection, policy.sourcing, policy.process)
+    return await find_policy(connection, policy.version)
+
+
+async def keep(connection: AsyncConnection, sourcing: Policy, process: ProcessPolicy) -> None:
+    """Keep a version unchecked; the first one there ever was becomes the active one."""
     values = {
-        "version": policy.version,
-        "sourcing": policy.sourcing.model_dump_json(),
-        "process": policy.process.model_dump_json(),
+        "version": sourcing.version,
+        "sourcing": sourcing.model_dump_json(),
+        "process": process.model_dump_json(),
     }
     await connection.execute(_KEEP, values)
-    return await find_policy(connection, policy.version)
+
+
+async def begin(connection: AsyncConnection, sourcing: Policy, process: ProcessPolicy, actor: str) -> None:
+    """Keep a version unchecked and have new orders begin with it."""
+    await keep(connection, sourcing, process)
+    await switch(connection, sourcing.version, actor)
 
 
 async def activate(connection: AsyncConnection, reference: str, actor: str) -> PolicyVersion:
@@ -130,7 +143,7 @@ async def activate(connection: AsyncConnection, reference: str, actor: str) -> P
         raise Conflict(f"{reference} is not kept: draft it first", version=reference)
     if faults := await faults_of(connection, policy):
         raise InvalidInput(faults)
-    return await _switch(connection, policy.version, actor, rollback=False)
+    return await switch(connection, policy.version, actor)
 
 
 async def rollback(connection: AsyncConnection, actor: str) -> PolicyVersion:
@@ -144,10 +157,11 @@ async def rollback(connection: AsyncConnection, actor: str) -> PolicyVersion:
     before = (await connection.execute(_BEFORE, {"version": active.version})).scalar_one_or_none()
     if before is None:
         raise Conflict(f"{active.version} was the first: there is none to go back to", version=active.version)
-    return await _switch(connection, before, actor, rollback=True)
+    return await switch(connection, before, actor, rollback=True)
 
 
-async def _switch(connection: AsyncConnection, version: str, actor: str, *, rollback: bool) -> PolicyVersion:
+async def switch(connection: AsyncConnection, version: str, actor: str, *, rollback: bool = False) -> PolicyVersion:
+    """Orders placed from now on begin with this kept version, unchecked; running ones keep theirs."""
     await connection.execute(_ONE_AT_A_TIME)
     replaced = (await active_version(connection)).version
     if replaced != version:

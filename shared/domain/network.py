@@ -19,6 +19,11 @@ class NodeType(StrEnum):
     LOGISTICS = "3pl"  #: a third party that holds our stock: shipping order
     VENDOR = "vendor"  #: drop-ships its own stock: purchase order
 
+    @property
+    def ships_on_our_label(self) -> bool:
+        """Whether DOMS buys the carrier's label for such a node."""
+        return self in (NodeType.WAREHOUSE, NodeType.STORE)
+
 
 class Place(Model):
     """A point on the map with the zone its clocks keep."""
@@ -70,8 +75,3 @@ class Node(Model):
     handling_unit_minor: Minor = 0
     dropship_fee_minor: Minor = 0
     ship_enabled: bool = True
-
-    @property
-    def ships_on_our_label(self) -> bool:
-        """Whether DOMS buys the carrier's label for this node."""
-        return self.node_type in (NodeType.WAREHOUSE, NodeType.STORE)

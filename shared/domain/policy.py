@@ -18,8 +18,6 @@ class ProcessPolicy(Model):
         backorder_patience: After this, what is still backordered is cancelled.
         backorder_retry: How often a backorder looks for stock by itself; arriving stock wakes it at once.
         payment_patience: How long an order whose payment was declined waits for a new decision before it is cancelled.
-        ship_within: A node that accepted and has not shipped by then is shown as overdue.
-        deliver_within: A shipment not delivered by then is shown as overdue.
         return_within: A return not received by then expires.
         return_window: Units may be returned for this long after delivery.
         auto_approve_minor: Returns worth at most this are approved without staff.
@@ -30,8 +28,6 @@ class ProcessPolicy(Model):
     backorder_patience: timedelta = timedelta(days=30)
     backorder_retry: timedelta = timedelta(hours=12)
     payment_patience: timedelta = timedelta(days=2)
-    ship_within: timedelta = timedelta(days=3)
-    deliver_within: timedelta = timedelta(days=14)
     return_within: timedelta = timedelta(days=21)
     return_window: timedelta = timedelta(days=30)
     auto_approve_minor: Minor = Field(default=50_000)

@@ -28,6 +28,7 @@ from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy
 
 from shared.client import Doms
+from shared.database import policies
 from shared.domain.network import NodeType
 from shared.domain.orders import OrderDocument
 from shared.domain.policy import ProcessPolicy
@@ -35,7 +36,6 @@ from shared.domain.sourcing.models import Policy
 from shared.messages import order_workflow_id
 from shared.settings import Settings
 from tests.benchmarks.noop import NOOP_QUEUE
-from workers.bootstrap import activate_policy, save_policy
 from workers.connect import doms_client, joined
 from workers.demo.cpu import cpu_seconds, per_order_ms
 from workers.demo.load import load_world
@@ -214,8 +214,8 @@ async def main(orders: int, in_flight: int, workers: int, kinds: list[NodeType],
     async with running_stack(settings, workers=workers, sandbox_options=_CLEAN) as addresses:
         settings = joined(settings)
         async with doms_client(settings, program="benchmark") as doms:
-            await save_policy(doms.database, Policy(version="bench/1"), _PATIENT)
-            await activate_policy(doms.database, "bench/1")
+            async with doms.database.transaction() as connection:
+                await policies.begin(connection, Policy(version="bench/1"), _PATIENT, "benchmark")
             rows = []
             size = (orders, in_flight)
             floor = await measure_floor(doms, settings, "empty workflow", noop_job, size)

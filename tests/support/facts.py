@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 
 from activities.orders import Orders
-from shared.database import fulfillment, holds, inbox, orders, payments, returns, story
+from shared.database import fulfillment, holds, inbox, orders, payments, policies, returns, story
 from shared.database.engine import Database
 from shared.database.inbox import WakeUp
 from shared.domain.orders import Address, HoldKind, OrderDocument, OrderLine, PaymentMethod
@@ -47,7 +47,6 @@ from shared.messages import (
     order_id_of,
 )
 from shared.places import locate
-from workers.bootstrap import activate_policy, save_policy
 from workers.demo.load import load_world, set_free_stock
 from workers.demo.world import StockRow, World, make_world
 
@@ -68,8 +67,8 @@ class Facts:
     async def load(cls, url: str, world: World | None = None) -> Facts:
         database = Database(url, pool_size=4)
         facts = cls(database, world or make_world(items=12))
-        await save_policy(database, Policy(), PROCESS)
-        await activate_policy(database, Policy().version)
+        async with database.transaction() as connection:
+            await policies.begin(connection, Policy(), PROCESS, "test")
         await load_world(database, facts.world, "http://sandbox", "test/world")
         return facts
 

@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 
 from shared.client import Doms
 from shared.codec import data_converter
+from shared.database import policies
 from shared.database.engine import Database
 from shared.database.stock import Move
 from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMethod, ServiceLevel, UnitState
@@ -34,7 +35,7 @@ from shared.messages import OrderOutcome, OrderState, order_id_of, order_workflo
 from tests.support.histories import keep_new_shapes, replay_everything
 from tests.support.partners import PARTNER_KEY, serving
 from workers.api.app import Inbox, make_app
-from workers.bootstrap import activate_policy, register_search_attributes, save_policy
+from workers.bootstrap import register_search_attributes
 from workers.demo.load import load_world, set_free_stock
 from workers.demo.world import StockRow, World, make_world
 from workers.main import working
@@ -97,13 +98,14 @@ class System:
         doms = self.doms
         before = await self.value("SELECT version FROM policy_version WHERE active")
         version = Policy(version=f"test/{uuid.uuid4().hex[:8]}")
-        await save_policy(self.database, version, QUICK.model_copy(update=changes))
-        await activate_policy(self.database, version.version)
+        async with self.database.transaction() as connection:
+            await policies.begin(connection, version, QUICK.model_copy(update=changes), "test")
         self.doms = Doms(self.temporal, self.database)  # the old one remembers the old policy for a moment
         try:
             yield
         finally:
-            await activate_policy(self.database, before)
+            async with self.database.transaction() as connection:
+                await policies.switch(connection, before, "test")
             self.doms = doms
 
     async def arrives(self, sku: str, node_id: str, units: int) -> int:
@@ -344,8 +346,8 @@ async def system(
     database = Database(database_url)
     doms = Doms(temporal, database)
     version = Policy(version=f"test/{uuid.uuid4().hex[:8]}")
-    await save_policy(database, version, policy)
-    await activate_policy(database, version.version)
+    async with database.transaction() as connection:
+        await policies.begin(connection, version, policy, "test")
     app = make_app(Inbox(doms, PARTNER_KEY), doms)
     async with serving(app) as api_url:
         config = SandboxConfig(

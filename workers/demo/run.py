@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 
 from shared.client import Doms
+from shared.database import policies
 from shared.database.engine import Database
 from shared.database.figures import oversold, summary_figures
 from shared.database.orders import active_policy
@@ -21,7 +22,6 @@ from shared.domain.sourcing.models import Policy
 from shared.errors import Conflict
 from shared.messages import CancelOrder
 from shared.settings import Settings
-from workers.bootstrap import activate_policy, save_policy
 from workers.connect import doms_client, joined
 from workers.demo.cpu import OURS, cpu_seconds, per_order_ms
 from workers.demo.job import Job, in_turn, patiently
@@ -97,14 +97,15 @@ async def hurried(database: Database, version: str) -> AsyncIterator[None]:
     """New orders are in a hurry for the length of the block."""
     async with database.reading() as connection:
         usual, _ = await active_policy(connection)
-    await save_policy(database, Policy(version=version), HURRIED)
-    await activate_policy(database, version)
+    async with database.transaction() as connection:
+        await policies.begin(connection, Policy(version=version), HURRIED, "demo")
     try:
         yield
     finally:
         async for attempt in patiently():
             with attempt:
-                await activate_policy(database, usual)
+                async with database.transaction() as connection:
+                    await policies.switch(connection, usual, "demo", rollback=True)
 
 
 def _renamed(run: str, world: World, orders: int, seed: int) -> Iterator[OrderDocument]:

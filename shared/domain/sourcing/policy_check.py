@@ -20,8 +20,6 @@ from shared.domain.sourcing.presets import PRESETS
 _NAME: TypeAdapter[str] = TypeAdapter(Identifier)
 #: Durations of which the first must not be longer than the second.
 _ORDERED = (
-    ("answer_within", "ship_within", "a node would be overdue before it had to answer"),
-    ("ship_within", "deliver_within", "a shipment would be overdue before it had to leave"),
     ("backorder_retry", "backorder_patience", "a backorder would end before it looked for stock again"),
     ("answer_within", "exclude_for", "a silent node would be asked again while the next one may still be silent"),
 )
