@@ -43,14 +43,14 @@ _READ = text("""
         SELECT sku FROM asked WHERE EXISTS (SELECT FROM allocation WHERE sku IS NULL AND pool > 0)
         UNION SELECT sku FROM allocation WHERE sku IS NOT NULL AND pool > 0
     ), free AS (
-        SELECT p.sku, sum(greatest(p.on_hand - p.reserved - p.safety, 0)) AS units
+        SELECT p.sku, sum(p.free) AS units
         FROM stock_position p
         WHERE p.sku = ANY(CAST(:skus AS text[])) AND p.node_id IN (SELECT node_id FROM mine)
         GROUP BY p.sku
     ), by_node AS (
-        SELECT p.sku, jsonb_object_agg(p.node_id, p.on_hand - p.reserved - p.safety) AS units
+        SELECT p.sku, jsonb_object_agg(p.node_id, p.free) AS units
         FROM stock_position p JOIN pooled USING (sku)
-        WHERE p.on_hand - p.reserved - p.safety > 0
+        WHERE p.free > 0
         GROUP BY p.sku
     )
     SELECT statement_timestamp() AS as_of,

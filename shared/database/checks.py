@@ -37,10 +37,15 @@ class Check:
 _STOCK_MOVES = """
     SELECT p.node_id || '/' || p.sku AS reference, NULL AS order_id,
            jsonb_build_object('on_hand', p.on_hand, 'moved_on_hand', coalesce(m.on_hand, 0),
-                              'reserved', p.reserved, 'moved_reserved', coalesce(m.reserved, 0)) AS detail,
-           p.on_hand <> coalesce(m.on_hand, 0) OR p.reserved <> coalesce(m.reserved, 0) AS broken
+                              'reserved', p.reserved, 'moved_reserved', coalesce(m.reserved, 0),
+                              'held', p.held, 'moved_held', coalesce(m.held, 0),
+                              'quarantined', p.quarantined, 'moved_quarantined', coalesce(m.quarantined, 0)) AS detail,
+           (p.on_hand, p.reserved, p.held, p.quarantined) IS DISTINCT FROM
+           (coalesce(m.on_hand, 0), coalesce(m.reserved, 0), coalesce(m.held, 0), coalesce(m.quarantined, 0)) AS broken
     FROM stock_position p LEFT JOIN (
-        SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved FROM stock_move GROUP BY node_id, sku
+        SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved, sum(held) AS held,
+               sum(quarantined) AS quarantined
+        FROM stock_move GROUP BY node_id, sku
     ) m USING (node_id, sku)
 """
 _STOCK_RESERVED = """

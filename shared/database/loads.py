@@ -50,13 +50,13 @@ _OPEN = text("""
 """)
 _LOCK = text("""
     CREATE TEMP TABLE differing ON COMMIT DROP AS
-    SELECT c.row, p.node_id, p.sku, c.on_hand, c.on_hand - p.on_hand AS moved, p.reserved,
+    SELECT c.row, p.node_id, p.sku, c.on_hand, c.on_hand - p.on_hand AS moved, p.reserved + p.held AS claimed,
            coalesce(c.safety, p.safety) AS safety, c.opened
     FROM stock_position p JOIN counted c ON c.node_id = p.node_id AND c.sku = p.sku
     WHERE p.on_hand <> c.on_hand OR p.safety <> c.safety
     ORDER BY p.node_id, p.sku FOR NO KEY UPDATE OF p
 """)
-_TOO_FEW = text("SELECT row, on_hand, reserved FROM differing WHERE on_hand < reserved ORDER BY row LIMIT 1000")
+_TOO_FEW = text("SELECT row, on_hand, claimed FROM differing WHERE on_hand < claimed ORDER BY row LIMIT 1000")
 _ADJUST = text("""
     WITH noted AS (
         INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
@@ -177,5 +177,5 @@ async def save_stock(
 
 
 def _too_few(row: Any) -> Fault:
-    message = f"{row.reserved} are reserved for orders, {row.on_hand} counted: reroute or cancel some of them first"
+    message = f"{row.claimed} are claimed by orders and carts, {row.on_hand} counted: reroute or cancel some of them first"
     return Fault(pointer=f"/{row.row}/on_hand", code="below_reserved", message=message)

@@ -11,8 +11,9 @@ from shared.errors import NotFound
 _ITEM = text("""
     SELECT i.sku, i.name,
            (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                'node_id', node_id, 'on_hand', on_hand, 'reserved', reserved, 'safety', safety,
-                'available', greatest(on_hand - reserved - safety, 0)) ORDER BY node_id), '[]')
+                'node_id', node_id, 'on_hand', on_hand, 'reserved', reserved, 'held', held, 'safety', safety,
+                'buffer', count_buffer + feed_buffer, 'quarantined', quarantined,
+                'available', free) ORDER BY node_id), '[]')
             FROM stock_position p WHERE p.sku = i.sku) AS positions,
            (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.move_id DESC), '[]') FROM (
                 SELECT s.* FROM stock_position p CROSS JOIN LATERAL (
@@ -27,12 +28,14 @@ _ITEM = text("""
 _HISTORY = text("""
     WITH replayed AS (
         SELECT m.*, sum(m.on_hand) OVER w AS on_hand_then, sum(m.reserved) OVER w AS reserved_then,
+               sum(m.held) OVER w AS held_then, sum(m.quarantined) OVER w AS quarantined_then,
                row_number() OVER (PARTITION BY m.node_id ORDER BY m.move_id DESC) AS back
         FROM stock_position p JOIN stock_move m ON m.node_id = p.node_id AND m.sku = p.sku
         WHERE p.sku = :sku AND (:node_id = '' OR p.node_id = :node_id)
         WINDOW w AS (PARTITION BY m.node_id ORDER BY m.move_id)
     )
-    SELECT p.node_id, p.on_hand, p.reserved, p.safety, greatest(p.on_hand - p.reserved - p.safety, 0) AS available,
+    SELECT p.node_id, p.on_hand, p.reserved, p.held, p.safety, p.count_buffer + p.feed_buffer AS buffer,
+           p.quarantined, p.free AS available,
            (SELECT count(*) FROM replayed r WHERE r.node_id = p.node_id) AS replayed,
            (SELECT coalesce(jsonb_agg(to_jsonb(r) ORDER BY r.move_id), '[]')
             FROM replayed r WHERE r.node_id = p.node_id AND r.back <= :moves) AS moves
@@ -47,12 +50,22 @@ _KNOWN = text("""
 
 
 class Position(Model):
-    """One item at one node. ``available`` is what a new order may take."""
+    """One item at one node.
+
+    Attributes:
+        held: Units of carts, which nobody else may take until their time is up.
+        buffer: Units not sold because the record may be wrong.
+        quarantined: Units that are there but not in ``on_hand``.
+        available: What a new order may take.
+    """
 
     node_id: str
     on_hand: int
     reserved: int
+    held: int
     safety: int
+    buffer: int
+    quarantined: int
     available: int
 
 
@@ -64,6 +77,8 @@ class StockMove(Model):
     cause: str
     on_hand: int
     reserved: int
+    held: int
+    quarantined: int
     reference: str
     actor: str
 
@@ -73,6 +88,8 @@ class ReplayedMove(StockMove):
 
     on_hand_then: int
     reserved_then: int
+    held_then: int
+    quarantined_then: int
 
 
 class PositionHistory(Position):
@@ -88,8 +105,11 @@ class PositionHistory(Position):
     @property
     def agrees(self) -> bool:
         """Whether the moves lead to what the position says today."""
-        then = (self.moves[-1].on_hand_then, self.moves[-1].reserved_then) if self.moves else (0, 0)
-        return then == (self.on_hand, self.reserved)
+        now = (self.on_hand, self.reserved, self.held, self.quarantined)
+        if not self.moves:
+            return not any(now)
+        last = self.moves[-1]
+        return now == (last.on_hand_then, last.reserved_then, last.held_then, last.quarantined_then)
 
 
 class ItemStock(Model):

@@ -34,14 +34,15 @@ _ORDERS = text("""
 #: Positions as the ledger had them at a moment. Orders placed before it keep what they had reserved by then.
 _STOCK = text("""
     SELECT p.node_id, p.sku, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor,
-           coalesce((SELECT sum(m.on_hand - m.reserved) FROM stock_move m
+           coalesce((SELECT sum(m.on_hand - m.reserved - m.held) FROM stock_move m
                      WHERE m.node_id = p.node_id AND m.sku = p.sku AND m.at < :at), 0) - p.safety AS available
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus)
 """)
 _ARRIVALS = text("""
     SELECT at, node_id, sku, on_hand AS units FROM stock_move
-    WHERE at >= :at AND sku = ANY(:skus) AND on_hand <> 0 AND cause NOT IN ('reserve', 'release', 'ship')
+    WHERE at >= :at AND sku = ANY(:skus) AND on_hand <> 0
+      AND cause NOT IN ('reserve', 'release', 'ship', 'hold', 'expire')
     ORDER BY at, move_id
 """)
 _LEAVING = text("""

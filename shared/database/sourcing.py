@@ -45,10 +45,10 @@ _ORDER = text("""
     WHERE o.order_id = :order_id
 """)
 _STOCK = text("""
-    SELECT p.node_id, p.sku, p.on_hand - p.reserved - p.safety AS available,
+    SELECT p.node_id, p.sku, p.free AS available,
            coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
-    WHERE p.sku = ANY(:skus) AND p.on_hand - p.reserved - p.safety > 0
+    WHERE p.sku = ANY(:skus) AND p.free > 0
 """)
 _LOADS = text("""
     SELECT node_id, sum(units) AS units FROM fulfillment_order

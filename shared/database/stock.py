@@ -34,6 +34,8 @@ class Move(Model):
     cause: str
     on_hand: int = 0
     reserved: int = 0
+    held: int = 0
+    quarantined: int = 0
     reference: str
     actor: str = "doms"
 
@@ -57,7 +59,7 @@ _RESERVE = text("""
     ), need AS (
         SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, n.quantity, p.on_hand - p.reserved - p.safety AS available
+        SELECT p.node_id, p.sku, n.quantity, p.free AS available
         FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -81,22 +83,27 @@ _RESERVE = text("""
 _MOVE = text("""
     WITH change AS (
         SELECT * FROM jsonb_to_recordset(CAST(:moves AS jsonb))
-            AS c(node_id text, sku text, cause text, on_hand bigint, reserved bigint, reference text, actor text)
+            AS c(node_id text, sku text, cause text, on_hand bigint, reserved bigint, held bigint, quarantined bigint,
+                 reference text, actor text)
     ), locked AS MATERIALIZED (
         SELECT p.node_id, p.sku FROM stock_position p
         WHERE (p.node_id, p.sku) IN (SELECT node_id, sku FROM change)
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), added AS (
-        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
-        SELECT c.node_id, c.sku, c.cause, c.on_hand, c.reserved, c.reference, c.actor
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, held, quarantined, reference, actor)
+        SELECT c.node_id, c.sku, c.cause, c.on_hand, c.reserved, c.held, c.quarantined, c.reference, c.actor
         FROM change c JOIN locked l ON l.node_id = c.node_id AND l.sku = c.sku
         ON CONFLICT ON CONSTRAINT once DO NOTHING
-        RETURNING node_id, sku, on_hand, reserved
+        RETURNING node_id, sku, on_hand, reserved, held, quarantined
     ), total AS (
-        SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved FROM added GROUP BY node_id, sku
+        SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved, sum(held) AS held,
+               sum(quarantined) AS quarantined
+        FROM added GROUP BY node_id, sku
     )
-    UPDATE stock_position p SET on_hand = p.on_hand + t.on_hand, reserved = p.reserved + t.reserved
+    UPDATE stock_position p
+    SET on_hand = p.on_hand + t.on_hand, reserved = p.reserved + t.reserved, held = p.held + t.held,
+        quarantined = p.quarantined + t.quarantined
     FROM total t WHERE p.node_id = t.node_id AND p.sku = t.sku
 """)
 

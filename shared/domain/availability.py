@@ -69,11 +69,6 @@ class Pool(Model):
     nodes: frozenset[str]
 
 
-def free(on_hand: int, reserved: int, safety: int) -> int:
-    """Units of a position that a new order may take."""
-    return max(0, on_hand - reserved - safety)
-
-
 def fill_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[str, int], dict[str, int]]:
     """Fill each pool in turn; returns what each channel's holds, and what is left at each node.
 

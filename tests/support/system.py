@@ -193,9 +193,7 @@ class System:
 
     async def free(self, sku: str) -> dict[str, int]:
         """Unreserved units by node, those with none left out."""
-        rows = await self.rows(
-            "SELECT node_id, on_hand - reserved - safety AS free FROM stock_position WHERE sku = :s", s=sku
-        )
+        rows = await self.rows("SELECT node_id, free FROM stock_position WHERE sku = :s", s=sku)
         return {row.node_id: row.free for row in rows if row.free}
 
     def effects(self, order_id: str = "") -> list[Effect]:

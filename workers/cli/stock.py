@@ -94,12 +94,15 @@ async def receive(node: str, sku: str, quantity: int, *, reference: str, actor: 
 def _shown(item: ItemStock) -> Any:
     from rich.console import Group
 
-    rows = [(p.node_id, p.on_hand, p.reserved, p.safety, p.available) for p in item.positions]
+    rows = [
+        (p.node_id, p.on_hand, p.reserved, p.held, p.safety + p.buffer, p.quarantined, p.available)
+        for p in item.positions
+    ]
     moves = [(when(m.at), m.node_id, m.cause, f"{m.on_hand:+}", f"{m.reserved:+}", m.reference) for m in item.moves]
     return Group(
         table(
             f"{item.sku} {item.name}; orders wait for {item.backordered}",
-            ("node", "on hand#", "reserved#", "safety#", "available#"),
+            ("node", "on hand#", "reserved#", "held#", "safety#", "quarantined#", "available#"),
             rows,
         ),
         table("latest moves", ("at", "node", "cause", "on hand#", "reserved#", "reference"), moves),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.availability import Allocation, Pool, available, fill_pools, free, shown
+from shared.domain.availability import Allocation, Pool, available, fill_pools, shown
 
 NODES, CHANNELS = ("a", "b", "c"), ("web", "app", "shop")
 stocks = st.dictionaries(st.sampled_from(NODES), st.integers(0, 12))
@@ -114,7 +114,3 @@ def test_what_only_pools_sell_is_never_sold_twice(
 )
 def test_each_setting(rule: dict[str, int], expected: int) -> None:
     assert shown(10, 6, Allocation.model_validate({"channel": "web", "pool": 6} | rule)) == expected
-
-
-def test_safety_and_reservations_are_not_free() -> None:
-    assert (free(10, 3, 2), free(3, 2, 5)) == (5, 0)

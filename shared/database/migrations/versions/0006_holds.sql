@@ -1,0 +1,1 @@
+-- Units held for carts, and items sold as bundles of others.

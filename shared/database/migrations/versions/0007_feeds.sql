@@ -1,0 +1,1 @@
+-- What sources say of their stock: feeds, their runs, their rows, and how fresh they are.

@@ -1,0 +1,1 @@
+-- Cycle counts, accuracy of records, and alerts.

@@ -1,0 +1,1 @@
+-- Capacity of nodes by day, reserved like stock.

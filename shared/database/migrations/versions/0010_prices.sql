@@ -1,0 +1,1 @@
+-- Shadow prices of stock and capacity.
