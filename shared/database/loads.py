@@ -177,5 +177,5 @@ async def save_stock(
 
 
 def _too_few(row: Any) -> Fault:
-    message = f"{row.claimed} are claimed by orders and carts, {row.on_hand} counted: reroute or cancel some of them first"
+    message = f"{row.claimed} are claimed by orders and carts, {row.on_hand} counted: reroute or cancel some first"
     return Fault(pointer=f"/{row.row}/on_hand", code="below_reserved", message=message)
