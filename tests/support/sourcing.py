@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from shared.domain.network import Calendar, Node, NodeType, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import (
+    DayPrice,
     NodeLoad,
     Policy,
     RateBreak,
@@ -146,16 +147,28 @@ def snapshot(
     rates: Sequence[ServiceRate] | None = None,
     loads: Mapping[str, int] | None = None,
     unit_cost: Mapping[tuple[str, str], int] | None = None,
+    scarcity: Mapping[tuple[str, str], int] | None = None,
+    day_prices: Mapping[tuple[str, date], int] | None = None,
     as_of: datetime = AS_OF,
 ) -> Snapshot:
-    costs = unit_cost or {}
+    costs, prices = unit_cost or {}, scarcity or {}
     return Snapshot(
         as_of=as_of,
         nodes=tuple(nodes),
         stock=tuple(
-            Stock(node_id=at, sku=sku, available=units, unit_cost_minor=costs.get((at, sku), 0))
+            Stock(
+                node_id=at,
+                sku=sku,
+                available=units,
+                unit_cost_minor=costs.get((at, sku), 0),
+                scarcity_minor=prices.get((at, sku), 0),
+            )
             for (at, sku), units in stock.items()
         ),
+        day_prices=tuple(
+            DayPrice(node_id=at, day=day, unit_minor=price) for (at, day), price in (day_prices or {}).items()
+        ),
+        price_version="test/1" if prices or day_prices else None,
         loads=tuple(NodeLoad(node_id=at, units=units) for at, units in (loads or {}).items()),
         rates=tuple(rates) if rates is not None else (flat_rate(),),
     )

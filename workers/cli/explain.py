@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from shared.domain.decisions import Decision, Explanation
     from shared.domain.sourcing.models import Candidate, CostTerms, Plan
 
-_TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness")
+_TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity")
 _COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 
 async def explain(order_id: str) -> Answer:
     """Explain every decision on an order: each node's cost by term or the reason it fell out.
+
+    Scarcity and capacity are what later orders were expected to lose by it (`doms prices show`); nobody pays them.
 
     ```
     doms explain webshop/W7-000001
@@ -62,9 +64,11 @@ def headline(decision: Decision, currency: str) -> str:
         dearer = money(decision.difference_minor, currency)
         weighed = " as the policy weighs it" if plan.weighed_minor is not None else ""
         other = f"the best other way costs {money(decision.runner_up_minor, currency)}{weighed}, {dearer} more"
+    prices = f", prices {plan.price_version}" if plan.price_version else ""
     spent = f"{decision.units} unit(s) for {money(decision.total_minor, currency)}"
     return (
-        f"decision {decision.attempt}, {when(plan.as_of)}, policy {decision.policy_version}: {spent}, {proof}; {other}"
+        f"decision {decision.attempt}, {when(plan.as_of)}, policy {decision.policy_version}{prices}: "
+        f"{spent}, {proof}; {other}"
     )
 
 

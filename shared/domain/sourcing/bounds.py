@@ -44,7 +44,7 @@ def _spread(shipments: int, lines: Sequence[WantedLine], sources: Sequence[Sourc
         _linear(lines, sources, [0.0] * len(lines), slopes, units) + shipments * parcel,
     )
     fixed = shipments * min(source.fixed for source in sources) + (shipments - 1) * policy.split_penalty_minor
-    late = units * min(way.late_unit for source in sources for way in source.ways)
+    late = units * min(way.each for source in sources for way in source.ways)
     # Floats lose less than a part in a billion here, and a bound must not be too high.
     return fixed + late + int(freight * (1 - 1e-9))
 

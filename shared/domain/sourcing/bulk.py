@@ -87,7 +87,7 @@ class _Field:
         cost = -float(self.policy.split_penalty_minor)
         for node in np.flatnonzero(units).tolist():
             source = self.sources[node]
-            ways = (way.tariff.cost(int(grams[node]))[0] + way.late_unit * units[node] for way in source.ways)
+            ways = (way.tariff.cost(int(grams[node]))[0] + way.each * units[node] for way in source.ways)
             cost += source.fixed + self.policy.split_penalty_minor + min(ways)
         return cost
 

@@ -84,7 +84,7 @@ def _reward(atoms: Atoms, sources: Sequence[Source], policy: Policy, units: int,
     """More than any plan of this order can cost."""
     dearest = 0
     for source in sources:
-        ways = max(way.tariff.cost(grams)[0] + way.late_unit * units for way in source.ways)
+        ways = max(way.tariff.cost(grams)[0] + way.each * units for way in source.ways)
         items = max((source.unit_cost(line.sku) for line in atoms.lines), default=0)
         each = (source.node.handling_unit_minor + items) * units
         dearest = max(dearest, source.fixed + policy.split_penalty_minor + each + ways)
@@ -93,7 +93,7 @@ def _reward(atoms: Atoms, sources: Sequence[Source], policy: Policy, units: int,
 
 
 def _freight(sources: Sequence[Source], grams: Ints, units: Ints) -> Ints:
-    """Least freight and lateness of each source and state over the source's ways."""
+    """Least freight, lateness and capacity of each source and state over the source's ways."""
     index: dict[Tariff, int] = {}
     for source in sources:
         for way in source.ways:
@@ -104,8 +104,8 @@ def _freight(sources: Sequence[Source], grams: Ints, units: Ints) -> Ints:
         rows = [n for n, source in enumerate(sources) if len(source.ways) > turn]
         ways = [sources[n].ways[turn] for n in rows]
         cost = table[[index[way.tariff] for way in ways]]
-        if any(way.late_unit for way in ways):
-            cost += np.array([way.late_unit for way in ways])[:, None] * units
+        if any(way.each for way in ways):
+            cost += np.array([way.each for way in ways])[:, None] * units
         if any(way.capacity < UNLIMITED for way in ways):
             cost[units > np.array([way.capacity for way in ways])[:, None]] = INF
         if len(rows) == len(sources):

@@ -45,6 +45,7 @@ def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
         optimal=solution.proven,
         gap_minor=-judged.minor(-solution.gap),
         weighed_minor=None if judged.unit is None else judged.minor(solution.cost),
+        price_version=snapshot.price_version,
     )
 
 

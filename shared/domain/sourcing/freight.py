@@ -46,6 +46,7 @@ class Way(NamedTuple):
     Attributes:
         late_unit: Cost of lateness for each unit that goes this way.
         capacity: Units the node can have ready for this hand-over.
+        capacity_unit: Price of the node's capacity for each unit handed over then.
     """
 
     tariff: Tariff
@@ -53,6 +54,12 @@ class Way(NamedTuple):
     deliver_by: datetime
     late_unit: int
     capacity: int
+    capacity_unit: int = 0
+
+    @property
+    def each(self) -> int:
+        """What each unit costs beside freight."""
+        return self.late_unit + self.capacity_unit
 
 
 class Quote(NamedTuple):
@@ -61,7 +68,6 @@ class Quote(NamedTuple):
     way: Way
     parcels: int
     freight: int
-    lateness: int
 
 
 def compile_tariff(rate: ServiceRate) -> Tariff:
@@ -102,15 +108,14 @@ def billable_g(lines: Iterable[tuple[WantedLine, int]], dim_divisor: int) -> int
 
 
 def cheapest(ways: Iterable[Way], grams: int, units: int) -> Quote | None:
-    """The way of least freight and lateness; on a tie the earliest delivery, then the service's name."""
+    """The way of least freight, lateness and capacity; on a tie the earliest delivery, then the service's name."""
     best: Quote | None = None
     best_key: tuple[int, datetime, str, str] | None = None
     for way in ways:
         if units > way.capacity:
             continue
         freight, parcels = way.tariff.cost(grams)
-        lateness = units * way.late_unit
-        key = (freight + lateness, way.deliver_by, way.tariff.carrier, way.tariff.service)
+        key = (freight + units * way.each, way.deliver_by, way.tariff.carrier, way.tariff.service)
         if best_key is None or key < best_key:
-            best, best_key = Quote(way, parcels, freight, lateness), key
+            best, best_key = Quote(way, parcels, freight), key
     return best

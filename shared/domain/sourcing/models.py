@@ -5,6 +5,7 @@ All money is integer minor units of one currency, weights are grams, times are a
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
@@ -48,12 +49,17 @@ class SourcingOrder(Model):
 
 
 class Stock(Model):
-    """What one node can give of one SKU: on hand less reserved, held and safety, never below zero."""
+    """What one node can give of one SKU: on hand less reserved, held and safety, never below zero.
+
+    Attributes:
+        scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
+    """
 
     node_id: Identifier
     sku: Sku
     available: Annotated[int, Field(ge=0)]
     unit_cost_minor: Minor = 0
+    scarcity_minor: Minor = 0
 
 
 class NodeLoad(Model):
@@ -61,6 +67,14 @@ class NodeLoad(Model):
 
     node_id: Identifier
     units: Annotated[int, Field(ge=0)] = 0
+
+
+class DayPrice(Model):
+    """What later orders are expected to lose by one unit more that a node ships on a day of its own calendar."""
+
+    node_id: Identifier
+    day: date
+    unit_minor: Minor
 
 
 class RateBreak(Model):
@@ -88,13 +102,19 @@ class ServiceRate(Model):
 
 
 class Snapshot(Model):
-    """Everything the planner may know, read in one query at ``as_of``."""
+    """Everything the planner may know, read in one query at ``as_of``.
+
+    Attributes:
+        price_version: Which version the prices in ``stock`` and ``day_prices`` come from; ``None`` without prices.
+    """
 
     as_of: Instant
     nodes: tuple[Node, ...]
     stock: tuple[Stock, ...]
     loads: tuple[NodeLoad, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
+    day_prices: tuple[DayPrice, ...] = ()
+    price_version: str | None = None
 
 
 Percent = Annotated[int, Field(strict=True, ge=0, le=10_000)]
@@ -103,7 +123,8 @@ Percent = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 class Weights(Model):
     """How much each cost term counts when plans are compared, in percent; only their ratio matters.
 
-    A plan is always told in the money it costs, whatever its terms weigh.
+    A plan is always told in the money it costs, whatever its terms weigh. A policy for which scarcity or capacity
+    weighs nothing does not look at such prices at all.
     """
 
     freight: Percent = 100
@@ -112,6 +133,8 @@ class Weights(Model):
     item_cost: Percent = 100
     split_penalty: Percent = 100
     lateness: Percent = 100
+    scarcity: Percent = 100
+    capacity: Percent = 100
 
 
 class Policy(Model):
@@ -140,7 +163,11 @@ class Policy(Model):
 
 
 class CostTerms(Model):
-    """A shipment's cost by term, minor units. Their sum, weighed by the policy, is what the planner minimises."""
+    """A shipment's cost by term, minor units. Their sum, weighed by the policy, is what the planner minimises.
+
+    Attributes:
+        scarcity, capacity: What later orders are expected to lose by these units leaving this node, on this day.
+    """
 
     freight: int = 0
     handling: int = 0
@@ -148,6 +175,8 @@ class CostTerms(Model):
     item_cost: int = 0
     split_penalty: int = 0
     lateness: int = 0
+    scarcity: int = 0
+    capacity: int = 0
 
     @property
     def paid(self) -> int:
@@ -156,7 +185,7 @@ class CostTerms(Model):
 
     @property
     def total(self) -> int:
-        return self.freight + self.handling + self.dropship_fee + self.item_cost + self.split_penalty + self.lateness
+        return self.paid + self.split_penalty + self.lateness + self.scarcity + self.capacity
 
 
 class PlannedLine(Model):
@@ -245,6 +274,7 @@ class Plan(Model):
     optimal: bool = True
     gap_minor: int = 0
     weighed_minor: int | None = None
+    price_version: str | None = None
 
     @property
     def total_minor(self) -> int:

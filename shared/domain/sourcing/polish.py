@@ -45,9 +45,7 @@ class _Load:
         if not units:
             return 0
         grams = max(weight, -(-volume // self.policy.dim_divisor))
-        freight = [
-            way.tariff.cost(grams)[0] + units * way.late_unit for way in self.source.ways if units <= way.capacity
-        ]
+        freight = [way.tariff.cost(grams)[0] + units * way.each for way in self.source.ways if units <= way.capacity]
         if not freight:
             return None
         handling = self.source.fixed + units * self.source.node.handling_unit_minor

@@ -6,8 +6,10 @@ from shared.domain.sourcing.models import Policy, Weights
 
 #: By name; each says nothing of nodes and distances, which are the merchant's own.
 PRESETS: dict[str, Policy] = {
-    # What is paid, and nothing else.
-    "cheapest": Policy(version="cheapest", split_penalty_minor=0, late_day_minor=0),
+    # What is paid for this order, and nothing else: not even what later orders may lose by it.
+    "cheapest": Policy(
+        version="cheapest", split_penalty_minor=0, late_day_minor=0, weights=Weights(scarcity=0, capacity=0)
+    ),
     # A day sooner is worth 20.00 for each unit; what it costs to get there hardly counts.
     "fastest": Policy(version="fastest", split_penalty_minor=0, wait_day_minor=200, weights=Weights(lateness=1000)),
     # A second parcel is only sent when nothing else fills the order, or for some 60.00 saved.

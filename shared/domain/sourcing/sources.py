@@ -2,7 +2,8 @@
 
 Every other node leaves with the reason it fell out. A node whose next shipping day is full is not lost: its
 hand-over moves to the next working day, up to ``CAPACITY_DAYS`` of them, and what it can have ready grows
-with each. Loads of later days are not known and count as none.
+with each. Loads of later days are not known and count as none. A later day is never priced below an earlier
+one: prices choose between nodes, they never make a customer wait.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.domain.calendars import days_late, deliver_by, ready_by
+from shared.domain.calendars import days_late, deliver_by, local_day, ready_by
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest, services_for, zone_at
@@ -61,8 +62,9 @@ class Source:
         return held.available if held is not None else 0
 
     def unit_cost(self, sku: str) -> int:
+        """What taking one unit costs beside its handling: the goods, and what later orders lose."""
         held = self.stock.get(sku)
-        return held.unit_cost_minor if held is not None else 0
+        return held.unit_cost_minor + held.scarcity_minor if held is not None else 0
 
     def price(self, parts: list[tuple[WantedLine, int]], dim_divisor: int) -> Priced | None:
         """What shipping these units costs, or ``None`` when there are more than the node can ship."""
@@ -72,13 +74,16 @@ class Source:
 
     def priced(self, parts: list[tuple[WantedLine, int]], units: int, quote: Quote) -> Priced:
         """These units, ``units`` in all, by this way."""
+        rows = [(self.stock[line.sku], quantity) for line, quantity in parts]
         terms = CostTerms.model_construct(
             freight=quote.freight,
             handling=self.node.handling_order_minor + units * self.node.handling_unit_minor,
             dropship_fee=dropship_fee(self.node),
-            item_cost=sum(quantity * self.unit_cost(line.sku) for line, quantity in parts),
+            item_cost=sum(quantity * row.unit_cost_minor for row, quantity in rows),
             split_penalty=0,
-            lateness=quote.lateness,
+            lateness=units * quote.way.late_unit,
+            scarcity=sum(quantity * row.scarcity_minor for row, quantity in rows),
+            capacity=units * quote.way.capacity_unit,
         )
         return Priced(terms, quote)
 
@@ -111,7 +116,7 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     held: dict[str, dict[str, Stock]] = {node.node_id: {} for node in snapshot.nodes}
     for row in snapshot.stock:
         if row.available and row.sku in wanted and row.node_id in held:
-            held[row.node_id][row.sku] = row
+            held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
     roads = _Roads(order, snapshot, policy)
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
@@ -122,6 +127,10 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
         else:
             fallen[node.node_id] = found
     return Survey(wanted, tuple(sources), fallen, held)
+
+
+def _unpriced(row: Stock) -> Stock:
+    return row.model_copy(update={"scarcity_minor": 0})
 
 
 def _barred(node: Node, order: SourcingOrder, policy: Policy) -> Because | None:
@@ -145,6 +154,8 @@ class _Roads:
         self.policy = policy
         self.services = services_for(snapshot.rates, order.service)
         self.loads = {load.node_id: load.units for load in snapshot.loads}
+        prices = snapshot.day_prices if policy.weights.capacity else ()
+        self.day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
         self.delivery: dict[tuple[str, datetime, int], tuple[datetime, int] | None] = {}
 
     def source(self, node: Node, stock: dict[str, Stock], wanted: Counter[str]) -> Source | Because:
@@ -167,10 +178,11 @@ class _Roads:
         reach = self.policy.max_distance_km
         return reach is not None and km > reach and node.node_id not in self.order.only
 
-    def _hand_overs(self, node: Node, units: int) -> Iterator[tuple[datetime, int]]:
-        """Days to hand over on, each with the units that can be ready; none later than is of use."""
+    def _hand_overs(self, node: Node, units: int) -> Iterator[tuple[datetime, int, int]]:
+        """Days to hand over on, with the units that can be ready and the price of each; none later than is of use."""
         daily = node.daily_units
         load = self.loads.get(node.node_id, 0)
+        price = 0
         for later in range(CAPACITY_DAYS if daily is not None else 1):
             room = UNLIMITED if daily is None else max(0, daily - load) + later * daily
             if room <= 0:
@@ -178,17 +190,20 @@ class _Roads:
             handed_over = ready_by(node, self.as_of, later=later)
             if handed_over is None:
                 return
-            yield handed_over, room
+            if self.day_prices:
+                day = local_day(handed_over, node.place.time_zone)
+                price = max(price, self.day_prices.get((node.node_id, day), 0))
+            yield handed_over, room, price
             if room >= units:
                 return
 
-    def _ways(self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int) -> Iterator[Way]:
+    def _ways(self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int, price: int) -> Iterator[Way]:
         for tariff in tariffs:
             key = (node.place.time_zone, handed_over, tariff.transit_days)
             if key not in self.delivery:
                 self.delivery[key] = self._dated(node, handed_over, tariff.transit_days)
             if (dated := self.delivery[key]) is not None:
-                yield Way(tariff, handed_over, dated[0], dated[1], room)
+                yield Way(tariff, handed_over, dated[0], dated[1], room, price)
 
     def _dated(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
         """When it is delivered, and what the wait for it costs per unit."""

@@ -36,7 +36,7 @@ class Judged:
         way = source.ways[self.sources[index].ways.index(weighed.quote.way)]
         units = sum(quantity for _, quantity in parts)
         freight, parcels = way.tariff.cost(billable_g(parts, self.policy.dim_divisor))
-        return source.priced(parts, units, Quote(way, parcels, freight, units * way.late_unit))
+        return source.priced(parts, units, Quote(way, parcels, freight))
 
     def minor(self, weighed: int) -> int:
         """A weighed amount in minor units, rounded down."""
@@ -45,15 +45,21 @@ class Judged:
 
 def judge(sources: tuple[Source, ...], policy: Policy) -> Judged:
     """The sources as the policy weighs them."""
-    weights = policy.weights
-    percents = tuple(weights.model_dump().values())
-    if len(set(percents)) == 1:
+    weights = policy.weights.model_dump(exclude=_without_prices(sources))
+    if len(set(weights.values())) == 1:
         return Judged(sources, policy)
-    unit = gcd(*percents)
-    reduced = Weights.model_construct(**{name: percent // unit for name, percent in weights.model_dump().items()})
+    unit = gcd(*weights.values())
+    reduced = Weights.model_construct(**{name: percent // unit for name, percent in weights.items()})
     rules = policy.model_copy(update={"split_penalty_minor": policy.split_penalty_minor * reduced.split_penalty})
     tariffs: dict[Tariff, Tariff] = {}
     return Judged(tuple(_weighed(source, reduced, tariffs) for source in sources), rules, unit)
+
+
+def _without_prices(sources: tuple[Source, ...]) -> set[str]:
+    """Terms that are zero in every plan, as no source has a price: what they weigh says nothing."""
+    scarce = any(row.scarcity_minor for source in sources for row in source.stock.values())
+    busy = any(way.capacity_unit for source in sources for way in source.ways)
+    return {name for name, priced in (("scarcity", scarce), ("capacity", busy)) if not priced}
 
 
 def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) -> Source:
@@ -65,7 +71,12 @@ def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) ->
         }
     )
     stock = {
-        sku: row.model_copy(update={"unit_cost_minor": row.unit_cost_minor * weights.item_cost})
+        sku: row.model_copy(
+            update={
+                "unit_cost_minor": row.unit_cost_minor * weights.item_cost,
+                "scarcity_minor": row.scarcity_minor * weights.scarcity,
+            }
+        )
         for sku, row in source.stock.items()
     }
     ways = tuple(_way(way, weights, tariffs) for way in source.ways)
@@ -77,4 +88,8 @@ def _way(way: Way, weights: Weights, tariffs: dict[Tariff, Tariff]) -> Way:
     if tariff is None:
         prices = tuple(price * weights.freight for price in way.tariff.price)
         tariff = tariffs[way.tariff] = way.tariff._replace(price=prices)
-    return way._replace(tariff=tariff, late_unit=way.late_unit * weights.lateness)
+    return way._replace(
+        tariff=tariff,
+        late_unit=way.late_unit * weights.lateness,
+        capacity_unit=way.capacity_unit * weights.capacity,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from itertools import product
 from math import ceil, comb, prod
 
@@ -16,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.calendars import days_late, deliver_by, ready_by
+from shared.domain.calendars import days_late, deliver_by, local_day, ready_by
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan, solving
-from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder, WantedLine, Weights
+from shared.domain.sourcing.models import DayPrice, Plan, Policy, Snapshot, SourcingOrder, WantedLine, Weights
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
 
 Case = tuple[SourcingOrder, Snapshot, Policy]
@@ -67,6 +68,15 @@ def ready(case: Case, at: Node, units: int) -> int | None:
     return None
 
 
+def day_price(case: Case, at: Node, later: int) -> int:
+    """What shipping a unit so many days after the next costs: no less than on an earlier day with room."""
+    _, seen, _ = case
+    prices = {(price.node_id, price.day): price.unit_minor for price in seen.day_prices}
+    usable = [day for day in range(later + 1) if ready(case, at, 1) in range(day + 1)]
+    leaves = [ready_by(at, seen.as_of, later=day) for day in usable]
+    return max(prices.get((at.node_id, local_day(day, at.place.time_zone)), 0) for day in leaves if day)
+
+
 def freight(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]]) -> int | None:
     """Least weighed freight and lateness over every service and every day it can leave, in hundredths."""
     wanted, seen, policy = case
@@ -78,6 +88,7 @@ def freight(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]]) -> in
     if later is None:
         return None
     km = distance_km(at.place, wanted.ship_to)
+    busy = day_price(case, at, later)
     costs: list[int] = []
     for name in {(rate.carrier, rate.service) for rate in seen.rates}:
         zones = [rate for rate in seen.rates if (rate.carrier, rate.service) == name and rate.max_distance_km >= km]
@@ -97,7 +108,8 @@ def freight(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]]) -> in
         late = days_late(arrives, wanted.needed_by, wanted.ship_to.time_zone) if wanted.needed_by else 0
         waited = days_late(arrives, seen.as_of, wanted.ship_to.time_zone)
         lateness = (late * policy.late_day_minor + waited * policy.wait_day_minor) * units
-        costs.append(price * policy.weights.freight + lateness * policy.weights.lateness)
+        weights = policy.weights
+        costs.append(price * weights.freight + lateness * weights.lateness + busy * units * weights.capacity)
     return min(costs, default=None)
 
 
@@ -115,8 +127,9 @@ def shipment_cost(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]])
     fee = at.dropship_fee_minor if at.node_type is NodeType.VENDOR else 0
     goods = sum(n * rows[sku].unit_cost_minor for sku, n in needed.items())
     weights = case[2].weights
+    scarcity = sum(n * rows[sku].scarcity_minor for sku, n in needed.items()) * weights.scarcity
     handling = (at.handling_order_minor + units * at.handling_unit_minor) * weights.handling
-    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost
+    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost + scarcity
 
 
 def every_plan(case: Case) -> Iterator[tuple[int, int, frozenset[str]]]:
@@ -253,6 +266,21 @@ def weighing_case(seed: int) -> Case:
     return wanted, seen, policy.model_copy(update=rules)
 
 
+def priced_case(seed: int) -> Case:
+    """A weighing case in which stock and shipping days have prices."""
+    wanted, seen, policy = weighing_case(seed)
+    rng = random.Random(~seed)
+    stock = [row.model_copy(update={"scarcity_minor": rng.choice([0, 0, 90, 700])}) for row in seen.stock]
+    first = local_day(seen.as_of, "UTC")
+    days = [
+        DayPrice(node_id=at.node_id, day=first + timedelta(days=day), unit_minor=rng.choice([0, 150, 400]))
+        for at in seen.nodes
+        for day in range(rng.randint(0, 8))
+    ]
+    priced = seen.model_copy(update={"stock": tuple(stock), "day_prices": tuple(days), "price_version": "p/1"})
+    return wanted, priced, policy
+
+
 def weighed(found: Plan, policy: Policy) -> int:
     """What the plan's own terms come to by the policy's weights, in hundredths."""
     percents = policy.weights.model_dump()
@@ -269,6 +297,41 @@ def test_the_plan_is_the_best_there_is(seed: int) -> None:
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_as_its_policy_weighs_it(seed: int) -> None:
     check_best(weighing_case(seed))
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_plan_is_the_best_with_prices(seed: int) -> None:
+    check_best(priced_case(seed))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_prices_of_zero_and_prices_that_weigh_nothing_change_nothing(seed: int) -> None:
+    wanted, seen, policy = priced_case(seed)
+    unpriced = seen.model_copy(
+        update={
+            "stock": tuple(row.model_copy(update={"scarcity_minor": 0}) for row in seen.stock),
+            "day_prices": tuple(price.model_copy(update={"unit_minor": 0}) for price in seen.day_prices),
+        }
+    )
+    weights = policy.weights.model_copy(update={"scarcity": 0, "capacity": 0})
+    blind = policy.model_copy(update={"weights": weights})
+    without = plan(wanted, unpriced.model_copy(update={"day_prices": ()}), policy)
+    assert plan(wanted, unpriced, policy) == without
+    assert plan(wanted, seen, blind) == without
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_prices_never_leave_a_unit_unfilled(seed: int) -> None:
+    wanted, seen, policy = priced_case(seed)
+    free = policy.model_copy(update={"weights": policy.weights.model_copy(update={"scarcity": 0, "capacity": 0})})
+    filled = [
+        sum(one.quantity for shipment in plan(wanted, seen, each).shipments for one in shipment.lines)
+        for each in (policy, free)
+    ]
+    assert filled[0] == filled[1]
 
 
 @settings(max_examples=60, deadline=None)
