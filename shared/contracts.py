@@ -21,6 +21,8 @@ from shared.messages import (
     OrderOutcome,
     PaymentOutcome,
     PaymentRequest,
+    PublishInput,
+    PublishResult,
     RaiseCase,
     ReconcileResult,
     ReconcileStep,
@@ -39,6 +41,7 @@ from shared.messages import (
 
 ORDERS_QUEUE = "orders"
 BATCH_QUEUE = "batch"
+CHANNELS_QUEUE = "channels"
 
 CHANNEL = SearchAttributeKey.for_keyword("DomsChannel")
 ORDER_ID = SearchAttributeKey.for_keyword("DomsOrderId")
@@ -174,4 +177,16 @@ class ReconciliationActivities:
 
     @activity.defn(name="reconciliation.resume_stragglers")
     async def resume_stragglers(self, step: ReconcileStep) -> ReconcileResult:
+        raise NotImplementedError
+
+
+class PublishingActivities:
+    """Channels, and what they are told they may sell."""
+
+    @activity.defn(name="publishing.follow")
+    async def follow(self, request: PublishInput) -> PublishResult:
+        raise NotImplementedError
+
+    @activity.defn(name="publishing.start_followers")
+    async def start_followers(self) -> int:
         raise NotImplementedError

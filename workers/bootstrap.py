@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -22,7 +23,7 @@ from temporalio.client import (
 from temporalio.common import Priority, SearchAttributeIndexedValueType
 from temporalio.service import RPCError, RPCStatusCode
 
-from shared.contracts import BATCH_QUEUE, SEARCH_ATTRIBUTES
+from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, SEARCH_ATTRIBUTES
 from shared.database import policies
 from shared.database.engine import Database
 from shared.database.migrate import upgrade
@@ -33,6 +34,42 @@ from shared.settings import Settings
 from workers.connect import temporal_client
 
 RECONCILIATION_SCHEDULE = "reconciliation"
+
+
+def _every(interval: timedelta, workflow: str, *args: object, name: str, queue: str, summary: str) -> Schedule:
+    """A workflow at each interval, one at a time; what was missed is caught up with once."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            workflow,
+            args=args,
+            id=name,
+            task_queue=queue,
+            static_summary=summary,
+            priority=Priority(priority_key=5),
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=10)),
+    )
+
+
+#: By name.
+SCHEDULES: Mapping[str, Schedule] = {
+    RECONCILIATION_SCHEDULE: _every(
+        timedelta(minutes=1),
+        "Reconciliation",
+        ReconcileInput(),
+        name="reconciliation",
+        queue=BATCH_QUEUE,
+        summary="compare the facts with themselves; resume what a crash left behind",
+    ),
+    "publishing": _every(
+        timedelta(minutes=1),
+        "StartPublishing",
+        name="start-publishing",
+        queue=CHANNELS_QUEUE,
+        summary="see to it that every channel is told what it may sell",
+    ),
+}
 _TYPES = {
     SearchAttributeIndexedValueType.KEYWORD: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     SearchAttributeIndexedValueType.KEYWORD_LIST: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
@@ -74,26 +111,14 @@ async def _unless_there(work: object) -> None:
             raise
 
 
-async def keep_schedules(temporal: Client, every: timedelta = timedelta(minutes=1)) -> None:
+async def keep_schedules(temporal: Client) -> None:
     """Create the schedules, or bring them to what this version wants."""
-    schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
-            "Reconciliation",
-            ReconcileInput(),
-            id="reconciliation",
-            task_queue=BATCH_QUEUE,
-            static_summary="compare the facts with themselves; resume what a crash left behind",
-            priority=Priority(priority_key=5),
-        ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=10)),
-    )
-    try:
-        await temporal.create_schedule(RECONCILIATION_SCHEDULE, schedule)
-    except ScheduleAlreadyRunningError:
-        handle = temporal.get_schedule_handle(RECONCILIATION_SCHEDULE)
+    for name, schedule in SCHEDULES.items():
+        try:
+            await temporal.create_schedule(name, schedule)
+        except ScheduleAlreadyRunningError:
+            await temporal.get_schedule_handle(name).update(_to(schedule))
 
-        def bring_up_to_date(_: ScheduleUpdateInput) -> ScheduleUpdate:
-            return ScheduleUpdate(schedule=schedule)
 
-        await handle.update(bring_up_to_date)
+def _to(schedule: Schedule) -> Callable[[ScheduleUpdateInput], ScheduleUpdate]:
+    return lambda _: ScheduleUpdate(schedule=schedule)

@@ -21,19 +21,21 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
+from activities.publishing import Publishing
 from activities.reconciliation import Reconciliation
 from activities.returns import Returns
 from shared.client import Doms
-from shared.contracts import BATCH_QUEUE, ORDERS_QUEUE
+from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, ORDERS_QUEUE
 from shared.database import network
 from shared.database.engine import Database
 from shared.gateways.directory import Gateways
+from shared.publishing_client import Followers
 from shared.settings import Settings
 from shared.telemetry import set_up_logs
 from workers.connect import temporal_client
 from workers.interceptors import Errors
 from workers.runner import PlainPayloadRunner
-from workflows.registry import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
+from workflows.registry import CHANNEL_WORKFLOWS, ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
 
 #: Activities of one process at a time. They wait for others most of the time; the pool bounds what they do to Postgres.
 _ACTIVITIES = 100
@@ -67,6 +69,7 @@ async def working(temporal: Client, database_url: str, partner_key: str, **optio
                 aclosing(Orders(database)) as orders,
                 orders_worker(temporal, database, gateways, orders, **options),
                 batch_worker(temporal, database),
+                channels_worker(temporal, database, gateways),
             ):
                 yield database
         finally:
@@ -129,6 +132,19 @@ def batch_worker(temporal: Client, database: Database) -> Worker:
         interceptors=[Errors()],
         max_concurrent_activities=4,
         graceful_shutdown_timeout=timedelta(seconds=20),
+    )
+
+
+def channels_worker(temporal: Client, database: Database, gateways: Gateways) -> Worker:
+    """What follows channels: an activity each, which waits most of the time."""
+    return Worker(
+        temporal,
+        task_queue=CHANNELS_QUEUE,
+        workflows=CHANNEL_WORKFLOWS,
+        activities=activity_methods(Publishing(database, gateways, Followers(temporal))),
+        interceptors=[Errors()],
+        max_concurrent_activities=_ACTIVITIES,
+        graceful_shutdown_timeout=timedelta(seconds=1),
     )
 
 

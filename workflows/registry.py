@@ -1,8 +1,13 @@
 """The workflows a worker serves, by queue."""
 
 from workflows.order import OrderWorkflow
+from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
 SCHEDULED_WORKFLOWS = (ReconciliationWorkflow,)
+CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
+
+#: Of every queue.
+EVERY_WORKFLOW = (*ORDER_WORKFLOWS, *SCHEDULED_WORKFLOWS, *CHANNEL_WORKFLOWS)

@@ -134,17 +134,18 @@ async def read_availability(connection: AsyncConnection, channel: str, skus: Seq
 
 async def read_all(connection: AsyncConnection, channel: str) -> Availability:
     """What a channel may show of every item. Pages are read one after the other; the version is the first one's."""
-    skus: list[str] = await _page(connection, "")
+    skus: list[str] = await read_page(connection, "", PAGE)
     first = page = await read_availability(connection, channel, skus)
     items = list(page.items)
     while len(skus) == PAGE:
-        skus = await _page(connection, skus[-1])
+        skus = await read_page(connection, skus[-1], PAGE)
         items += (await read_availability(connection, channel, skus)).items
     return first.model_copy(update={"items": tuple(items)})
 
 
-async def _page(connection: AsyncConnection, after: str) -> list[str]:
-    return list((await connection.execute(_SKUS, {"after": after, "limit": PAGE})).scalars())
+async def read_page(connection: AsyncConnection, after: str, limit: int) -> list[str]:
+    """The next items after one, in the order of their SKUs."""
+    return list((await connection.execute(_SKUS, {"after": after, "limit": limit})).scalars())
 
 
 async def read_changes(connection: AsyncConnection, channel: str, after_version: int, limit: int = 1000) -> Changes:

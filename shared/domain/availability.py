@@ -23,11 +23,13 @@ class Channel(Model):
     Attributes:
         rank: The lower goes first when there is not enough for all pools.
         every_node: Whether it sells from every node that ships unless told otherwise, or from none.
+        partner_id: Who is told what it may sell, as it changes; ``None`` when the channel asks instead.
     """
 
     channel: Identifier
     rank: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     every_node: bool = True
+    partner_id: Identifier | None = None
 
 
 class ChannelNode(Model):

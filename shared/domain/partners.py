@@ -13,6 +13,7 @@ class PartnerKind(StrEnum):
     PAYMENT = "payment"
     CARRIER = "carrier"
     FULFILLMENT = "fulfillment"
+    CHANNEL = "channel"  #: sells, and is told what it may sell
 
 
 class PartnerEndpoint(Model):

@@ -8,6 +8,7 @@ from types import TracebackType
 from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.errors import PartnerUnavailable
 from shared.gateways.carriers.client import CarrierClient
+from shared.gateways.channels.client import ChannelClient, SalesChannel
 from shared.gateways.fulfillment.client import FulfillmentClient
 from shared.gateways.guard import Limits
 from shared.gateways.http import PartnerHttp
@@ -38,6 +39,9 @@ class Gateways:
 
     def fulfillment(self, partner_id: str) -> FulfillmentPartner:
         return FulfillmentClient(self._http(partner_id, PartnerKind.FULFILLMENT))
+
+    def channel(self, partner_id: str) -> SalesChannel:
+        return ChannelClient(self._http(partner_id, PartnerKind.CHANNEL))
 
     async def update(self, partners: Mapping[str, PartnerEndpoint]) -> None:
         """Go by a newer directory; a partner that moved gets a new client."""

@@ -196,10 +196,11 @@ TABLES: Mapping[str, Table] = {
     "channels": _table(
         Channel,
         "channel",
-        {},
+        {"partner_id": "partners"},
         channel=_CHANNEL,
         rank=Column("10", _small),
         every_node=Column("true", _flag),
+        partner_id=Column("webshop"),
     ),
     "eligibility": _table(
         ChannelNode,

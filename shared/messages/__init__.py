@@ -7,6 +7,7 @@ from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, Payme
 from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
 from shared.messages.ids import fulfillment_order_id, order_id_of, order_workflow_id, return_id_of, return_workflow_id
 from shared.messages.processes import FulfillmentState, HoldState, OrderInput, OrderOutcome, OrderState, Wake
+from shared.messages.publishing import PublishInput, PublishResult
 from shared.messages.reconciliation import ReconcileInput, ReconcileResult, ReconcileStep
 from shared.messages.returns import DecideReturn, ReturnInput, ReturnOutcome, ReturnRequest, ReturnStep, ReturnVerdict
 from shared.messages.steps import (
@@ -42,6 +43,8 @@ __all__ = [
     "PaymentOutcome",
     "PaymentRequest",
     "PlaceHold",
+    "PublishInput",
+    "PublishResult",
     "RaiseCase",
     "ReconcileInput",
     "ReconcileResult",

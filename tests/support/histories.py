@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer
 
 from shared.codec import data_converter
-from workflows.registry import ORDER_WORKFLOWS, SCHEDULED_WORKFLOWS
+from workflows.registry import EVERY_WORKFLOW
 
 #: What must hold in every history of every test.
 MAX_EVENTS = 10_240
@@ -43,7 +43,7 @@ async def replay_everything(client: Client) -> int:
 
 async def replay(history: WorkflowHistory) -> None:
     """Replay one history."""
-    replayer = Replayer(workflows=[*ORDER_WORKFLOWS, *SCHEDULED_WORKFLOWS], data_converter=data_converter())
+    replayer = Replayer(workflows=EVERY_WORKFLOW, data_converter=data_converter())
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     assert result.replay_failure is None, f"{history.workflow_id}: {result.replay_failure}"
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from workers.cli.output import Answer, table
+from workers.cli.output import Answer, table, when
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
     from shared.database.availability import Available, Changes
+    from shared.database.publishing import Publication
 
 
 async def available(
@@ -61,6 +62,41 @@ async def changes(*, channel: str, after: int = 0, limit: int = 1000) -> Answer:
     async with doms_client() as doms:
         answer = await doms.availability_changes(channel, after, limit)
     return Answer(answer, show=lambda: _shown(_title(answer), answer.items))
+
+
+async def publications() -> Answer:
+    """Tell where every channel stands that is told what it may sell: its latest update, and whether it has it.
+
+    A channel is told once it names a partner of kind `channel` in `doms load --channels`. The lag is the time from the
+    oldest change in the latest confirmed update to its confirmation, in seconds.
+
+    ```
+    doms stock publications
+    ```
+    """
+    from shared.database.publishing import read_publications
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        found = await read_publications(connection)
+    return Answer(found, show=lambda: _publications(found))
+
+
+def _publications(found: list[Publication]) -> Any:
+    rows = [
+        (
+            each.channel,
+            each.partner_id,
+            each.sequence,
+            when(each.told_at),
+            "" if each.lag is None else f"{each.lag:.1f}",
+            each.items,
+            each.units,
+            each.fault or ("waits for its receipt" if each.waiting else ""),
+        )
+        for each in found
+    ]
+    columns = ("channel", "partner", "update#", "told at", "lag s#", "items#", "units#", "")
+    return table("what channels were told they may sell", columns, rows)
 
 
 def _title(answer: Changes) -> str:

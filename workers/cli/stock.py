@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
-from workers.cli.availability import available, changes
+from workers.cli.availability import available, changes, publications
 from workers.cli.output import Answer, table, when
 from workers.cli.staff import Actor
 from workers.connect import doms_client
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 app = App(name="stock", help=__doc__)
 app.command(available)
 app.command(changes)
+app.command(publications)
 
 
 @app.command

@@ -19,10 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from shared.gateways.carriers.client import VoidLabel
+from shared.gateways.channels.client import AvailabilityUpdate
 from shared.gateways.fulfillment.mapping import PickPackTask, PurchaseOrder, ReturnNotice, ShippingOrder
 from shared.gateways.http import UNKNOWN_REFERENCE
 from shared.gateways.protocol import Authorize, BuyLabel, CancelRequest, Capture, Refund, SendLabel, Void
-from workers.sandbox import carriers, nodes, payments
+from workers.sandbox import carriers, channels, nodes, payments
 from workers.sandbox.world import Call, Refused, World
 
 D = TypeVar("D", bound=BaseModel)
@@ -51,6 +52,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
     "purchase-orders": Operation("purchase-orders", PurchaseOrder, nodes.take_purchase_order),
     "purchase-orders/cancel": Operation("cancellations", CancelRequest, nodes.cancel),
     "returns": Operation("returns", ReturnNotice, nodes.expect_return),
+    "availability": Operation("availability", AvailabilityUpdate, channels.take),
 }
 
 

@@ -49,6 +49,9 @@ CREATE TABLE IF NOT EXISTS job_content (
 CREATE TABLE IF NOT EXISTS job_label (
   partner TEXT, reference TEXT, package_no INTEGER, body TEXT NOT NULL,
   PRIMARY KEY (partner, reference, package_no)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shelf (
+  partner TEXT, channel TEXT, sku TEXT, available INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  PRIMARY KEY (partner, channel, sku)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS setting (kind TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
 
