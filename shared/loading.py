@@ -15,6 +15,8 @@ from shared.intake.tables import Sheet, check_references, read_table
 
 #: A fault of one table among several says which, by this name of its kind.
 Tables = Mapping[str, bytes]
+#: Tables whose rows become moves of the ledger: each tells the SKUs of which there is more, too.
+_MOVING = {"stock": loads.save_stock, "counts": loads.save_counts}
 
 
 async def load(
@@ -63,11 +65,11 @@ async def _known(connection: AsyncConnection, sheet: Sheet, sheets: Sequence[She
 
 
 async def _save(connection: AsyncConnection, sheet: Sheet, *, actor: str, several: bool) -> tuple[Loaded, list[str]]:
-    if sheet.kind != "stock":
+    if sheet.kind not in _MOVING:
         return await loads.save_table(connection, sheet.kind, list(sheet.rows.values())), []
     reference = f"load/{sheet.content_hash[:24]}"
     try:
-        loaded, more = await loads.save_stock(connection, sheet.rows, reference=reference, actor=actor)
+        loaded, more = await _MOVING[sheet.kind](connection, sheet.rows, reference=reference, actor=actor)
     except InvalidInput as error:
         raise InvalidInput([_placed(fault, sheet, several=several) for fault in error.faults]) from error
     waiting = await orders.orders_waiting_for(connection, more) if more else []

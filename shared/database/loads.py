@@ -10,7 +10,9 @@ from psycopg import AsyncConnection as Driver
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.counts import record, refuse_future
 from shared.domain.base import Model
+from shared.domain.counts import Count
 from shared.errors import Fault, InvalidInput
 
 
@@ -27,6 +29,7 @@ _TARGETS: Mapping[str, _Target] = {
     "channels": _Target("channel", "channel"),
     "eligibility": _Target("channel_node", "channel, node_id"),
     "allocation": _Target("channel_allocation", "channel, sku"),
+    "thresholds": _Target("stock_threshold", "sku, node_id, channel"),
 }
 #: A million rows take minutes, which is more than a step may.
 _PATIENCE = text("SET LOCAL statement_timeout = '10min'")
@@ -179,3 +182,27 @@ async def save_stock(
 def _too_few(row: Any) -> Fault:
     message = f"{row.claimed} are claimed by orders and carts, {row.on_hand} counted: reroute or cancel some first"
     return Fault(pointer=f"/{row.row}/on_hand", code="below_reserved", message=message)
+
+
+async def save_counts(
+    connection: AsyncConnection, counts: Mapping[int, Model], *, reference: str, actor: str
+) -> tuple[Loaded, list[str]]:
+    """Book cycle counts, by row; returns the SKUs of which there is more, too. Those that agreed count as added.
+
+    Raises:
+        InvalidInput: a count is of a moment to come.
+    """
+    by_row = {row: count for row, count in counts.items() if isinstance(count, Count)}
+    refuse_future(by_row)
+    await connection.execute(_PATIENCE)
+    booked = await record(connection, list(by_row.values()), reference=reference, actor=actor)
+    changed = sum(count.booked != 0 for count in booked)
+    loaded = Loaded(
+        kind="counts",
+        rows=len(counts),
+        added=len(booked) - changed,
+        changed=changed,
+        unchanged=len(counts) - len(booked),
+        again=not booked,
+    )
+    return loaded, sorted({count.sku for count in booked if count.booked > 0})

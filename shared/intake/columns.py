@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
+from shared.domain.alerts import Threshold
 from shared.domain.availability import Allocation, Channel, ChannelNode, Units
 from shared.domain.base import Identifier, Model, Sku
 from shared.domain.catalogue import Item, SourceOffer
+from shared.domain.counts import Count
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
 
@@ -76,6 +78,16 @@ def _clock(cell: str) -> time:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", cell):
         raise BadCellError("bad_format", "must be a local time such as 14:00")
     return time.fromisoformat(cell)
+
+
+def _instant(cell: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(cell)
+    except ValueError:
+        at = datetime.min  # noqa: DTZ901 - refused like any other moment without an offset
+    if at.tzinfo is None:
+        raise BadCellError("bad_format", "must be a moment with its offset, such as 2026-08-03T14:00:00-04:00")
+    return at
 
 
 def _weekdays(cell: str) -> tuple[int, ...]:
@@ -231,5 +243,31 @@ TABLES: Mapping[str, Table] = {
         sku=_SKU,
         on_hand=Column("40", _whole, required=True),
         safety=Column("2", _whole),
+    ),
+    "counts": _table(
+        Count,
+        "node_id sku",
+        {"node_id": "nodes", "sku": "items"},
+        node_id=_NODE,
+        sku=_SKU,
+        counted=Column("38", _whole, required=True),
+        counted_at=Column("2026-08-03T14:00:00-04:00", _instant),
+        reason=Column("lost"),
+    ),
+    "thresholds": _table(
+        Threshold,
+        "sku node_id channel",
+        {"sku": "items", "node_id": "nodes", "channel": "channels"},
+        sku=_SKU,
+        node_id=Column("wh-columbus"),
+        channel=Column(""),
+        low=Column("10", _whole),
+        low_clear=Column("15", _whole),
+        high=Column("500", _whole),
+        high_clear=Column("400", _whole),
+        aged_days=Column("60", _small),
+        lead_days=Column("14", _small),
+        safety_days=Column("3", _small),
+        target=Column("120", _whole),
     ),
 }

@@ -30,6 +30,7 @@ _COMMANDS = (
     (_WORK, "simulate", "workers.cli.simulate:simulate", "What other policies would have made of the same orders."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show stock and what channels may sell of it, receive stock."),
+    (_WORK, "counts", "workers.cli.counts:app", "Plan and record cycle counts, see how right the records are."),
     (_WORK, "load", "workers.cli.load:load", "Load a merchant's tables from CSV files."),
     (_WORK, "reconcile", "workers.cli.reconcile:reconcile", "Compare the facts with themselves, resume what stalled."),
     (_WORK, "demo", "workers.cli.demo:demo", "A retailer's day, live, with its summary."),

@@ -1,4 +1,4 @@
-"""Load a merchant's tables: partners, nodes, items, offers, channels, eligibility, allocation, stock."""
+"""Load a merchant's tables: network, catalogue, channels, stock, counts, thresholds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ async def load(
 
     A row is the whole record; an empty cell is the default. Money is in minor units, weight in grams, sides in
     millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
-    and the same file again changes nothing. `all` loads each `KIND.csv` of a directory.
+    and the same file again changes nothing. `counts` are cycle counts, compared with the record of the moment they were
+    made at. `all` loads each `KIND.csv` of a directory.
 
     ```
     doms load items --template
@@ -40,7 +41,7 @@ async def load(
     ```
 
     Args:
-        kind: partners, nodes, items, offers, channels, eligibility, allocation, stock, or all.
+        kind: partners, nodes, items, offers, channels, eligibility, allocation, stock, counts, thresholds, or all.
         file: The CSV file, or - for standard input; for all, the directory.
         dry_run: Check everything and count what would change, and change nothing.
         template: Print the header and an example row instead.
