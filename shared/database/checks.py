@@ -56,6 +56,14 @@ _STOCK_RESERVED = """
         SELECT node_id, sku, sum(open) AS open FROM reservation WHERE open > 0 GROUP BY node_id, sku
     ) r USING (node_id, sku)
 """
+_STOCK_HELD = """
+    SELECT p.node_id || '/' || p.sku AS reference, NULL AS order_id,
+           jsonb_build_object('held', p.held, 'open', coalesce(h.open, 0)) AS detail,
+           p.held <> coalesce(h.open, 0) AS broken
+    FROM stock_position p LEFT JOIN (
+        SELECT node_id, sku, sum(open) AS open FROM cart_hold_line WHERE open > 0 GROUP BY node_id, sku
+    ) h USING (node_id, sku)
+"""
 _ENDED_RESERVATIONS = """
     SELECT r.owner || '/' || r.line_no AS reference, r.order_id,
            jsonb_build_object('node_id', r.node_id, 'sku', r.sku, 'open', r.open) AS detail,
@@ -156,6 +164,7 @@ _OVERDUE_DELIVERY = """
 CHECKS = (
     Check("stock_moves", _STOCK_MOVES),
     Check("stock_reserved", _STOCK_RESERVED),
+    Check("stock_held", _STOCK_HELD),
     Check("ended_reservations", _ENDED_RESERVATIONS),
     Check("line_units", _LINE_UNITS),
     Check("payment_operations", _PAYMENT_OPERATIONS),

@@ -5,13 +5,14 @@ What it makes of it becomes true in ``shared.database.plans``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network
+from shared.database import carts, network
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import (
@@ -26,7 +27,10 @@ from shared.domain.sourcing.models import (
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryReroute, fulfillment_order_id
 
 _ORDER = text("""
-    SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, p.sourcing,
+    SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, o.cart_hold_id, p.sourcing,
+           EXISTS (SELECT FROM order_line l JOIN cart_hold_line h USING (sku)
+                   WHERE l.order_id = o.order_id AND h.open > 0
+                     AND h.expires_at <= statement_timestamp()) AS overdue_holds,
            (SELECT result FROM step_result WHERE step_key = :step_key) AS result,
            (SELECT version FROM network_version) AS network_version,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
@@ -49,6 +53,14 @@ _STOCK = text("""
            coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus) AND p.free > 0
+""")
+#: What the order's own cart holds is there for it, also where nothing is free for others.
+_STOCK_FOR_CART = text("""
+    SELECT p.node_id, p.sku, p.free + coalesce(h.open, 0) AS available,
+           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
+    FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
+    LEFT JOIN cart_hold_line h ON h.cart_hold_id = :cart_hold_id AND h.node_id = p.node_id AND h.sku = p.sku
+    WHERE p.sku = ANY(:skus) AND p.free + coalesce(h.open, 0) > 0
 """)
 _LOADS = text("""
     SELECT node_id, sum(units) AS units FROM fulfillment_order
@@ -108,7 +120,7 @@ async def read_question(
     row = (await connection.execute(_ORDER, values)).one()
     await _refresh(connection, remembered, row.network_version, monotonic)
     lines = tuple(_wanted(line) for line in row.lines or ())
-    stock = await connection.execute(_STOCK, {"skus": sorted({line.sku for line in lines})})
+    stock = await _stock(connection, row, lines)
     order = SourcingOrder.model_construct(
         order_id=request.order_id,
         channel=row.channel,
@@ -122,7 +134,7 @@ async def read_question(
     snapshot = Snapshot.model_construct(
         as_of=request.as_of,
         nodes=remembered.nodes,
-        stock=tuple(Stock.model_construct(**position._mapping) for position in stock),
+        stock=stock,
         loads=remembered.loads,
         rates=remembered.rates,
     )
@@ -149,7 +161,9 @@ async def read_reroute(
     values = {"owner": fulfillment_order_id(request.order_id, request.n)}
     holder = (await connection.execute(_HOLDER, values)).scalar_one()
     lines = tuple(_wanted(list(row)) for row in await connection.execute(_FULFILLMENT_LINES, values))
-    stock = await connection.execute(_STOCK, {"skus": sorted({line.sku for line in lines})})
+    skus = sorted({line.sku for line in lines})
+    await carts.give_back_of(connection, skus)
+    stock = await connection.execute(_STOCK, {"skus": skus})
     excluded = tuple(sorted({*question.order.excluded, holder}))
     return replace(
         question,
@@ -158,6 +172,18 @@ async def read_reroute(
             update={"stock": tuple(Stock.model_construct(**position._mapping) for position in stock)}
         ),
     )
+
+
+async def _stock(connection: AsyncConnection, order: Any, lines: Sequence[WantedLine]) -> tuple[Stock, ...]:
+    """What the order may take. Holds of carts whose time is up are given back first: they keep nobody from buying."""
+    skus = sorted({line.sku for line in lines})
+    if order.overdue_holds:
+        await carts.give_back_of(connection, skus)
+    if order.cart_hold_id is None:
+        rows = await connection.execute(_STOCK, {"skus": skus})
+    else:
+        rows = await connection.execute(_STOCK_FOR_CART, {"skus": skus, "cart_hold_id": order.cart_hold_id})
+    return tuple(Stock.model_construct(**position._mapping) for position in rows)
 
 
 def _wanted(line: list[Any]) -> WantedLine:

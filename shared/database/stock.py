@@ -1,7 +1,6 @@
 """Stock: every change is an append-only move, and the position changes in the statement that adds it.
 
-Lines of one SKU are summed first and rows are locked in key order, so no two changes deadlock. Nothing is
-read, decided and written back: a reservation that does not fit takes nothing.
+Moves of one position are summed first and rows are locked in key order, so no two changes deadlock.
 """
 
 from __future__ import annotations
@@ -13,17 +12,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.base import Model
-
-
-class Claim(Model):
-    """Units of one order line wanted at one node, for ``owner``."""
-
-    owner: str
-    line_no: int
-    order_id: str
-    node_id: str
-    sku: str
-    quantity: int
 
 
 class Move(Model):
@@ -49,36 +37,7 @@ class Settle(Model):
     released: int = 0
 
 
-_CLAIMS, _MOVES, _SETTLES = TypeAdapter(list[Claim]), TypeAdapter(list[Move]), TypeAdapter(list[Settle])
-
-#: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
-_RESERVE = text("""
-    WITH claim AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
-            AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int)
-    ), need AS (
-        SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
-    ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, n.quantity, p.free AS available
-        FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
-        ORDER BY p.node_id, p.sku
-        FOR NO KEY UPDATE OF p
-    ), verdict AS (
-        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity) AS ok FROM locked
-    ), moved AS (
-        UPDATE stock_position p SET reserved = p.reserved + l.quantity
-        FROM locked l CROSS JOIN verdict v
-        WHERE v.ok AND p.node_id = l.node_id AND p.sku = l.sku
-    ), claimed AS (
-        INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
-        SELECT owner, line_no, order_id, node_id, sku, quantity, quantity FROM claim, verdict WHERE ok
-    ), noted AS (
-        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
-        SELECT node_id, sku, 'reserve', 0, sum(quantity), owner, :actor
-        FROM claim, verdict WHERE ok GROUP BY owner, node_id, sku
-    )
-    SELECT v.ok, l.node_id, l.sku, l.available FROM verdict v LEFT JOIN locked l ON NOT v.ok
-""")
+_MOVES, _SETTLES = TypeAdapter(list[Move]), TypeAdapter(list[Settle])
 
 _MOVE = text("""
     WITH change AS (
@@ -125,57 +84,6 @@ _ENSURE = text("""
     SELECT node_id, sku FROM jsonb_to_recordset(CAST(:moves AS jsonb)) AS c(node_id text, sku text)
     ON CONFLICT DO NOTHING
 """)
-
-
-async def reserve(connection: AsyncConnection, claims: Sequence[Claim], *, actor: str = "doms") -> bool:
-    """Reserve every claim or none of them. False when any does not fit; then nothing was taken.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: an owner's line is reserved already.
-    """
-    return (await reserve_each(connection, [claims], actor=actor))[0]
-
-
-async def reserve_each(
-    connection: AsyncConnection, wishes: Sequence[Sequence[Claim]], *, actor: str = "doms"
-) -> list[bool]:
-    """Reserve several wishes in one statement, each whole or not at all; the earlier goes first when not all fit.
-
-    Call it once in a transaction: a second call would lock rows out of key order.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: an owner's line is reserved already; nothing was taken for anybody.
-    """
-    available = await _take(connection, [claim for wish in wishes for claim in wish], actor)
-    if available is None:
-        return [True] * len(wishes)
-    verdicts = [_allot(wish, available) for wish in wishes]
-    winners = [claim for wish, won in zip(wishes, verdicts, strict=True) if won for claim in wish]
-    beaten = await _take(connection, winners, actor)
-    assert beaten is None, "rows that are locked do not change"
-    return verdicts
-
-
-async def _take(connection: AsyncConnection, claims: list[Claim], actor: str) -> dict[tuple[str, str], int] | None:
-    """Reserve all claims; when they do not fit, lock their positions and return what each has to give."""
-    if not claims:
-        return None
-    values = {"claims": _CLAIMS.dump_json(claims).decode(), "actor": actor}
-    rows = (await connection.execute(_RESERVE, values)).all()
-    return None if rows[0].ok else {(row.node_id, row.sku): row.available for row in rows}
-
-
-def _allot(wish: Sequence[Claim], available: dict[tuple[str, str], int]) -> bool:
-    """Take a wish out of what is available if all of it fits."""
-    need: dict[tuple[str, str], int] = {}
-    for claim in wish:
-        key = (claim.node_id, claim.sku)
-        need[key] = need.get(key, 0) + claim.quantity
-    if any(available.get(key, 0) < quantity for key, quantity in need.items()):
-        return False
-    for key, quantity in need.items():
-        available[key] -= quantity
-    return True
 
 
 async def settle(

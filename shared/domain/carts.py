@@ -1,14 +1,20 @@
-"""What a shop may ask before there is an order: what is in the cart and where it would go."""
+"""What a shop may ask before there is an order: where a cart would come from, and that its units are held."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from shared.domain.base import Document, Instant, Model, OptionalText, Quantity, Sku
+from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku
 from shared.domain.orders import Country, ServiceLevel
 from shared.domain.sourcing.models import Shortage
+
+#: A day is the longest: units nobody sells for longer are an order, not a cart.
+HoldMinutes = Annotated[int, Field(strict=True, ge=1, le=1440)]
 
 
 class CartLine(Document):
@@ -18,13 +24,18 @@ class CartLine(Document):
     quantity: Quantity = 1
 
 
-class Cart(Document):
-    """A cart and its destination; a postal code is enough, and no person is named."""
+class Destination(Document):
+    """Where a cart would go; a postal code is enough, and no person is named."""
 
     postal_code: OptionalText
     country: Country = "US"
     region: OptionalText = ""
     city: OptionalText = ""
+
+
+class Cart(Destination):
+    """A cart and its destination."""
+
     lines: Annotated[tuple[CartLine, ...], Field(min_length=1, max_length=500)]
 
 
@@ -64,3 +75,117 @@ class Promise(Model):
     policy_version: str
     currency: str
     options: tuple[DeliveryOption, ...]
+
+
+class HoldCart(Document):
+    """A cart whose units are to be held until it is ordered or its time is up.
+
+    Attributes:
+        channel: Who holds; with ``cart_id`` it names the hold once and for all.
+        ship_to: Where the cart would go; without it the units come from as few nodes as can give them.
+        service: The delivery option the customer chose.
+        minutes: How long the units are held.
+        partial: Hold what there is, and say of each line how much; else all units or none.
+    """
+
+    channel: Identifier
+    cart_id: Identifier
+    lines: Annotated[tuple[CartLine, ...], Field(min_length=1, max_length=500)]
+    ship_to: Destination | None = None
+    service: ServiceLevel = ServiceLevel.STANDARD
+    minutes: HoldMinutes = 15
+    partial: bool = False
+
+    @property
+    def cart_hold_id(self) -> str:
+        return cart_hold_id_of(self.channel, self.cart_id)
+
+    def content_hash(self) -> str:
+        """SHA-256 of what is to be held: the same cart sent again hashes the same, for however long."""
+        return hashlib.sha256(self.model_dump_json(exclude={"minutes"}).encode()).hexdigest()
+
+
+def cart_hold_id_of(channel: str, cart_id: str) -> str:
+    """The hold's id. Neither part may hold a slash, so no two carts share one."""
+    return f"{channel}/{cart_id}"
+
+
+class WantedUnits(Model):
+    """A line of a cart as it was asked for, bundles as such."""
+
+    sku: Sku
+    quantity: int
+
+
+class CartUnits(Model):
+    """Units of a cart at one node: ``quantity`` were held, ``open`` still are."""
+
+    node_id: str
+    sku: str
+    quantity: int
+    open: int
+    ordered: int = 0
+    given_back: int = 0
+
+
+class HoldStatus(StrEnum):
+    """What has become of a cart's hold."""
+
+    HELD = "held"
+    OVERDUE = "overdue"  #: its time is up, and nobody has needed the units yet
+    ORDERED = "ordered"
+    GIVEN_BACK = "given_back"
+
+
+class HeldLine(Model):
+    """How much of what was asked for is held."""
+
+    sku: str
+    quantity: int
+    held: int
+
+
+class CartHold(Model):
+    """What is on record of a cart's hold.
+
+    Attributes:
+        wanted: What was asked for.
+        units: What was held of it, components for bundles, and what has become of it.
+    """
+
+    cart_hold_id: str
+    channel: str
+    held_at: Instant
+    expires_at: Instant
+    overdue: bool
+    wanted: tuple[WantedUnits, ...]
+    units: tuple[CartUnits, ...]
+
+    @property
+    def status(self) -> HoldStatus:
+        if any(units.open for units in self.units):
+            return HoldStatus.OVERDUE if self.overdue else HoldStatus.HELD
+        return HoldStatus.ORDERED if any(units.ordered for units in self.units) else HoldStatus.GIVEN_BACK
+
+
+def gather(wanted: Mapping[str, int], free: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """Units by node and SKU from as few nodes as it takes: each next node is the one that gives most of the rest.
+
+    The greedy cover; among equals the node named first. What nobody has is left out.
+
+    Args:
+        free: Units by node and SKU.
+    """
+    left, taken = dict(wanted), dict[tuple[str, str], int]()
+    nodes = {node_id for node_id, _ in free}
+    while nodes:
+        gives = {
+            node_id: {sku: min(units, free.get((node_id, sku), 0)) for sku, units in left.items()} for node_id in nodes
+        }
+        best = min(nodes, key=lambda node_id: (-sum(gives[node_id].values()), node_id))
+        if not any(gives[best].values()):
+            break
+        taken |= {(best, sku): units for sku, units in gives[best].items() if units}
+        left = {sku: units - gives[best][sku] for sku, units in left.items()}
+        nodes.remove(best)
+    return taken

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from shared.database.availability import Changes, read_all, read_availability, read_changes
 from shared.database.engine import Database
 from shared.database.network import save_safety
-from shared.database.stock import Claim, Move, receive, reserve
+from shared.database.reservations import Claim, reserve
+from shared.database.stock import Move, receive
 from shared.domain.availability import Allocation, Pool, available
 from shared.loading import load
 from tests.support.stock import place, seed

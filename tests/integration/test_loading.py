@@ -12,7 +12,8 @@ from shared.database.engine import Database
 from shared.database.loads import Loaded
 from shared.database.network import read_nodes
 from shared.database.positions import read_history
-from shared.database.stock import Claim, Settle, reserve, settle
+from shared.database.reservations import Claim, reserve
+from shared.database.stock import Settle, settle
 from shared.errors import InvalidInput
 from shared.intake.columns import TABLES
 from shared.loading import load

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from shared.database.engine import Database
 from shared.database.positions import read_history, read_item
-from shared.database.stock import Claim, Move, Settle, receive, reserve, settle
+from shared.database.reservations import Claim, reserve
+from shared.database.stock import Move, Settle, receive, settle
 from shared.errors import NotFound
 from tests.support.stock import place, seed
 

@@ -17,6 +17,7 @@ from tests.support.facts import Facts
 BREAKS = {
     "stock_moves": "UPDATE stock_position SET on_hand = on_hand + 1 WHERE (node_id, sku) = ('wh-columbus', :sku)",
     "stock_reserved": "UPDATE stock_position SET reserved = reserved + 1 WHERE (node_id, sku) = ('wh-columbus', :sku)",
+    "stock_held": "UPDATE stock_position SET held = held + 1 WHERE (node_id, sku) = ('wh-columbus', :sku)",
     "ended_reservations": "UPDATE fulfillment_order SET ended_at = now() WHERE order_id = :waiting",
     "line_units": "UPDATE order_line SET unallocated = allocated, allocated = 0 WHERE order_id = :waiting",
     "payment_operations": "UPDATE payment SET captured_minor = captured_minor - 1 WHERE order_id = :done",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -14,11 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import confirmations, fulfillment, stock, units
+from shared.database import carts, confirmations, fulfillment, stock, units
 from shared.database.engine import Database
 from shared.database.plans import commit_plans
 from shared.database.stock import Move
 from shared.domain.orders import UnitState
+from shared.errors import Conflict
 from shared.gateways.protocol import FulfillmentRejected, FulfillmentShipped, Package, ShippedLine
 from shared.messages import CancelUnits, FulfillmentCall, LineQuantity, SourceResult, Withdraw
 from tests.support.stock import AS_OF, Line, Part, draft, place, residuals, seed
@@ -30,8 +32,11 @@ NODES, SKUS = ("n1", "n2"), ("s1", "s2", "s3")
 KEYS = st.tuples(st.sampled_from(NODES), st.sampled_from(SKUS))
 #: Few, so that the same one comes again.
 REFERENCES = st.sampled_from(["ref-1", "ref-2", "ref-3", "ref-4", "ref-5", "ref-6"])
+CARTS = st.sampled_from(["cart-1", "cart-2", "cart-3", "cart-4"])
 QUANTITIES = st.integers(1, 6)
-_POSITIONS = "SELECT node_id, sku, on_hand, reserved FROM stock_position"
+LATER = datetime.now(UTC) + timedelta(hours=1)
+_EXPIRE = text("UPDATE cart_hold_line SET expires_at = now() - interval '1 second' WHERE cart_hold_id = :cart")
+_POSITIONS = "SELECT node_id, sku, on_hand, reserved, held FROM stock_position"
 _LINES = f"SELECT order_id, line_no, {', '.join(UnitState)} FROM order_line"
 
 
@@ -87,14 +92,76 @@ class StockMachine(RuleBasedStateMachine):
         else:
             assert self.model.move(reference, cause, key, quantity)
 
+    # --- carts --------------------------------------------------------------------------------------------
+
+    @rule(cart=CARTS, claims=st.dictionaries(KEYS, QUANTITIES, min_size=1, max_size=3), partial=st.booleans())
+    def hold_cart(self, cart: str, claims: dict[tuple[str, str], int], partial: bool) -> None:
+        """A cart that is known already is not held again, whatever has become of it."""
+        held = self.runner.run(
+            carts.hold_units(
+                self.database,
+                cart,
+                claims,
+                channel="web",
+                lines=(),
+                content_hash="",
+                expires_at=LATER,
+                partial=partial,
+            )
+        )
+        units = None if held is None else {(one.node_id, one.sku): one.quantity for one in held}
+        assert units == self.model.hold(cart, claims, partial=partial)
+
+    @rule(cart=CARTS)
+    def extend_hold(self, cart: str) -> None:
+        try:
+            self.do(lambda connection: carts.extend(connection, cart, LATER))
+        except Conflict:
+            assert not self.model.extend(cart)
+        else:
+            assert self.model.extend(cart)
+
+    @precondition(lambda self: self.model.carts)
+    @rule(data=st.data())
+    def let_time_pass(self, data: st.DataObject) -> None:
+        cart = data.draw(st.sampled_from(sorted(self.model.carts)))
+        self.do(lambda connection: connection.execute(_EXPIRE, {"cart": cart}))
+        self.model.expire(cart)
+
+    @rule()
+    def sweep_carts(self) -> None:
+        self.do(carts.sweep)
+        self.model.sweep()
+
+    @precondition(lambda self: self.model.carts)
+    @rule(data=st.data())
+    def release_hold(self, data: st.DataObject) -> None:
+        cart = data.draw(st.sampled_from(sorted(self.model.carts)))
+        for _ in range(2):
+            self.do(lambda connection: carts.release(connection, cart, actor="test"))
+        self.model.release(cart)
+
+    @rule(
+        cart=CARTS,
+        lines=st.lists(st.tuples(st.sampled_from(SKUS), QUANTITIES), min_size=1, max_size=3),
+    )
+    def order_a_cart(self, cart: str, lines: list[tuple[str, int]]) -> None:
+        """Ordered as it was held or not; also a cart that was never held, or that another order has taken."""
+        self._place(lines, cart)
+
     # --- orders -------------------------------------------------------------------------------------------
 
     @rule(lines=st.lists(st.tuples(st.sampled_from(SKUS), QUANTITIES), min_size=1, max_size=3))
     def place_order(self, lines: list[tuple[str, int]]) -> None:
+        self._place(lines)
+
+    def _place(self, lines: list[tuple[str, int]], cart: str = "") -> None:
         order_id = f"o{len(self.orders) + 1}"
         self.orders[order_id] = [(n, sku, quantity) for n, (sku, quantity) in enumerate(lines, start=1)]
-        self.runner.run(place(self.database, {order_id: self.orders[order_id]}))
+        carts_of = {order_id: cart} if cart else {}
+        self.runner.run(place(self.database, {order_id: self.orders[order_id]}, carts_of))
         self.model.place(order_id, self.orders[order_id])
+        self.model.cart_of |= carts_of
 
     @precondition(lambda self: self.orders)
     @rule(data=st.data())
@@ -105,8 +172,9 @@ class StockMachine(RuleBasedStateMachine):
         keys = {name: self.key(name) for name in names}
         drafts = [draft(name, parts, step=keys[name]) for name, parts in plans.items()]
         answers = self.do(lambda connection: commit_plans(connection, drafts))
-        for name, answer in zip(names, answers, strict=True):
-            assert (answer is not None) is self.model.reserve(name, plans[name])
+        assert {name: answer is not None for name, answer in zip(names, answers, strict=True)} == self.model.reserve(
+            plans
+        )
         won = [(one, answer) for one, answer in zip(drafts, answers, strict=True) if answer is not None]
         again = self.do(lambda connection: commit_plans(connection, [one for one, _ in won]))
         assert [_opened(answer) for answer in again] == [_opened(answer) for _, answer in won]
@@ -194,7 +262,8 @@ class StockMachine(RuleBasedStateMachine):
         positions = self.do(lambda connection: connection.execute(text(_POSITIONS)))
         for row in positions:
             key = (row.node_id, row.sku)
-            assert (row.on_hand, row.reserved) == (self.model.on_hand[key], self.model.reserved(key)), key
+            model = (self.model.on_hand[key], self.model.reserved(key), self.model.held(key))
+            assert (row.on_hand, row.reserved, row.held) == model, key
         lines = self.do(lambda connection: connection.execute(text(_LINES)))
         counted = {
             (row.order_id, row.line_no, str(state)): getattr(row, state)
@@ -206,8 +275,10 @@ class StockMachine(RuleBasedStateMachine):
 
 
 async def _clear(connection: AsyncConnection) -> None:
-    await connection.execute(text("TRUNCATE orders, stock_move, step_result, message_out, exception_case CASCADE"))
-    await connection.execute(text("UPDATE stock_position SET on_hand = 0, reserved = 0"))
+    await connection.execute(
+        text("TRUNCATE orders, cart_hold, stock_move, step_result, message_out, exception_case CASCADE")
+    )
+    await connection.execute(text("UPDATE stock_position SET on_hand = 0, reserved = 0, held = 0"))
 
 
 def _opened(answer: Any) -> Any:

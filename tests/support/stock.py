@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import text
@@ -44,9 +45,9 @@ _WORLD = (
 )
 _ORDERS = text("""
     INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, ship_to, place, service,
-                        priority, shipping_minor, total_minor, payment, policy_version)
-    SELECT o, 'web', o, '', 'USD', now(), CAST(:ship_to AS jsonb), '{}', 'standard', 3, 0, 0, '{}', 'v'
-    FROM unnest(CAST(:order_ids AS text[])) o
+                        priority, shipping_minor, total_minor, payment, policy_version, cart_hold_id)
+    SELECT o, 'web', o, '', 'USD', now(), CAST(:ship_to AS jsonb), '{}', 'standard', 3, 0, 0, '{}', 'v', cart
+    FROM unnest(CAST(:order_ids AS text[]), CAST(:carts AS text[])) AS u(o, cart)
 """)
 _LINES = text("""
     INSERT INTO order_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor, unallocated)
@@ -57,17 +58,24 @@ _LINES = text("""
 #: S1-S3: the figures that must be zero, whatever happened.
 _RESIDUALS = text("""
     WITH moved AS (
-        SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved FROM stock_move GROUP BY node_id, sku
+        SELECT node_id, sku, sum(on_hand) AS on_hand, sum(reserved) AS reserved, sum(held) AS held FROM stock_move
+        GROUP BY node_id, sku
     ), claimed AS (
         SELECT node_id, sku, sum(open) AS open FROM reservation GROUP BY node_id, sku
+    ), in_carts AS (
+        SELECT node_id, sku, sum(open) AS open FROM cart_hold_line GROUP BY node_id, sku
     ), held AS (
         SELECT order_id, line_no, sum(open) AS open, sum(shipped) AS shipped FROM reservation GROUP BY order_id, line_no
     )
     SELECT (SELECT count(*) FROM stock_position p LEFT JOIN moved m USING (node_id, sku)
-            WHERE p.on_hand <> coalesce(m.on_hand, 0) OR p.reserved <> coalesce(m.reserved, 0)) AS unlike_their_moves,
+            WHERE p.on_hand <> coalesce(m.on_hand, 0) OR p.reserved <> coalesce(m.reserved, 0)
+               OR p.held <> coalesce(m.held, 0)) AS unlike_their_moves,
            (SELECT count(*) FROM stock_position p LEFT JOIN claimed c USING (node_id, sku)
             WHERE p.reserved <> coalesce(c.open, 0)) AS unlike_their_reservations,
-           (SELECT count(*) FROM stock_position WHERE reserved < 0 OR reserved > on_hand) AS oversold,
+           (SELECT count(*) FROM stock_position p LEFT JOIN in_carts c USING (node_id, sku)
+            WHERE p.held <> coalesce(c.open, 0)) AS unlike_their_holds,
+           (SELECT count(*) FROM stock_position
+            WHERE reserved < 0 OR held < 0 OR reserved + held > on_hand) AS oversold,
            (SELECT count(*) FROM order_line l LEFT JOIN held h USING (order_id, line_no)
             WHERE l.allocated + l.released <> coalesce(h.open, 0)
                OR l.shipped + l.delivered + l.returned <> coalesce(h.shipped, 0)) AS lines_unlike_their_reservations,
@@ -87,13 +95,16 @@ async def seed(database: Database, *, nodes: int, skus: int, on_hand: int) -> No
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(text("ANALYZE"))
 
 
-async def place(database: Database, orders: Mapping[str, Sequence[Line]]) -> None:
-    """Write orders down, as the intake would."""
+async def place(
+    database: Database, orders: Mapping[str, Sequence[Line]], carts: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write orders down, as the intake would; ``carts`` names the hold of those made of a cart."""
     lines = [(order_id, *line) for order_id, of_order in orders.items() for line in of_order]
     columns = list(zip(*lines, strict=True)) if lines else [(), (), (), ()]
     names = ("order_ids", "line_nos", "skus", "quantities")
+    values = {"order_ids": list(orders), "carts": [carts.get(name) for name in orders], "ship_to": _SHIP_TO}
     async with database.transaction() as connection:
-        await connection.execute(_ORDERS, {"order_ids": list(orders), "ship_to": _SHIP_TO})
+        await connection.execute(_ORDERS, values)
         await connection.execute(_LINES, dict(zip(names, map(list, columns), strict=True)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.support.stock import Line, Part
@@ -34,6 +34,19 @@ class Planned:
 
 
 @dataclass
+class Cart:
+    """What a cart holds. ``overdue`` when its time is up."""
+
+    held: Counter[Key]
+    first: Counter[Key]
+    overdue: bool = False
+
+    @property
+    def stands(self) -> bool:
+        return self.held == self.first and not self.overdue
+
+
+@dataclass
 class StockModel:
     """What the database should hold."""
 
@@ -41,6 +54,8 @@ class StockModel:
     units: list[Unit] = field(default_factory=list)
     fulfillments: dict[str, Planned] = field(default_factory=dict)
     applied: set[tuple[str, ...]] = field(default_factory=set)
+    carts: dict[str, Cart] = field(default_factory=dict)
+    cart_of: dict[str, str] = field(default_factory=dict)
 
     # --- what it says -------------------------------------------------------------------------------------
 
@@ -49,6 +64,12 @@ class StockModel:
             unit.state in ("allocated", "released") and (self.fulfillments[unit.owner].node_id, unit.sku) == key
             for unit in self.units
         )
+
+    def held(self, key: Key) -> int:
+        return sum(cart.held[key] for cart in self.carts.values())
+
+    def free(self, key: Key) -> int:
+        return self.on_hand[key] - self.reserved(key) - self.held(key)
 
     def of(self, order_id: str, *states: str, line_no: int = 0, owner: str = "") -> list[Unit]:
         return [
@@ -70,7 +91,7 @@ class StockModel:
         """Returns whether it is allowed; a repeat is, and does nothing."""
         if (reference, cause, *key) in self.applied:
             return True
-        if self.on_hand[key] + quantity < self.reserved(key):
+        if self.on_hand[key] + quantity < self.reserved(key) + self.held(key):
             return False
         self.on_hand[key] += quantity
         self.applied.add((reference, cause, *key))
@@ -79,25 +100,101 @@ class StockModel:
     def place(self, order_id: str, lines: Iterable[Line]) -> None:
         self.units += [Unit(order_id, line_no, sku) for line_no, sku, quantity in lines for _ in range(quantity)]
 
-    def reserve(self, order_id: str, parts: Sequence[Part]) -> bool:
-        taken: list[tuple[Unit, str]] = []
-        for node_id, line_no, sku, quantity in parts:
-            for _ in range(quantity):
-                waiting = self.of(order_id, "unallocated", "backordered", line_no=line_no)
-                free = [unit for unit in waiting if unit not in [u for u, _ in taken]]
-                claimed = sum((node, unit.sku) == (node_id, sku) for unit, node in taken)
-                if not free or self.on_hand[node_id, sku] - self.reserved((node_id, sku)) <= claimed:
-                    return False
-                taken.append((free[0], node_id))
+    # --- carts --------------------------------------------------------------------------------------------
+
+    def hold(self, name: str, claims: dict[Key, int], *, partial: bool) -> dict[Key, int] | None:
+        """What is held, or ``None`` when nothing is: the cart is known, or there is too little."""
+        taken = self._fitting(claims)
+        if sum(taken.values()) < sum(claims.values()) and self._overdue_at(claims):
+            self._give_back_at(claims)
+            taken = self._fitting(claims)
+        enough = taken.total() > 0 if partial else taken == Counter(claims)
+        if name in self.carts or not enough:
+            return None
+        self.carts[name] = Cart(Counter(taken), Counter(taken))
+        return dict(taken)
+
+    def _fitting(self, claims: dict[Key, int]) -> Counter[Key]:
+        return +Counter({key: min(units, self.free(key)) for key, units in claims.items()})
+
+    def _overdue_at(self, keys: Iterable[Key]) -> bool:
+        return any(cart.overdue and any(cart.held[key] for key in keys) for cart in self.carts.values())
+
+    def _give_back_at(self, keys: Iterable[Key], *, but: Iterable[str] = ()) -> None:
+        wanted = set(keys)
+        for name, cart in self.carts.items():
+            if cart.overdue and name not in but:
+                cart.held = Counter({key: units for key, units in cart.held.items() if key not in wanted})
+
+    def extend(self, name: str) -> bool:
+        return name in self.carts and self.carts[name].stands
+
+    def expire(self, name: str) -> None:
+        self.carts[name].overdue = True
+
+    def sweep(self) -> None:
+        for cart in self.carts.values():
+            if cart.overdue:
+                cart.held.clear()
+
+    def release(self, name: str) -> None:
+        self.carts[name].held.clear()
+
+    # --- orders -------------------------------------------------------------------------------------------
+
+    def reserve(self, plans: Mapping[str, Sequence[Part]]) -> dict[str, bool]:
+        """Which plans of a batch become true: each whole or not, the earlier first. What a cart gives back because
+        its order does not want it is nobody's before the batch is over."""
+        sound = {name: parts for name, parts in plans.items() if self._still_wanted(name, parts)}
+        won = self._allot(sound)
+        if len(won) < len(sound):
+            carts = {self.cart_of[name] for name, parts in sound.items() if parts and name in self.cart_of}
+            own = {key for cart in carts if cart in self.carts for key in self.carts[cart].held}
+            claimed = {(node_id, sku) for parts in sound.values() for node_id, _, sku, _ in parts}
+            self._give_back_at(claimed | own, but=carts)
+            won = self._allot(sound)
+        for name in won:
+            self._assign(name, sound[name])
+        for name in won:
+            if sound[name] and self.cart_of.get(name) in self.carts:
+                self.carts[self.cart_of[name]].held.clear()
+        return {name: name in won for name in plans}
+
+    def _still_wanted(self, order_id: str, parts: Sequence[Part]) -> bool:
+        planned = Counter[int]()
+        for _, line_no, _, quantity in parts:
+            planned[line_no] += quantity
+        return all(
+            units <= len(self.of(order_id, "unallocated", "backordered", line_no=line_no))
+            for line_no, units in planned.items()
+        )
+
+    def _allot(self, plans: Mapping[str, Sequence[Part]]) -> list[str]:
+        free = Counter({key: self.free(key) for key in list(self.on_hand)})
+        own = {name: Counter(cart.held) for name, cart in self.carts.items()}
+        won = []
+        for name, parts in plans.items():
+            mine = own.get(self.cart_of.get(name, ""), Counter())
+            need = Counter[Key]()
+            for node_id, _, sku, quantity in parts:
+                need[node_id, sku] += quantity
+            rest = Counter({key: units - min(units, mine[key]) for key, units in need.items()})
+            if all(free[key] >= units for key, units in rest.items()):
+                free.subtract(rest)
+                mine.subtract({key: units - rest[key] for key, units in need.items()})
+                won.append(name)
+        return won
+
+    def _assign(self, order_id: str, parts: Sequence[Part]) -> None:
         first = 1 + sum(planned.order_id == order_id for planned in self.fulfillments.values())
         numbers = {node_id: n for n, node_id in enumerate(dict.fromkeys(part[0] for part in parts), start=first)}
         for node_id, n in numbers.items():
             self.fulfillments[f"{order_id}/f{n}"] = Planned(order_id, n, node_id)
-        for unit, node_id in taken:
-            unit.state, unit.owner = "allocated", f"{order_id}/f{numbers[node_id]}"
+        for node_id, line_no, _, quantity in parts:
+            for unit in self.of(order_id, "unallocated", "backordered", line_no=line_no)[:quantity]:
+                unit.state, unit.owner = "allocated", f"{order_id}/f{numbers[node_id]}"
         for unit in self.of(order_id, "unallocated"):
             unit.state = "backordered"
-        return True
 
     def tell(self, owner: str) -> None:
         planned = self.fulfillments[owner]

@@ -1,0 +1,245 @@
+"""Units held for carts: taken from what is free, kept for a while, given back or made an order's reservation.
+
+A held unit has one fate. Rows of ``cart_hold_line`` change only in a statement that has locked their position first,
+so a hold that is ordered, extended and overdue at the same time comes to one of them. Where an order takes its cart's
+units is ``shared.database.reservations``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.engine import Database
+from shared.domain.carts import CartHold, CartUnits, WantedUnits
+from shared.errors import Conflict, NotFound
+
+Key = tuple[str, str]
+
+_WANTED, _UNITS = TypeAdapter(tuple[WantedUnits, ...]), TypeAdapter(tuple[CartUnits, ...])
+
+#: Takes every claim or, partially, what fits of each, at most one claim a position. ``overdue`` says that too little
+#: is free and other carts' time at these positions is up; then, if the caller wants to know it, nothing was taken.
+_HOLD = text("""
+    WITH claim AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(node_id text, sku text, quantity bigint)
+    ), locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku, c.quantity, least(c.quantity, p.free) AS taken
+        FROM stock_position p JOIN claim c ON c.node_id = p.node_id AND c.sku = p.sku
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), fit AS (
+        SELECT coalesce(sum(taken), 0) AS taken, (SELECT sum(quantity) FROM claim) AS wanted FROM locked
+    ), short AS (
+        SELECT CAST(:look_for_overdue AS boolean) AND taken < wanted AND EXISTS (
+            SELECT FROM cart_hold_line h JOIN claim c ON c.sku = h.sku AND c.node_id = h.node_id
+            WHERE h.open > 0 AND h.expires_at <= statement_timestamp()) AS overdue
+        FROM fit
+    ), opened AS (
+        INSERT INTO cart_hold (cart_hold_id, channel, content_hash, lines)
+        SELECT :cart_hold_id, :channel, :content_hash, CAST(:lines AS jsonb) FROM fit, short
+        WHERE NOT overdue AND CASE WHEN :partial THEN taken > 0 ELSE taken = wanted END
+        ON CONFLICT DO NOTHING
+        RETURNING cart_hold_id
+    ), moved AS (
+        UPDATE stock_position p SET held = p.held + l.taken
+        FROM locked l CROSS JOIN opened
+        WHERE l.taken > 0 AND p.node_id = l.node_id AND p.sku = l.sku
+    ), kept AS (
+        INSERT INTO cart_hold_line (cart_hold_id, node_id, sku, quantity, open, expires_at)
+        SELECT cart_hold_id, node_id, sku, taken, taken, :expires_at FROM locked CROSS JOIN opened WHERE taken > 0
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, held, reference, actor)
+        SELECT node_id, sku, 'hold', 0, 0, taken, 'cart/' || cart_hold_id, :channel
+        FROM locked CROSS JOIN opened WHERE taken > 0
+    )
+    SELECT s.overdue, EXISTS (SELECT FROM opened) AS opened,
+           (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'node_id', node_id, 'sku', sku, 'quantity', taken, 'open', taken) ORDER BY node_id, sku), '[]')
+            FROM locked WHERE taken > 0) AS units
+    FROM short s
+""")
+
+_GIVE_BACK = """
+    WITH due AS (
+        {keys}
+    ), locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku FROM stock_position p JOIN due d ON d.node_id = p.node_id AND d.sku = p.sku
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), over AS MATERIALIZED (
+        SELECT h.cart_hold_id, h.node_id, h.sku, h.open
+        FROM locked l JOIN cart_hold_line h ON h.node_id = l.node_id AND h.sku = l.sku
+        WHERE h.open > 0 AND {which}
+        FOR NO KEY UPDATE OF h
+    ), ended AS (
+        UPDATE cart_hold_line h SET open = 0, given_back = h.given_back + o.open
+        FROM over o WHERE h.cart_hold_id = o.cart_hold_id AND h.node_id = o.node_id AND h.sku = o.sku
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, held, reference, actor)
+        SELECT node_id, sku, 'expire', 0, 0, -open, 'cart/' || cart_hold_id, :actor FROM over
+    )
+    UPDATE stock_position p SET held = p.held - t.units
+    FROM (SELECT node_id, sku, sum(open) AS units FROM over GROUP BY node_id, sku) t
+    WHERE p.node_id = t.node_id AND p.sku = t.sku
+    RETURNING p.node_id, p.sku, p.free, t.units
+"""
+_DUE = "SELECT DISTINCT h.node_id, h.sku FROM cart_hold_line h WHERE h.open > 0 AND {which}"
+_OVERDUE = "h.expires_at <= statement_timestamp()"
+
+
+def _give_back(which: str, keys: str = "") -> TextClause:
+    return text(_GIVE_BACK.format(which=which, keys=keys or _DUE.format(which=which)))
+
+
+_GIVE_BACK_CART = _give_back("h.cart_hold_id = :cart_hold_id")
+_GIVE_BACK_OF = _give_back(f"{_OVERDUE} AND h.sku = ANY(:skus)")
+#: Locks all of the positions, due or not: what the caller locks next of them is in order.
+_GIVE_BACK_AT = _give_back(
+    f"{_OVERDUE} AND h.cart_hold_id <> ALL(:but)",
+    keys="SELECT node_id, sku FROM unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])) AS k(node_id, sku)",
+)
+_GIVE_BACK_DUE = _give_back(
+    _OVERDUE,
+    keys="""SELECT DISTINCT node_id, sku FROM (
+            SELECT node_id, sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
+            ORDER BY expires_at LIMIT :limit) oldest""",
+)
+
+_EXTEND = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku
+        FROM stock_position p JOIN cart_hold_line h ON h.node_id = p.node_id AND h.sku = p.sku
+        WHERE h.cart_hold_id = :cart_hold_id
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), line AS MATERIALIZED (
+        SELECT h.node_id, h.sku, h.open = h.quantity AND h.expires_at > statement_timestamp() AS stands
+        FROM cart_hold_line h WHERE h.cart_hold_id = :cart_hold_id AND (SELECT count(*) FROM locked) > 0
+        FOR NO KEY UPDATE OF h
+    )
+    UPDATE cart_hold_line h SET expires_at = greatest(h.expires_at, :expires_at)
+    FROM line l
+    WHERE (SELECT bool_and(stands) FROM line)
+      AND h.cart_hold_id = :cart_hold_id AND h.node_id = l.node_id AND h.sku = l.sku
+    RETURNING h.sku
+""")
+_READ = text("""
+    SELECT c.cart_hold_id, c.channel, c.content_hash, c.held_at, c.lines AS wanted, max(l.expires_at) AS expires_at,
+           max(l.expires_at) <= statement_timestamp() AS overdue,
+           jsonb_agg(to_jsonb(l) ORDER BY l.node_id, l.sku) AS units
+    FROM cart_hold c JOIN cart_hold_line l USING (cart_hold_id)
+    WHERE c.cart_hold_id = :cart_hold_id GROUP BY c.cart_hold_id
+""")
+
+
+async def hold_units(
+    database: Database,
+    cart_hold_id: str,
+    claims: Mapping[Key, int],
+    *,
+    channel: str,
+    lines: Sequence[WantedUnits],
+    content_hash: str,
+    expires_at: datetime,
+    partial: bool = False,
+) -> tuple[CartUnits, ...] | None:
+    """Hold every claim or none, or partially what fits of each, in one statement: one round trip.
+
+    Args:
+        claims: Units by node and SKU.
+        lines: What the cart holds, for the record.
+
+    Returns:
+        What is held now; ``None`` when nothing was taken: too little is free, or the cart is held already.
+    """
+    values = {
+        "cart_hold_id": cart_hold_id,
+        "channel": channel,
+        "lines": _WANTED.dump_json(tuple(lines)).decode(),
+        "content_hash": content_hash,
+        "expires_at": expires_at,
+        "partial": partial,
+        "claims": json.dumps(
+            [{"node_id": node_id, "sku": sku, "quantity": units} for (node_id, sku), units in claims.items()]
+        ),
+    }
+    async with database.statement() as connection:
+        row = (await connection.execute(_HOLD, values | {"look_for_overdue": True})).one()
+    if row.overdue:
+        async with database.transaction() as connection:
+            await give_back_at(connection, claims)
+            row = (await connection.execute(_HOLD, values | {"look_for_overdue": False})).one()
+    return _UNITS.validate_python(row.units) if row.opened else None
+
+
+async def read_hold(connection: AsyncConnection, cart_hold_id: str) -> tuple[str, CartHold]:
+    """What is on record of a cart's hold, with the hash of what was asked for.
+
+    Raises:
+        NotFound: nothing was ever held for the cart.
+    """
+    row = (await connection.execute(_READ, {"cart_hold_id": cart_hold_id})).first()
+    if row is None:
+        raise NotFound(f"nothing was held for cart {cart_hold_id}", cart_hold_id=cart_hold_id)
+    return row.content_hash, CartHold(
+        cart_hold_id=row.cart_hold_id,
+        channel=row.channel,
+        held_at=row.held_at,
+        expires_at=row.expires_at,
+        overdue=row.overdue,
+        wanted=_WANTED.validate_python(row.wanted),
+        units=_UNITS.validate_python(row.units),
+    )
+
+
+async def extend(connection: AsyncConnection, cart_hold_id: str, expires_at: datetime) -> None:
+    """Let a hold last until later; one that lasts longer already is left alone.
+
+    Raises:
+        Conflict: its time is up, or its units were ordered or given back.
+    """
+    values = {"cart_hold_id": cart_hold_id, "expires_at": expires_at}
+    if (await connection.execute(_EXTEND, values)).first() is None:
+        raise Conflict(f"the hold of cart {cart_hold_id} is over: hold it again under another id", cart=cart_hold_id)
+
+
+async def release(connection: AsyncConnection, cart_hold_id: str, *, actor: str) -> list[str]:
+    """Give a cart's units back; returns the SKUs of which there is more. A hold that is over changes nothing."""
+    values = {"cart_hold_id": cart_hold_id, "actor": actor}
+    return sorted({row.sku for row in await connection.execute(_GIVE_BACK_CART, values)})
+
+
+async def give_back_at(
+    connection: AsyncConnection, keys: Collection[Key], *, but: Collection[str] = ()
+) -> dict[Key, int]:
+    """Give overdue units at these positions back; returns what is free now where any were.
+
+    Args:
+        keys: Nodes and SKUs. Whoever has locked positions before has locked all of these.
+        but: Carts whose units their own orders are about to take.
+    """
+    values: dict[str, Any] = {
+        "node_ids": [node_id for node_id, _ in keys],
+        "skus": [sku for _, sku in keys],
+        "but": list(but),
+        "actor": "doms",
+    }
+    return {(row.node_id, row.sku): row.free for row in await connection.execute(_GIVE_BACK_AT, values)}
+
+
+async def give_back_of(connection: AsyncConnection, skus: Collection[str]) -> None:
+    """Give overdue units of these items back, before somebody looks for them."""
+    await connection.execute(_GIVE_BACK_OF, {"skus": list(skus), "actor": "doms"})
+
+
+async def sweep(connection: AsyncConnection, *, limit: int = 500) -> list[str]:
+    """Give back what is overdue, the oldest first, at this many positions; returns the SKUs, none when all is done."""
+    rows = await connection.execute(_GIVE_BACK_DUE, {"limit": limit, "actor": "doms"})
+    return sorted({row.sku for row in rows})

@@ -1,0 +1,271 @@
+"""Reservations: units of positions claimed for the orders that will ship them, whole or not at all.
+
+Lines of one SKU are summed first and rows are locked in key order, so no two changes deadlock. Nothing is
+read, decided and written back: a reservation that does not fit takes nothing. How they end is in
+``shared.database.stock``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import carts
+from shared.database.carts import Key
+from shared.domain.base import Model
+
+
+class Claim(Model):
+    """Units of one order line wanted at one node, for ``owner``.
+
+    Attributes:
+        cart_hold_id: The cart the order was made of: what it holds there is taken first.
+    """
+
+    owner: str
+    line_no: int
+    order_id: str
+    node_id: str
+    sku: str
+    quantity: int
+    cart_hold_id: str | None = None
+
+
+_CLAIMS = TypeAdapter(list[Claim])
+
+#: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
+_RESERVE = text("""
+    WITH claim AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
+            AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int)
+    ), need AS (
+        SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
+    ), locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku, n.quantity, p.free AS available
+        FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), verdict AS (
+        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity) AS ok FROM locked
+    ), moved AS (
+        UPDATE stock_position p SET reserved = p.reserved + l.quantity
+        FROM locked l CROSS JOIN verdict v
+        WHERE v.ok AND p.node_id = l.node_id AND p.sku = l.sku
+    ), claimed AS (
+        INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
+        SELECT owner, line_no, order_id, node_id, sku, quantity, quantity FROM claim, verdict WHERE ok
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
+        SELECT node_id, sku, 'reserve', 0, sum(quantity), owner, :actor
+        FROM claim, verdict WHERE ok GROUP BY owner, node_id, sku
+    )
+    SELECT v.ok, l.node_id, l.sku, l.available, NULL AS own, EXISTS (
+        SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
+            AND h.expires_at <= statement_timestamp()) AS overdue
+    FROM verdict v LEFT JOIN locked l ON NOT v.ok
+""")
+
+#: As ``_RESERVE`` for orders made of carts: the units a cart holds go from held to reserved in one move, never through
+#: free, and what the plan does not use of them is given back. The cart's rows are read again once its positions are
+#: locked: they may have been given back meanwhile, and then the units must be free.
+_RESERVE_HELD = text("""
+    WITH claim AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(
+            owner text, line_no int, order_id text, node_id text, sku text, quantity int, cart_hold_id text)
+    ), cart AS (
+        SELECT DISTINCT cart_hold_id FROM claim WHERE cart_hold_id IS NOT NULL
+    ), need AS (
+        SELECT node_id, sku FROM claim
+        UNION SELECT h.node_id, h.sku FROM cart_hold_line h JOIN cart USING (cart_hold_id) WHERE h.open > 0
+    ), locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku, p.free AS available
+        FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), own AS MATERIALIZED (
+        SELECT h.cart_hold_id, h.node_id, h.sku, h.open FROM cart_hold_line h JOIN cart USING (cart_hold_id)
+        WHERE h.open > 0 AND (SELECT count(*) FROM locked) > 0
+        FOR NO KEY UPDATE OF h
+    ), part AS (
+        SELECT c.*, least(
+            c.quantity, greatest(coalesce(o.open, 0) - (sum(c.quantity) OVER before - c.quantity), 0)) AS own
+        FROM claim c LEFT JOIN own o USING (cart_hold_id, node_id, sku)
+        WINDOW before AS (PARTITION BY c.cart_hold_id, c.node_id, c.sku ORDER BY c.owner, c.line_no)
+    ), wanted AS (
+        SELECT node_id, sku, sum(quantity) AS quantity, sum(own) AS own FROM part GROUP BY node_id, sku
+    ), verdict AS (
+        SELECT bool_and(coalesce(l.available >= w.quantity - w.own, false)) AS ok
+        FROM wanted w LEFT JOIN locked l USING (node_id, sku)
+    ), used AS (
+        SELECT o.cart_hold_id, o.node_id, o.sku, o.open, coalesce(sum(p.own), 0) AS units
+        FROM own o CROSS JOIN verdict v LEFT JOIN part p USING (cart_hold_id, node_id, sku)
+        WHERE v.ok GROUP BY o.cart_hold_id, o.node_id, o.sku, o.open
+    ), ended AS (
+        UPDATE cart_hold_line h
+        SET open = 0, ordered = h.ordered + u.units, given_back = h.given_back + u.open - u.units
+        FROM used u WHERE h.cart_hold_id = u.cart_hold_id AND h.node_id = u.node_id AND h.sku = u.sku
+    ), moved AS (
+        UPDATE stock_position p SET reserved = p.reserved + t.reserved, held = p.held - t.held
+        FROM (
+            SELECT node_id, sku, coalesce(w.quantity, 0) AS reserved, coalesce(u.held, 0) AS held
+            FROM wanted w
+            FULL JOIN (SELECT node_id, sku, sum(open) AS held FROM used GROUP BY node_id, sku) u USING (node_id, sku)
+        ) t CROSS JOIN verdict v
+        WHERE v.ok AND p.node_id = t.node_id AND p.sku = t.sku
+    ), claimed AS (
+        INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
+        SELECT owner, line_no, order_id, node_id, sku, quantity, quantity FROM claim, verdict WHERE ok
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, held, reference, actor)
+        SELECT node_id, sku, 'reserve', 0, sum(quantity), -sum(own), owner, :actor
+        FROM part, verdict WHERE ok GROUP BY owner, node_id, sku
+        UNION ALL
+        SELECT node_id, sku, 'expire', 0, 0, units - open, 'cart/' || cart_hold_id, :actor FROM used WHERE units < open
+    )
+    SELECT v.ok, l.node_id, l.sku, l.available,
+        (SELECT jsonb_object_agg(o.cart_hold_id, o.open) FROM own o
+         WHERE o.node_id = l.node_id AND o.sku = l.sku) AS own,
+        EXISTS (SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
+                AND h.expires_at <= statement_timestamp()) AS overdue
+    FROM verdict v LEFT JOIN locked l ON NOT v.ok
+""")
+
+#: Each claim takes what fits, the earlier one first, and what each took is answered in their order. Where overdue
+#: carts are in the way, and the caller wants to know it, nothing is taken.
+_RESERVE_PARTIAL = text("""
+    WITH claim AS (
+        SELECT * FROM ROWS FROM (jsonb_to_recordset(CAST(:claims AS jsonb)) AS (
+            owner text, line_no int, order_id text, node_id text, sku text, quantity int)) WITH ORDINALITY
+            AS c(owner, line_no, order_id, node_id, sku, quantity, place)
+    ), locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku, p.free
+        FROM stock_position p JOIN (SELECT DISTINCT node_id, sku FROM claim) n USING (node_id, sku)
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), fit AS (
+        SELECT c.*, greatest(
+            least(c.quantity, coalesce(l.free, 0) - (sum(c.quantity) OVER before - c.quantity)), 0) AS taken
+        FROM claim c LEFT JOIN locked l USING (node_id, sku)
+        WINDOW before AS (PARTITION BY c.node_id, c.sku ORDER BY c.place)
+    ), overdue AS (
+        SELECT CAST(:look_for_overdue AS boolean) AND EXISTS (
+            SELECT FROM fit f JOIN cart_hold_line h USING (sku, node_id)
+            WHERE f.taken < f.quantity AND h.open > 0 AND h.expires_at <= statement_timestamp()) AS there
+    ), taken AS (
+        SELECT f.* FROM fit f, overdue o WHERE f.taken > 0 AND NOT o.there
+    ), moved AS (
+        UPDATE stock_position p SET reserved = p.reserved + t.units
+        FROM (SELECT node_id, sku, sum(taken) AS units FROM taken GROUP BY node_id, sku) t
+        WHERE p.node_id = t.node_id AND p.sku = t.sku
+    ), claimed AS (
+        INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
+        SELECT owner, line_no, order_id, node_id, sku, taken, taken FROM taken
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
+        SELECT node_id, sku, 'reserve', 0, sum(taken), owner, :actor FROM taken GROUP BY owner, node_id, sku
+    )
+    SELECT o.there AS overdue, f.taken FROM fit f, overdue o ORDER BY f.place
+""")
+
+
+async def reserve(connection: AsyncConnection, claims: Sequence[Claim], *, actor: str = "doms") -> bool:
+    """Reserve every claim or none of them. False when any does not fit; then nothing was taken.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: an owner's line is reserved already.
+    """
+    return (await reserve_each(connection, [claims], actor=actor))[0]
+
+
+async def reserve_each(
+    connection: AsyncConnection, wishes: Sequence[Sequence[Claim]], *, actor: str = "doms"
+) -> list[bool]:
+    """Reserve several wishes in one statement, each whole or not at all; the earlier goes first when not all fit.
+
+    Call it once in a transaction: a second call would lock rows out of key order.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: an owner's line is reserved already; nothing was taken for anybody.
+    """
+    room = await _take(connection, [claim for wish in wishes for claim in wish], actor)
+    if room is None:
+        return [True] * len(wishes)
+    if room.overdue:
+        room.free |= await carts.give_back_at(connection, room.overdue, but={cart for cart, _ in room.own})
+    verdicts = [_allot(wish, room) for wish in wishes]
+    winners = [claim for wish, won in zip(wishes, verdicts, strict=True) if won for claim in wish]
+    beaten = await _take(connection, winners, actor)
+    assert beaten is None, "rows that are locked do not change"
+    return verdicts
+
+
+async def reserve_partial(connection: AsyncConnection, claims: Sequence[Claim], *, actor: str = "doms") -> list[int]:
+    """Reserve of each claim what fits, the earlier claim first; returns the units each got.
+
+    One round trip, unless overdue carts are in the way. Call it once in a transaction.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: an owner's line is reserved already.
+    """
+    if not claims:
+        return []
+    values = {"claims": _CLAIMS.dump_json(list(claims)).decode(), "actor": actor}
+    rows = (await connection.execute(_RESERVE_PARTIAL, values | {"look_for_overdue": True})).all()
+    if rows[0].overdue:
+        await carts.give_back_at(connection, {(claim.node_id, claim.sku) for claim in claims})
+        rows = (await connection.execute(_RESERVE_PARTIAL, values | {"look_for_overdue": False})).all()
+    return [row.taken for row in rows]
+
+
+@dataclass
+class _Room:
+    """What locked positions have to give.
+
+    Attributes:
+        own: Units that carts hold for orders that want them now, by cart and position.
+        overdue: Positions where a cart's time is up.
+    """
+
+    free: dict[Key, int]
+    own: dict[tuple[str, Key], int]
+    overdue: list[Key]
+
+
+async def _take(connection: AsyncConnection, claims: list[Claim], actor: str) -> _Room | None:
+    """Reserve all claims; when they do not fit, lock their positions and return what each has to give."""
+    if not claims:
+        return None
+    statement = _RESERVE_HELD if any(claim.cart_hold_id for claim in claims) else _RESERVE
+    values = {"claims": _CLAIMS.dump_json(claims).decode(), "actor": actor}
+    rows = (await connection.execute(statement, values)).all()
+    if rows[0].ok:
+        return None
+    keyed = {(row.node_id, row.sku): row for row in rows if row.node_id is not None}
+    return _Room(
+        free={key: row.available for key, row in keyed.items()},
+        own={(cart, key): units for key, row in keyed.items() for cart, units in (row.own or {}).items()},
+        overdue=[key for key, row in keyed.items() if row.overdue],
+    )
+
+
+def _allot(wish: Sequence[Claim], room: _Room) -> bool:
+    """Take a wish out of what there is if all of it fits: what its cart holds first, the rest of what is free."""
+    need: dict[tuple[str, Key], int] = {}
+    for claim in wish:
+        place = (claim.cart_hold_id or "", (claim.node_id, claim.sku))
+        need[place] = need.get(place, 0) + claim.quantity
+    own = {place: min(quantity, room.own.get(place, 0)) for place, quantity in need.items()}
+    rest: dict[Key, int] = {}
+    for place, quantity in need.items():
+        rest[place[1]] = rest.get(place[1], 0) + quantity - own[place]
+    if any(room.free.get(key, 0) < quantity for key, quantity in rest.items()):
+        return False
+    for key, quantity in rest.items():
+        room.free[key] = room.free.get(key, 0) - quantity
+    for place, quantity in own.items():
+        room.own[place] = room.own.get(place, 0) - quantity
+    return True
