@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from datetime import datetime
 
 from temporalio import activity
 
 from shared.contracts import OrderActivities
-from shared.database import holds, sourcing, steps, units
+from shared.database import bindings, holds, sourcing, steps, units
 from shared.database.engine import Database
 from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Plan
+from shared.domain.sourcing.models import Plan, WantedLine
+from shared.domain.sourcing.timetable import Timetable
 from shared.messages import (
     CancelledUnits,
     CancelUnits,
@@ -68,7 +71,23 @@ class Orders(OrderActivities):
             return await sourcing.read_question(connection, self._network, request, time.monotonic())
 
     async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
-        return await self._plans.submit(Draft(request, answer, first=question.first))
+        dates = await self._dates(question, answer)
+        return await self._plans.submit(Draft(request, answer, first=question.first, dates=dates))
+
+    async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:
+        """When the customer would have what the plan leaves waiting, by line and inbound."""
+        short = _left_waiting(question, answer)
+        if not short:
+            return {}
+        async with self._database.reading() as connection:
+            coming = await bindings.read_coming(connection, sorted({line.sku for line in short}))
+        snapshot = question.snapshot
+        timetable = Timetable(snapshot.nodes, snapshot.rates)
+        return {
+            line.line_no: timetable.dates(question.order, line, question.policy, coming[line.sku], as_of=snapshot.as_of)
+            for line in short
+            if line.sku in coming
+        }
 
     async def _leave_waiting(self, request: SourceRequest) -> SourceResult:
         question = await self._read(request)
@@ -123,6 +142,19 @@ class Orders(OrderActivities):
     async def raise_case(self, request: RaiseCase) -> None:
         async with self._database.transaction() as connection:
             await steps.open_case(connection, request.kind, request.reference, request.order_id, **request.detail)
+
+
+def _left_waiting(question: Question, answer: Plan) -> list[WantedLine]:
+    """The lines with the units of each that the plan gives no source."""
+    planned = Counter[int]()
+    for shipment in answer.shipments:
+        for line in shipment.lines:
+            planned[line.line_no] += line.quantity
+    return [
+        line.model_copy(update={"quantity": line.quantity - planned[line.line_no]})
+        for line in question.order.lines
+        if line.quantity > planned[line.line_no]
+    ]
 
 
 async def _plan(question: Question) -> Plan:

@@ -140,7 +140,9 @@ class OrderCore:
         self._unallocated -= waiting  # what was taken back meanwhile is still to be sourced
         self._backordered, self._contended = result.backordered, result.contended
         self._unsure = result.look_again
-        if result.promised_at is not None:
+        if result.order_promised_at is not None:
+            self._promised_at = result.order_promised_at
+        elif result.promised_at is not None:
             self._promised_at = max(self._promised_at or result.promised_at, result.promised_at)
         return sum(fulfillment.units for fulfillment in result.fulfillments)
 
@@ -205,6 +207,10 @@ class OrderCore:
 
     @workflow.signal(name="stock_arrived")
     def stock_arrived(self, wake: Wake) -> None:
+        self._stock_arrived = True
+
+    @workflow.signal(name="supply_changed")
+    def supply_changed(self, wake: Wake) -> None:
         self._stock_arrived = True
 
     def _hear(self, wake: Wake) -> None:

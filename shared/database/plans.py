@@ -7,8 +7,9 @@ batch and step of one order, deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.batcher import Batcher
+from shared.database.bindings import Want, bind_wants
 from shared.database.engine import Database, around_faults
 from shared.database.reservations import Claim, reserve_each
 from shared.domain.base import Instant, Model
@@ -36,7 +38,8 @@ _LOCK = text("""
 """)
 #: A statement of its own, after the lock: it sees what whoever held the lock before has committed.
 _READ = text("""
-    SELECT a.step_key, s.result, (SELECT cart_hold_id FROM orders o WHERE o.order_id = a.order_id) AS cart_hold_id,
+    SELECT a.step_key, s.result, (SELECT promised_at FROM orders o WHERE o.order_id = a.order_id) AS promised_at,
+           (SELECT cart_hold_id FROM orders o WHERE o.order_id = a.order_id) AS cart_hold_id,
            (SELECT coalesce(max(n), 0) + 1 FROM fulfillment_order f WHERE f.order_id = a.order_id) AS next_n,
            (SELECT count(*) + 1 FROM decision d WHERE d.order_id = a.order_id) AS attempt,
            (SELECT coalesce(jsonb_agg(jsonb_build_array(line_no, unallocated + backordered)), '[]') FROM order_line l
@@ -78,11 +81,17 @@ _RECORD = text("""
 
 @dataclass(frozen=True)
 class Draft:
-    """A plan that is to become true. ``first``: it is the order's first, which the channel's verdict goes by."""
+    """A plan that is to become true.
+
+    Attributes:
+        first: It is the order's first, which the channel's verdict goes by.
+        dates: When the customer would have what the plan leaves waiting, by line and inbound.
+    """
 
     request: SourceRequest
     plan: Plan
     first: bool
+    dates: Mapping[int, Mapping[str, datetime]] = field(default_factory=dict)
 
     @property
     def order_id(self) -> str:
@@ -139,6 +148,7 @@ class _Bid:
     attempt: int
     waiting: dict[int, int]
     claims: list[Claim]
+    promised_at: datetime | None
 
 
 _OPENED, _LINES, _SOURCED = TypeAdapter(list[_Opened]), TypeAdapter(list[_Line]), TypeAdapter(list[_Sourced])
@@ -172,7 +182,7 @@ async def commit_plans(connection: AsyncConnection, drafts: Sequence[Draft]) -> 
     outcomes: dict[str, Outcome] = {}
     bids = [bid for bid in await _bids(connection, drafts, outcomes) if _fits(bid)]
     won = await reserve_each(connection, [bid.claims for bid in bids])
-    winners = [(bid, _result(bid)) for bid, reserved in zip(bids, won, strict=True) if reserved]
+    winners = await _dated(connection, [bid for bid, reserved in zip(bids, won, strict=True) if reserved])
     if winners:
         await _record(connection, winners)
     outcomes |= {bid.draft.order_id: result for bid, result in winners}
@@ -195,7 +205,7 @@ async def _bids(connection: AsyncConnection, drafts: Sequence[Draft], outcomes: 
             outcomes[draft.order_id] = SourceResult.model_validate(row.result | {"look_again": True})
         else:
             claims = _claims(draft, row.next_n, row.cart_hold_id)
-            bids.append(_Bid(draft, row.next_n, row.attempt, dict(row.waiting), claims))
+            bids.append(_Bid(draft, row.next_n, row.attempt, dict(row.waiting), claims, row.promised_at))
     return bids
 
 
@@ -227,12 +237,29 @@ def _planned(bid: _Bid) -> dict[int, int]:
     return planned
 
 
-def _result(bid: _Bid) -> SourceResult:
+async def _dated(connection: AsyncConnection, bids: Sequence[_Bid]) -> list[tuple[_Bid, SourceResult]]:
+    """Bind what the plans leave waiting to dated supply; the orders are promised by it, too."""
+    bound = await bind_wants(connection, [want for bid in bids for want in _wants(bid)])
+    return [(bid, _result(bid, bound.get(bid.draft.order_id))) for bid in bids]
+
+
+def _wants(bid: _Bid) -> list[Want]:
+    planned, dates = _planned(bid), bid.draft.dates
+    return [
+        Want(bid.draft.order_id, line_no, units - planned.get(line_no, 0), dates[line_no])
+        for line_no, units in bid.waiting.items()
+        if units > planned.get(line_no, 0) and dates.get(line_no)
+    ]
+
+
+def _result(bid: _Bid, supplied: datetime | None) -> SourceResult:
     plan = bid.draft.plan
+    promised = [date for date in (plan.promised_at, supplied) if date is not None]
     return SourceResult(
         fulfillments=tuple(_state(shipment, n) for n, shipment in enumerate(plan.shipments, start=bid.next_n)),
         backordered=sum(bid.waiting.values()) - sum(claim.quantity for claim in bid.claims),
-        promised_at=plan.promised_at,
+        promised_at=max(promised, default=None),
+        order_promised_at=max([*promised, bid.promised_at] if bid.promised_at else promised, default=None),
     )
 
 

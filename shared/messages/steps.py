@@ -33,6 +33,8 @@ class SourceResult(Model):
     Attributes:
         look_again: The step was taken before and this is what it came to then: the facts may have moved on since.
         contended: Others were faster each time: there may be stock, so look again soon.
+        order_promised_at: What the whole order is promised now, by its fulfillment orders and the supply it waits
+            for; it takes the place of what the process remembers, be it earlier or later.
     """
 
     fulfillments: tuple[FulfillmentState, ...] = ()
@@ -40,6 +42,7 @@ class SourceResult(Model):
     promised_at: Instant | None = None
     look_again: bool = False
     contended: bool = False
+    order_promised_at: Instant | None = None
 
 
 class CancelUnits(Model):

@@ -1,0 +1,204 @@
+"""Units that wait for stock: who they are, in which order they are served, and what is kept for them when it lands.
+
+What lands is held for the orders that wait, in the transaction that books it, so that nobody who comes later is
+faster. The hold is of the kind carts have: the order's next plan takes it, and its time runs out like theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.network import Place
+from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.timetable import Coming, Timetable
+from shared.domain.supply import Turn, Waiting, serve
+
+#: Who has no promise yet is served after those who have.
+NO_PROMISE = datetime.max.replace(tzinfo=UTC)
+#: An order is sourced seconds after it is woken; after this, what was kept for it is anybody's.
+KEPT_FOR = timedelta(days=1)
+
+_LOCK_WAITING = text("""
+    SELECT FROM orders o
+    WHERE o.closed_at IS NULL
+      AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
+    ORDER BY o.order_id FOR NO KEY UPDATE
+""")
+_WAITING = text("""
+    SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
+           i.weight_g, i.length_mm, i.width_mm, i.height_mm,
+           o.priority, o.promised_at, o.received_at, o.channel, o.place, o.service, p.sourcing,
+           coalesce(h.holds, false) AS holds, CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id,
+           coalesce(h.units, 0) AS held, sum(l.backordered) OVER lines - l.backordered AS before,
+           (SELECT coalesce(array_agg(DISTINCT node_id), '{}') FROM fulfillment_order f
+            WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded
+    FROM order_line l JOIN orders o USING (order_id) JOIN item i USING (sku)
+    JOIN policy_version p ON p.version = o.policy_version
+    LEFT JOIN LATERAL (
+        SELECT true AS holds, sum(open) FILTER (WHERE c.sku = l.sku) AS units FROM cart_hold_line c
+        WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
+        HAVING count(*) > 0
+    ) h ON true
+    WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL
+    WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
+    ORDER BY l.order_id, l.line_no
+""")
+#: Positions are locked already, by the moves that brought the units in.
+_FREE = text("""
+    SELECT p.node_id, p.sku, p.free FROM stock_position p
+    JOIN unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])) AS k(node_id, sku) USING (node_id, sku)
+""")
+_KEEP = text("""
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS g(
+            order_id text, hold_id text, channel text, node_id text, sku text, units bigint)
+    ), opened AS (
+        INSERT INTO cart_hold (cart_hold_id, channel, content_hash, lines)
+        SELECT DISTINCT hold_id, channel, '', CAST('[]' AS jsonb) FROM given
+        ON CONFLICT DO NOTHING
+    ), kept AS (
+        INSERT INTO cart_hold_line AS h (cart_hold_id, node_id, sku, quantity, open, expires_at)
+        SELECT hold_id, node_id, sku, sum(units), sum(units), :expires_at FROM given GROUP BY hold_id, node_id, sku
+        ON CONFLICT (cart_hold_id, node_id, sku) DO UPDATE
+        SET quantity = h.quantity + excluded.quantity, open = h.open + excluded.open, expires_at = excluded.expires_at
+    ), named AS (
+        UPDATE orders o SET cart_hold_id = g.hold_id
+        FROM (SELECT DISTINCT order_id, hold_id FROM given) g WHERE o.order_id = g.order_id
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, held, reference, actor)
+        SELECT node_id, sku, 'hold', 0, 0, sum(units), :reference, :actor FROM given GROUP BY node_id, sku
+    )
+    UPDATE stock_position p SET held = p.held + t.units
+    FROM (SELECT node_id, sku, sum(units) AS units FROM given GROUP BY node_id, sku) t
+    WHERE p.node_id = t.node_id AND p.sku = t.sku
+""")
+
+
+@dataclass(frozen=True)
+class WaitingLine:
+    """Units of an order line that wait, beside those that have arrived for it already.
+
+    Attributes:
+        hold_id: The hold that has arrived units of the order, if any.
+    """
+
+    turn: Turn
+    units: int
+    line: WantedLine
+    order: SourcingOrder
+    policy: Policy
+    hold_id: str | None
+
+    @property
+    def sku(self) -> str:
+        return self.line.sku
+
+    def dates(self, coming: Sequence[Coming], timetable: Timetable, as_of: datetime) -> dict[str, datetime]:
+        """When the customer would have the units, by inbound."""
+        return timetable.dates(self.order, self.line, self.policy, coming, as_of=as_of) if coming else {}
+
+
+def turn_of(row: Any) -> Turn:
+    """Whose turn it is, of an order line's row."""
+    return Turn(row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no)
+
+
+async def lock_waiting(connection: AsyncConnection, skus: Sequence[str]) -> None:
+    """Lock the orders that wait for these items; before any stock is locked."""
+    await connection.execute(_LOCK_WAITING, {"skus": list(skus)})
+
+
+async def read_waiting(connection: AsyncConnection, skus: Sequence[str]) -> list[WaitingLine]:
+    """Order lines that wait for these items."""
+    rows = await connection.execute(_WAITING, {"skus": list(skus)})
+    lines = (_waiting(row) for row in rows)
+    return [line for line in lines if line.units]
+
+
+def _waiting(row: Any) -> WaitingLine:
+    units = int(row.backordered - max(0, min(row.backordered, row.held - row.before)))
+    line = WantedLine.model_construct(
+        line_no=row.line_no,
+        sku=row.sku,
+        quantity=max(1, units),
+        weight_g=row.weight_g,
+        length_mm=row.length_mm,
+        width_mm=row.width_mm,
+        height_mm=row.height_mm,
+        unit_price_minor=row.unit_price_minor,
+    )
+    order = SourcingOrder(
+        order_id=row.order_id,
+        channel=row.channel,
+        ship_to=Place.model_validate(row.place),
+        service=ServiceLevel(row.service),
+        lines=(line,),
+        excluded=tuple(sorted(row.excluded)),
+    )
+    return WaitingLine(turn_of(row), units, line, order, Policy.model_validate(row.sourcing), row.hold_id)
+
+
+async def keep_for_waiting(
+    connection: AsyncConnection,
+    arrived: Mapping[tuple[str, str], int],
+    timetable: Timetable,
+    *,
+    reference: str,
+    as_of: datetime,
+    actor: str,
+    bound: Mapping[tuple[str, int], int] | None = None,
+) -> dict[tuple[str, int], int]:
+    """Hold what has arrived for those who wait; returns the units of each order line that got some.
+
+    The orders are locked, and the positions, to which the units were added in this transaction.
+
+    Args:
+        arrived: Units by node and item.
+        reference: Names the arrival in the ledger.
+        bound: Units of order lines that are bound to what arrived.
+    """
+    waiting = await read_waiting(connection, sorted({sku for _, sku in arrived}))
+    if not waiting:
+        return {}
+    keys = {"node_ids": [node_id for node_id, _ in arrived], "skus": [sku for _, sku in arrived]}
+    free = {(row.node_id, row.sku): row.free for row in await connection.execute(_FREE, keys)}
+    got: dict[tuple[str, int], int] = {}
+    given: list[dict[str, Any]] = []
+    for (node_id, sku), units in sorted(arrived.items()):
+        here = [Coming("", node_id, as_of)]
+        lines = [line for line in waiting if line.sku == sku and line.dates(here, timetable, as_of)]
+        needs = [_need(line, got, bound or {}) for line in lines]
+        for line, taken in zip(lines, serve(units, free[node_id, sku], needs), strict=True):
+            if taken:
+                key = (line.turn.order_id, line.turn.line_no)
+                got[key] = got.get(key, 0) + taken
+                given.append(_row(line, node_id, taken, reference))
+    if given:
+        values = {"given": json.dumps(given), "reference": reference, "actor": actor, "expires_at": as_of + KEPT_FOR}
+        await connection.execute(_KEEP, values)
+    return got
+
+
+def _need(line: WaitingLine, got: Mapping[tuple[str, int], int], bound: Mapping[tuple[str, int], int]) -> Waiting:
+    key = (line.turn.order_id, line.turn.line_no)
+    return Waiting(line.turn, line.units - got.get(key, 0), bound.get(key, 0))
+
+
+def _row(line: WaitingLine, node_id: str, units: int, reference: str) -> dict[str, Any]:
+    order_id = line.turn.order_id
+    return {
+        "order_id": order_id,
+        "hold_id": line.hold_id or f"{order_id}/{reference}",
+        "channel": line.order.channel,
+        "node_id": node_id,
+        "sku": line.sku,
+        "units": units,
+    }

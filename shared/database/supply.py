@@ -1,0 +1,180 @@
+"""What is known of expected supply: how much is still to come, when, where to, and who waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.inbounds import find_inbound
+from shared.domain.base import Instant, Model
+from shared.domain.supply import InboundKind, InboundStatus
+
+_LINES = text("SELECT * FROM inbound_line WHERE inbound_id = :inbound_id ORDER BY sku")
+#: Only what is on its way or ordered counts: until it departs, a transfer's units are stock of its origin.
+_COMES = """
+    SELECT i.inbound_id, i.kind, i.node_id, i.expected_at, l.sku, l.open, l.bound
+    FROM inbound_line l JOIN inbound i USING (inbound_id)
+    WHERE l.open > 0 AND i.closed_at IS NULL AND (i.kind <> 'transfer' OR i.status = 'in_transit')
+"""
+_COMING = text(f"{_COMES} AND l.sku = ANY(:skus) ORDER BY l.sku, i.expected_at, i.inbound_id")
+_IN_TRANSIT = text("""
+    SELECT i.node_id, l.sku, sum(l.open) AS units
+    FROM inbound_line l JOIN inbound i USING (inbound_id)
+    WHERE i.status = 'in_transit' AND l.open > 0 AND l.sku = ANY(:skus)
+    GROUP BY i.node_id, l.sku ORDER BY i.node_id, l.sku
+""")
+_LIST = """
+    SELECT i.*, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.sku) FROM inbound_line l
+                 WHERE l.inbound_id = i.inbound_id) AS lines
+    FROM inbound i WHERE {conditions} ORDER BY i.expected_at, i.inbound_id LIMIT :limit
+"""
+_WAITING = text("""
+    SELECT b.order_id, b.line_no, b.sku, b.quantity, b.promised_at, o.priority
+    FROM supply_binding b JOIN orders o USING (order_id)
+    WHERE b.inbound_id = :inbound_id ORDER BY o.priority, b.promised_at, o.received_at, b.order_id, b.line_no
+""")
+_RECEIPTS = text("""
+    SELECT reference, actor, at, result FROM inbound_receipt WHERE inbound_id = :inbound_id ORDER BY at, reference
+""")
+
+
+class ExpectedLine(Model):
+    """One item of an inbound, and what came of its units.
+
+    Attributes:
+        open: Still to come; ``bound`` of them are waited for by orders.
+        missing: Will not come.
+        over: Came beyond what was expected.
+    """
+
+    sku: str
+    quantity: int
+    open: int
+    received: int
+    damaged: int
+    missing: int
+    over: int
+    bound: int
+
+
+class ExpectedSupply(Model):
+    """An inbound as it stands."""
+
+    inbound_id: str
+    kind: InboundKind
+    node_id: str
+    origin_node_id: str | None
+    expected_at: Instant
+    status: InboundStatus
+    reference: str
+    actor: str
+    created_at: Instant
+    departed_at: Instant | None
+    closed_at: Instant | None
+    lines: tuple[ExpectedLine, ...]
+
+    @property
+    def units(self) -> int:
+        """Units still to come."""
+        return sum(line.open for line in self.lines)
+
+
+class WaitingOrder(Model):
+    """Units of an order line that wait for an inbound."""
+
+    order_id: str
+    line_no: int
+    sku: str
+    quantity: int
+    promised_at: Instant
+    priority: int
+
+
+class InboundReceipt(Model):
+    """A receipt that was booked."""
+
+    reference: str
+    actor: str
+    at: Instant
+    result: dict[str, Any]
+
+
+class InboundStory(ExpectedSupply):
+    """An inbound with its receipts, and the orders that wait for it in their order of service."""
+
+    receipts: tuple[InboundReceipt, ...]
+    waiting: tuple[WaitingOrder, ...]
+
+
+class DatedSupply(Model):
+    """Units of an item that nobody is bound to, and when they are expected at their node."""
+
+    inbound_id: str
+    node_id: str
+    sku: str
+    expected_at: Instant
+    units: int
+
+
+class InTransit(Model):
+    """Units on their way to a node from another."""
+
+    node_id: str
+    sku: str
+    units: int
+
+
+async def read_supply(connection: AsyncConnection, skus: Sequence[str]) -> list[DatedSupply]:
+    """Dated supply of these items that no order is bound to, the earliest of an item first."""
+    rows = await connection.execute(_COMING, {"skus": list(skus)})
+    return [
+        DatedSupply(
+            inbound_id=row.inbound_id,
+            node_id=row.node_id,
+            sku=row.sku,
+            expected_at=row.expected_at,
+            units=row.open - row.bound,
+        )
+        for row in rows
+        if row.open > row.bound
+    ]
+
+
+async def read_in_transit(connection: AsyncConnection, skus: Sequence[str]) -> list[InTransit]:
+    """Units of these items that have left one node for another, by where they go."""
+    rows = await connection.execute(_IN_TRANSIT, {"skus": list(skus)})
+    return [InTransit.model_validate(dict(row._mapping)) for row in rows]
+
+
+async def list_inbounds(
+    connection: AsyncConnection, *, sku: str = "", node_id: str = "", every: bool = False, limit: int = 50
+) -> list[ExpectedSupply]:
+    """Expected supply, the earliest first; ``every`` lists what is over, too."""
+    wanted = {
+        "i.closed_at IS NULL": not every,
+        "i.node_id = :node_id": bool(node_id),
+        "EXISTS (SELECT FROM inbound_line l WHERE l.inbound_id = i.inbound_id AND l.sku = :sku)": bool(sku),
+    }
+    conditions = " AND ".join(condition for condition, asked in wanted.items() if asked) or "true"
+    given = {name: value for name, value in {"sku": sku, "node_id": node_id}.items() if value}
+    rows = await connection.execute(text(_LIST.format(conditions=conditions)), given | {"limit": limit})
+    return [ExpectedSupply.model_validate(dict(row._mapping)) for row in rows]
+
+
+async def tell_inbound(connection: AsyncConnection, inbound_id: str) -> InboundStory:
+    """Everything about one inbound.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
+    values = {"inbound_id": inbound_id}
+    row = await find_inbound(connection, inbound_id)
+    parts = {
+        "lines": [dict(line._mapping) for line in await connection.execute(_LINES, values)],
+        "receipts": [dict(receipt._mapping) for receipt in await connection.execute(_RECEIPTS, values)],
+        "waiting": [dict(order._mapping) for order in await connection.execute(_WAITING, values)],
+    }
+    return InboundStory.model_validate(dict(row._mapping) | parts)

@@ -1,0 +1,180 @@
+"""What staff and partners' messages do with expected supply: tell, send off, date anew, count in, give up.
+
+Each is one transaction, in which who waits is bound again and promised anew; then the processes of the orders that got
+something out of it, or another promise, are woken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.client import Doms
+from shared.database import backorders, bindings, inbounds, network, quarantine
+from shared.database.engine import around_races
+from shared.database.inbounds import lines_of
+from shared.database.quarantine import Disposal
+from shared.database.receipts import Received, book_receipt
+from shared.domain.sourcing.timetable import Timetable
+from shared.domain.supply import Inbound, Receipt
+from shared.messages import Wake, order_workflow_id
+
+T = TypeVar("T")
+
+#: What is done in the transaction; it answers with its result and the orders to be woken.
+Work = Callable[[AsyncConnection, Timetable, datetime], Awaitable[tuple[T, Iterable[str]]]]
+
+
+async def create_inbound(doms: Doms, inbound: Inbound, *, actor: str) -> bool:
+    """Tell of supply that will come, and promise it to the orders that wait; false when it was told before.
+
+    Raises:
+        InvalidInput: a node or an item is unknown.
+        Conflict: the id names other supply.
+    """
+
+    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[bool, Iterable[str]]:
+        if not await inbounds.keep_inbound(connection, inbound, actor=actor):
+            return False, ()
+        skus = sorted(line.sku for line in inbound.lines)
+        because = f"{inbound.inbound_id} is expected {inbound.expected_at:%Y-%m-%d}"
+        return True, await bindings.rebind(connection, skus, timetable, as_of=as_of, because=because)
+
+    return await _change(doms, work)
+
+
+async def depart(doms: Doms, inbound_id: str, *, actor: str) -> bool:
+    """Send a transfer off: its units leave their node, and orders may wait for them. False when it has left before.
+
+    Raises:
+        NotFound: there is no such inbound.
+        Conflict: it is no transfer, is over, or its origin has fewer units that nobody has claimed.
+    """
+
+    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[bool, Iterable[str]]:
+        skus = await lines_of(connection, inbound_id)
+        await backorders.lock_waiting(connection, skus)
+        if not await inbounds.depart(connection, inbound_id, actor=actor):
+            return False, ()
+        lifted = await bindings.lift(connection, skus)
+        because = f"{inbound_id} is on its way"
+        return True, await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=because)
+
+    return await _change(doms, work)
+
+
+async def slip(doms: Doms, inbound_id: str, expected_at: datetime, *, because: str = "") -> int:
+    """Date supply anew, later or earlier; returns how many orders are promised another date for it.
+
+    Raises:
+        NotFound: there is no such inbound.
+        Conflict: it is over.
+    """
+
+    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
+        skus = await lines_of(connection, inbound_id)
+        await backorders.lock_waiting(connection, skus)
+        lifted = await bindings.lift(connection, skus)
+        before = await inbounds.slip(connection, inbound_id, expected_at)
+        why = f"{inbound_id} is expected {expected_at:%Y-%m-%d}, not {before:%Y-%m-%d}" + (
+            f": {because}" * bool(because)
+        )
+        changed = await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=why)
+        return len(changed), changed
+
+    return await _change(doms, work)
+
+
+async def cancel_inbound(doms: Doms, inbound_id: str, *, because: str = "") -> bool:
+    """Give up what has not come; orders that waited for it wait for other supply. False when it was done before.
+
+    Raises:
+        NotFound: there is no such inbound.
+        Conflict: it is closed, or a transfer on its way.
+    """
+
+    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[bool, Iterable[str]]:
+        skus = await lines_of(connection, inbound_id)
+        await backorders.lock_waiting(connection, skus)
+        lifted = await bindings.lift(connection, skus)
+        cancelled = await inbounds.cancel(connection, inbound_id)
+        why = f"{inbound_id} will not come" + (f": {because}" * bool(because))
+        return cancelled, await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=why)
+
+    return await _change(doms, work)
+
+
+async def receive(doms: Doms, receipt: Receipt, *, actor: str) -> Received:
+    """Count a delivery in, keep it for the orders that wait in their order of service, and wake them.
+
+    Raises:
+        NotFound: there is no such inbound.
+        InvalidInput: an item is unknown.
+        Conflict: the reference names another receipt, or a transfer has not departed.
+    """
+
+    async def work(
+        connection: AsyncConnection, timetable: Timetable, as_of: datetime
+    ) -> tuple[Received, Iterable[str]]:
+        booked = await book_receipt(connection, receipt, timetable, as_of=as_of, actor=actor)
+        return booked, booked.orders
+
+    return await _change(doms, work)
+
+
+async def release_quarantine(doms: Doms, disposal: Disposal, *, actor: str) -> int:
+    """Put quarantined units on hand, for the orders that wait first; returns how many orders got some.
+
+    Raises:
+        NotFound: there is no such node or item.
+        Conflict: fewer are quarantined.
+    """
+
+    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
+        await backorders.lock_waiting(connection, [disposal.sku])
+        if not await quarantine.release(connection, disposal, actor=actor):
+            return 0, ()
+        arrived = {(disposal.node_id, disposal.sku): disposal.quantity}
+        got = await backorders.keep_for_waiting(
+            connection, arrived, timetable, reference=disposal.reference, as_of=as_of, actor=actor
+        )
+        orders = {order_id for order_id, _ in got}
+        return len(orders), orders
+
+    return await _change(doms, work)
+
+
+async def write_off_quarantine(doms: Doms, disposal: Disposal, *, actor: str) -> bool:
+    """Write quarantined units off: they are gone. False when it was done before under this reference.
+
+    Raises:
+        NotFound: there is no such node or item.
+        Conflict: fewer are quarantined.
+    """
+    async with doms.database.transaction() as connection:
+        return await quarantine.write_off(connection, disposal, actor=actor)
+
+
+async def rebind(doms: Doms, skus: Sequence[str], *, because: str) -> int:
+    """Give supply that nobody is bound to any more to who is next; returns how many promises changed."""
+
+    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
+        changed = await bindings.rebind(connection, skus, timetable, as_of=as_of, because=because)
+        return len(changed), changed
+
+    return await _change(doms, work)
+
+
+async def _change(doms: Doms, work: Work[T]) -> T:
+    async with doms.database.reading() as connection:
+        timetable = Timetable(await network.read_nodes(connection), await network.read_rates(connection))
+    async for attempt in around_races():
+        with attempt:
+            async with doms.database.transaction() as connection:
+                result, orders = await work(connection, timetable, datetime.now(UTC))
+    for order_id in orders:
+        await doms.wake(order_workflow_id(order_id), Wake(kind="supply_changed"))
+    return result
