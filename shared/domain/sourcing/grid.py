@@ -153,14 +153,14 @@ def _retrace(layers: list[Ints], keys: Ints, grid: Pairs, state: int) -> Iterato
 
 def by_mask(keys: Ints, atoms: int, limit: int) -> Choice:
     """The best plan over subsets of ``atoms`` taken or left; a node may be used more than once."""
-    best, who = keys.min(axis=0), keys.argmin(axis=0)
+    best = keys.min(axis=0)
     levels = 1 if limit >= atoms else limit + 1
     filled = np.zeros((levels, 1 << atoms), dtype=np.int64)
     grid = pairs((1,) * max(atoms - 1, 0))
     for atom in range(atoms):
         half = 1 << atom
         _take_top(filled, best, grid, half)
-    return Choice(int(filled[-1, -1]), tuple(_unmask(filled, best, who, grid, atoms)))
+    return Choice(int(filled[-1, -1]), tuple(_unmask(filled, best, keys, grid, atoms)))
 
 
 def _take_top(filled: Ints, best: Ints, grid: Pairs, half: int) -> None:
@@ -175,7 +175,7 @@ def _take_top(filled: Ints, best: Ints, grid: Pairs, half: int) -> None:
         np.minimum(after[:half], taken, out=after[half : 2 * half])
 
 
-def _unmask(filled: Ints, best: Ints, who: Ints, grid: Pairs, atoms: int) -> Iterator[tuple[int, int]]:
+def _unmask(filled: Ints, best: Ints, keys: Ints, grid: Pairs, atoms: int) -> Iterator[tuple[int, int]]:
     mask, level = (1 << atoms) - 1, -1
     while mask:
         half = 1 << (mask.bit_length() - 1)
@@ -190,5 +190,5 @@ def _unmask(filled: Ints, best: Ints, who: Ints, grid: Pairs, atoms: int) -> Ite
         sums = best[half + grid.part[start:stop]] + filled[left, grid.rest[start:stop]]
         found = start + int((sums == goal).argmax())
         state = half + int(grid.part[found])
-        yield int(who[state]), state
+        yield int(keys[:, state].argmin()), state
         mask, level = int(grid.rest[found]), left

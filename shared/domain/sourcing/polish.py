@@ -93,14 +93,20 @@ def _moves(loads: list[_Load], policy: Policy) -> Iterator[tuple[int, int, Parts
     """(from, to, what goes): all a node ships, each line of it, and one unit; the loads change meanwhile."""
     for origin, source in enumerate(loads):
         for target, other in enumerate(loads):
-            full = sum(load.units > 0 for load in loads) >= policy.max_shipments
-            if origin == target or not source.units or (full and not other.units):
+            # Loads change meanwhile; all of them are only counted where it matters, for there may be thousands.
+            if not source.units:
+                break
+            if origin == target or (not other.units and _used(loads) >= policy.max_shipments):
                 continue
             yield origin, target, source.parts()
             for line, quantity in source.parts():
                 for size in (quantity, 1) if policy.allow_line_split and quantity > 1 else (quantity,):
                     if source.lines.get(line.line_no, (line, 0))[1] >= size:
                         yield origin, target, [(line, size)]
+
+
+def _used(loads: list[_Load]) -> int:
+    return sum(load.units > 0 for load in loads)
 
 
 def _try(origin: _Load, target: _Load, moves: Parts) -> bool:

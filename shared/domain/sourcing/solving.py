@@ -119,10 +119,16 @@ class _Program:
         self.masks = max(steps) == 1
 
     def best(self, without: int | None = None) -> Choice | None:
-        matrix = self.matrix
-        if without is not None:
-            matrix = matrix.copy()
-            matrix[without, 1:] = INF
+        if without is None:
+            return self._best(self.matrix)
+        kept = self.matrix[without].copy()
+        self.matrix[without, 1:] = INF
+        try:
+            return self._best(self.matrix)
+        finally:
+            self.matrix[without] = kept
+
+    def _best(self, matrix: Ints) -> Choice | None:
         if not self.masks:
             return self._by_node(matrix)
         choice = by_mask(matrix, len(self.steps), len(self.steps))
