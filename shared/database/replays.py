@@ -5,7 +5,7 @@ Read it in one transaction that begins with ``snapshots.AGREEING``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import network
 from shared.database.snapshots import wanted_lines
+from shared.domain.catalogue import Item
 from shared.domain.network import Place
 from shared.domain.orders import OrderDocument, ServiceLevel
 from shared.domain.sourcing.models import SourcingOrder, WantedLine
@@ -82,13 +83,22 @@ async def documents(connection: AsyncConnection, given: Sequence[OrderDocument],
                 channel=document.channel,
                 ship_to=locate(document.ship_to),
                 service=document.service,
-                lines=wanted_lines([(line.line_no, line.sku, line.quantity) for line in document.lines], items),
+                lines=_priced(document, items),
             ),
             document.placed_at,
         )
         for document in given
     ]
     return await _replay(connection, orders, now)
+
+
+def _priced(document: OrderDocument, items: Mapping[str, Item]) -> tuple[WantedLine, ...]:
+    """The document's lines at its own prices."""
+    lines = wanted_lines([(line.line_no, line.sku, line.quantity) for line in document.lines], items)
+    return tuple(
+        line.model_copy(update={"unit_price_minor": sold.unit_price_minor})
+        for line, sold in zip(lines, document.lines, strict=True)
+    )
 
 
 async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], at: datetime) -> Replay:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from workers.cli.history import history_body, read_history
 from workers.cli.output import Answer, table, when
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from shared.domain.sourcing.simulation import Comparison, Replay
+    from shared.domain.sourcing.simulation import Comparison
     from shared.domain.sourcing.tally import PolicyResult
 
 
@@ -26,6 +24,7 @@ async def simulate(
     orders: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     since: datetime | None = None,
     limit: int = 10_000,
+    html: Path | None = None,
 ) -> Answer:
     """Replay orders under several policies and compare cost, splits, lateness, load and shortages. Changes nothing.
 
@@ -34,6 +33,7 @@ async def simulate(
 
     ```
     doms simulate --policy default/1 --policy cheapest --since 2026-11-20
+    doms simulate --policy balanced --policy cheapest --orders orders.jsonl --html report.html
     doms --json simulate --policy balanced --policy fastest --orders orders.jsonl | jq '.policies[].paid_minor'
     ```
 
@@ -42,37 +42,23 @@ async def simulate(
         orders: A file of order documents, or - for standard input.
         since: Replay the stored orders received from this time (UTC) on.
         limit: At most so many stored orders.
+        html: Write a report with charts and a map to this file as well; it needs no network to be read.
     """
     from shared.database.policies import find_policy
     from shared.database.snapshots import AGREEING
     from shared.domain.sourcing.simulation import compare
-    from shared.errors import Fault, InvalidInput
 
-    if bool(orders) == (since is not None):
-        raise InvalidInput([Fault(pointer="/orders", code="one_of", message="give either --orders or --since")])
-    body = await _body(orders)
+    body = await history_body(orders, since)
     async with doms_client() as doms, doms.database.transaction() as connection:
         await connection.execute(AGREEING)
         policies = [(await find_policy(connection, each)).sourcing for each in policy]
-        replay = await _replay(connection, body, since, limit)
+        replay = await read_history(connection, body, since, limit)
     found = compare(replay, policies)
+    if html is not None:
+        from workers.report.pages import simulation_page
+
+        await asyncio.to_thread(html.write_text, simulation_page(found, replay), encoding="utf-8")
     return Answer(found, show=lambda: drawn(found))
-
-
-async def _body(orders: str) -> bytes:
-    if orders == "-":
-        return sys.stdin.buffer.read()
-    return await asyncio.to_thread(Path(orders).read_bytes) if orders else b""
-
-
-async def _replay(connection: AsyncConnection, body: bytes, since: datetime | None, limit: int) -> Replay:
-    from shared.database import replays
-    from shared.intake import read_orders
-
-    if since is None:
-        return await replays.documents(connection, read_orders(body, source="auto"), datetime.now(UTC))
-    aware = since if since.tzinfo else since.replace(tzinfo=UTC)
-    return await replays.stored_orders(connection, aware, limit)
 
 
 def drawn(found: Comparison) -> Any:
@@ -95,7 +81,8 @@ def drawn(found: Comparison) -> Any:
     return Group(*parts, *([table("units short, by reason", ("because", *names), shorts)] if shorts else []))
 
 
-_ROWS = ("paid_minor", "paid_per_order_minor", "paid_per_unit_minor", "filled_orders", "units", "short_units",
+_ROWS = ("paid_minor", "paid_per_order_minor", "paid_per_unit_minor", "revenue_minor", "profit_minor",
+         "profit_per_order_minor", "filled_orders", "units", "short_units",
          "shipments", "parcels", "split_orders", "split_rate", "days_to_deliver", "late_orders", "late_days",
          "unproven")  # fmt: skip
 

@@ -26,7 +26,9 @@ class PolicyResult(Model):
         filled_orders: Orders of which every unit found a source.
         split_orders: Orders that ship from more than one node; ``split_rate`` is their share of those that ship.
         paid_minor: Freight, handling, vendors' fees and goods; ``paid_by_term`` sums each.
-        paid_per_order_minor: Of the orders that ship something, rounded down.
+        paid_per_order_minor: Of the orders that ship something, rounded down, as all money by order or unit is.
+        revenue_minor: Price of the units that ship, before discounts, tax and what is charged for shipping.
+        profit_minor: Revenue less what is paid.
         late_orders, late_days: Orders delivered after what their customers were told, and by how many days in all.
         days_to_deliver: Mean calendar days from order to last delivery.
         short_by_reason: Units without a source.
@@ -46,6 +48,9 @@ class PolicyResult(Model):
     paid_per_order_minor: int
     paid_per_unit_minor: int
     paid_by_term: dict[str, int]
+    revenue_minor: int
+    profit_minor: int
+    profit_per_order_minor: int
     late_orders: int
     late_days: int
     days_to_deliver: float
@@ -82,12 +87,13 @@ class Tally:
             zone = order.ship_to.time_zone
             late = days_late(delivered, told, zone) if told is not None else 0
             self._counts.update(late=late > 0, late_days=late, days=days_late(delivered, at, zone))
-        self._add_shipments(found)
+        self._add_shipments(found, {line.line_no: line.unit_price_minor for line in order.lines})
 
-    def _add_shipments(self, found: Plan) -> None:
+    def _add_shipments(self, found: Plan, price: dict[int, int]) -> None:
         for shipment in found.shipments:
             units = sum(line.quantity for line in shipment.lines)
-            self._counts.update(units=units, shipments=1, parcels=shipment.parcels)
+            revenue = sum(line.quantity * price[line.line_no] for line in shipment.lines)
+            self._counts.update(units=units, shipments=1, parcels=shipment.parcels, revenue=revenue)
             self._terms.update({term: getattr(shipment.cost, term) for term in _PAID})
             node = self._nodes.setdefault(shipment.node_id, Counter())
             node.update(shipments=1, units=units, paid_minor=shipment.cost.paid)
@@ -109,6 +115,9 @@ class Tally:
             paid_per_order_minor=paid // shipping,
             paid_per_unit_minor=paid // max(counts["units"], 1),
             paid_by_term=dict(self._terms),
+            revenue_minor=counts["revenue"],
+            profit_minor=counts["revenue"] - paid,
+            profit_per_order_minor=(counts["revenue"] - paid) // shipping,
             late_orders=counts["late"],
             late_days=counts["late_days"],
             days_to_deliver=round(counts["days"] / shipping, 2),

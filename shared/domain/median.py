@@ -1,0 +1,176 @@
+"""The p-median problem: the ``count`` places from which serving every customer costs least, proven by HiGHS.
+
+Formulation of Elloumi, "A tighter formulation of the p-median problem", Journal of Combinatorial Optimization
+19 (2010): for each customer only the distinct costs matter, so that costs which come in steps, as freight does,
+make a small program with a strong bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Costs = NDArray[np.int64]
+Distances = NDArray[np.float64]
+#: Nodes of the search tree that may be looked at; a count of work, so that the answer is always the same.
+MOST_NODES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    """Places chosen, ascending.
+
+    Attributes:
+        cost: What serving every customer from the cheapest of them costs.
+        bound: No choice of so many places costs less; equal to ``cost`` when ``proven``.
+    """
+
+    places: tuple[int, ...]
+    cost: int
+    bound: int
+
+    @property
+    def proven(self) -> bool:
+        return self.bound >= self.cost
+
+
+def served(costs: Costs, places: Sequence[int]) -> int:
+    """What serving every customer from the cheapest of these places costs."""
+    return int(costs[list(places)].min(axis=0).sum())
+
+
+def p_median(costs: Costs, distances: Distances, count: int, *, given: Sequence[int] = ()) -> Median:
+    """The best ``count`` places beside those ``given``; of sets found that cost the same, the nearer.
+
+    Args:
+        costs: A row per place, a column per customer; not negative.
+        distances: The same, of what decides between equal costs.
+        count: At least 1, and no more than there are places that are not given.
+
+    Raises:
+        ValueError: there are fewer places.
+    """
+    if not 1 <= count <= len(costs) - len(set(given)):
+        raise ValueError(f"cannot choose {count} of {len(costs) - len(set(given))} places")
+    best = _greedy(costs, count, given)
+    bound = served(costs, best)
+    if count > 1:
+        found, bound = _Program(costs, count, given).solve(best)
+        best = min(best, found, key=lambda places: served(costs, places))
+    best = _nearer(costs, distances, best, given)
+    cost = served(costs, best)
+    return Median(tuple(sorted(set(best) - set(given))), cost, min(cost, bound))
+
+
+def _greedy(costs: Costs, count: int, given: Sequence[int]) -> tuple[int, ...]:
+    """Place after place the one that saves most, then swaps; the optimum when it is one place."""
+    chosen = sorted(set(given))
+    for _ in range(count):
+        chosen.append(int(_totals(costs, chosen).argmin()))
+    return _swapped(costs, tuple(chosen), given)
+
+
+def _swapped(costs: Costs, places: tuple[int, ...], given: Sequence[int]) -> tuple[int, ...]:
+    """The places after exchanging one at a time while that saves (Teitz and Bart 1968)."""
+    chosen, better = sorted(places), True
+    while better:
+        better = False
+        for place in [one for one in chosen if one not in given]:
+            others = [one for one in chosen if one != place]
+            totals = _totals(costs, others)
+            if int(totals.min()) < served(costs, chosen):
+                chosen, better = sorted([*others, int(totals.argmin())]), True
+    return tuple(chosen)
+
+
+def _nearer(costs: Costs, distances: Distances, places: tuple[int, ...], given: Sequence[int]) -> tuple[int, ...]:
+    """The places after exchanging one at a time for a nearer one while that costs no more."""
+    chosen = sorted(places)
+    cost, better = served(costs, chosen), True
+    while better:
+        better = False
+        for place in [one for one in chosen if one not in given]:
+            others = [one for one in chosen if one != place]
+            for other in np.flatnonzero(_totals(costs, others) == cost).tolist():
+                swapped = sorted([*others, other])
+                if _distance(costs, distances, swapped) < _distance(costs, distances, chosen) - 1e-6:
+                    chosen, better = swapped, True
+    return tuple(chosen)
+
+
+def _distance(costs: Costs, distances: Distances, places: Sequence[int]) -> float:
+    """How far customers are from the place that serves each, the nearest of its cheapest."""
+    rows = list(places)
+    cheapest = costs[rows] == costs[rows].min(axis=0)
+    return float(np.where(cheapest, distances[rows], np.inf).min(axis=0).sum())
+
+
+def _totals(costs: Costs, others: Sequence[int]) -> Costs:
+    """What serving every customer costs from each place together with the others; those themselves never."""
+    reached = np.minimum(costs, costs[list(others)].min(axis=0)) if others else costs
+    totals: Costs = reached.sum(axis=1)
+    totals[list(others)] = np.iinfo(np.int64).max
+    return totals
+
+
+class _Program:
+    def __init__(self, costs: Costs, count: int, given: Sequence[int]) -> None:
+        import highspy
+
+        highs: Any = highspy.Highs
+        self.solver: Any = highs()
+        self.solver.silent()
+        for option, value in (("threads", 1), ("mip_rel_gap", 0.0), ("mip_abs_gap", 0.5), ("random_seed", 0)):
+            self.solver.setOptionValue(option, value)
+        self.solver.setOptionValue("mip_max_nodes", MOST_NODES)
+        self.costs, self.given = costs, frozenset(given)
+        self.least = int(costs.min(axis=0).sum())
+        self._choose(count + len(self.given))
+        for customer in range(costs.shape[1]):
+            self._serve(costs[:, customer])
+
+    def _choose(self, count: int) -> None:
+        import highspy
+
+        size = len(self.costs)
+        kinds = [highspy.HighsVarType.kInteger] * size
+        least = np.array([float(place in self.given) for place in range(size)])
+        self.solver.addVars(size, least, np.ones(size))
+        self.solver.changeColsIntegrality(size, np.arange(size, dtype=np.int32), np.array(kinds))
+        everything = np.arange(size, dtype=np.int32)
+        self.solver.addRow(float(count), float(count), size, everything, np.ones(size))
+
+    def _serve(self, column: Costs) -> None:
+        """``z[r]`` is 1 when no chosen place serves the customer at its ``r`` cheapest costs."""
+        levels, at = np.unique(column, return_inverse=True)
+        before: int | None = None
+        for level in range(len(levels) - 1):
+            index = self.solver.getNumCol()
+            self.solver.addCol(float(levels[level + 1] - levels[level]), 0.0, 1.0, 0, [], [])
+            columns = [*np.flatnonzero(at == level).tolist(), index]
+            signs = [1.0] * len(columns)
+            if before is not None:
+                columns.append(before)
+                signs.append(-1.0)
+            least = 1.0 if before is None else 0.0
+            self.solver.addRow(least, np.inf, len(columns), np.array(columns, dtype=np.int32), np.array(signs))
+            before = index
+        if before is not None:
+            last = [*np.flatnonzero(at == len(levels) - 1).tolist(), before]
+            signs = [1.0] * (len(last) - 1) + [-1.0]
+            self.solver.addRow(0.0, np.inf, len(last), np.array(last, dtype=np.int32), np.array(signs))
+
+    def solve(self, start: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """(places, bound); the start when the search found nothing."""
+        self.solver.run()
+        info = self.solver.getInfo()
+        found: Any = self.solver.getSolution().col_value[: len(self.costs)]
+        places = tuple(place for place, value in enumerate(found) if value > 0.5)
+        if len(places) != len(start):
+            places = start
+        # The bound is a float; costs are whole, so that what is above it by less than one is proven.
+        return places, self.least + int(np.ceil(info.mip_dual_bound - 1e-4))
