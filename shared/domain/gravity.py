@@ -2,7 +2,7 @@
 
 Each centre is the geometric median of the customers nearest to it, found by Weiszfeld's iteration in the
 tangent plane (Fletcher, Venkatasubramanian and Joshi, "The geometric median on Riemannian manifolds", 2009).
-Centres begin at customers far apart with much demand, so that the same demand always gives the same centres.
+Centres begin at the customers a greedy p-median picks, so that the same demand always gives the same centres.
 They are a local optimum, and may lie in a lake: for places that exist see ``locating``.
 """
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.domain.geo import EARTH_KM
+from shared.domain.median import greedy
 
 Floats = NDArray[np.float64]
 _ROUNDS, _STEPS = 60, 60
@@ -40,7 +41,8 @@ def centres(degrees: Floats, weights: Floats, count: int) -> tuple[Floats, float
         weights: Demand of each, positive.
     """
     points = on_sphere(degrees)
-    found = _apart(points, weights, count)
+    metres = np.rint(kilometres(points, points) * weights * 1000).astype(np.int64)
+    found = points[list(greedy(metres, count, ()))].copy()
     nearest = np.full(len(points), -1)
     for _ in range(_ROUNDS):
         before, nearest = nearest, kilometres(points, found).argmin(axis=1)
@@ -53,15 +55,6 @@ def centres(degrees: Floats, weights: Floats, count: int) -> tuple[Floats, float
     mean = float(np.average(kilometres(points, found).min(axis=1), weights=weights))
     latitude, longitude = np.degrees(np.arcsin(found[:, 2])), np.degrees(np.arctan2(found[:, 1], found[:, 0]))
     return np.stack([latitude, longitude], axis=1), mean
-
-
-def _apart(points: Floats, weights: Floats, count: int) -> Floats:
-    """The middle of all demand, then again and again the customer whose demand is furthest from those before."""
-    chosen = [int((kilometres(points, points) @ weights).argmin())]
-    while len(chosen) < count:
-        reach = kilometres(points, points[chosen]).min(axis=1)
-        chosen.append(int((reach * weights).argmax()))
-    return points[chosen].copy()
 
 
 def _median(points: Floats, weights: Floats) -> Floats:

@@ -56,7 +56,7 @@ def p_median(costs: Costs, distances: Distances, count: int, *, given: Sequence[
     """
     if not 1 <= count <= len(costs) - len(set(given)):
         raise ValueError(f"cannot choose {count} of {len(costs) - len(set(given))} places")
-    best = _greedy(costs, count, given)
+    best = greedy(costs, count, given)
     bound = served(costs, best)
     if count > 1:
         found, bound = _Program(costs, count, given).solve(best)
@@ -66,7 +66,7 @@ def p_median(costs: Costs, distances: Distances, count: int, *, given: Sequence[
     return Median(tuple(sorted(set(best) - set(given))), cost, min(cost, bound))
 
 
-def _greedy(costs: Costs, count: int, given: Sequence[int]) -> tuple[int, ...]:
+def greedy(costs: Costs, count: int, given: Sequence[int]) -> tuple[int, ...]:
     """Place after place the one that saves most, then swaps; the optimum when it is one place."""
     chosen = sorted(set(given))
     for _ in range(count):

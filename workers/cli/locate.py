@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from workers.cli.output import Answer, table
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
-    from shared.domain.locating import Layout, Locations
+    from shared.domain.locating import Layout, Locations, Site
     from shared.domain.sourcing.simulation import Replay
 
 #: US ZIP codes that sites are chosen from.
@@ -96,7 +96,14 @@ def drawn(found: Locations) -> Any:
     title = f"{found.orders} order(s), sites among {found.candidates} places"
     columns = ("", "freight#", "saved#", "mean km#", f"in {FAST_DAYS} days#", "unserved#", "")
     layouts = [(name, *_figures(one), proof) for name, one, proof in rows]
-    sites = [(name, ", ".join(_sites(one))) for name, one, _ in rows]
+    sites = [("today", ", ".join(_sites(found.today.sites)))]
+    sites += [
+        (f"{count} in place of today's", ", ".join(_sites(one.sites))) for count, one in enumerate(found.alone, 1)
+    ]
+    old = len(found.today.sites)
+    sites += [
+        (f"{count} beside today's", ", ".join(_sites(one.sites[old:]))) for count, one in enumerate(found.beside, 1)
+    ]
     gravity = [
         (len(one.centres), one.mean_km, "; ".join(f"{at.latitude}, {at.longitude}" for at in one.centres))
         for one in found.gravity
@@ -116,6 +123,6 @@ def _figures(one: Layout) -> tuple[object, ...]:
     return one.freight_minor, one.saved_minor, one.mean_km, f"{one.fast:.1%}", one.unserved
 
 
-def _sites(one: Layout) -> Iterator[str]:
-    for site in one.sites:
+def _sites(sites: Sequence[Site]) -> Iterator[str]:
+    for site in sites:
         yield f"{site.place.city or site.place.postal_code} {site.place.region} {site.share:.0%}".replace("  ", " ")

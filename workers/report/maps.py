@@ -9,8 +9,10 @@ from math import cos, radians, sqrt
 
 from shared.domain.network import Node, Place
 
-_WIDTH, _HEIGHT, _MARGIN = 860, 480, 40
-_LARGEST = 14.0
+_WIDTH, _MARGIN = 860, 40
+_LARGEST = 9.0
+#: Share of orders on each side that may lie beyond the edge, so that a few islands do not shrink a continent.
+_BEYOND = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def drawn_map(
     """Customers are summed by the first three characters of their postal code."""
     areas, where = _areas(customers)
     points = [
-        *where.values(),
+        *_most(areas, where),
         *((node.place.latitude, node.place.longitude) for node in nodes),
         *((place.latitude, place.longitude) for _, place in sites),
         *centres,
@@ -54,7 +56,7 @@ def drawn_map(
     most = max(areas.values(), default=1)
     return Map(
         _WIDTH,
-        _HEIGHT,
+        paper.height,
         tuple(
             paper.mark(*where[name], 1.5 + _LARGEST * sqrt(areas[name] / most), f"{name}: {areas[name]} order(s)")
             for name in sorted(areas)
@@ -76,8 +78,31 @@ def _areas(customers: Iterable[Place]) -> tuple[Counter[str], dict[str, tuple[fl
     return areas, where
 
 
+def _most(areas: Counter[str], where: dict[str, tuple[float, float]]) -> list[tuple[float, float]]:
+    """Two corners of a box that holds nearly all orders."""
+    if not areas:
+        return []
+    sides = [_between([(where[name][axis], areas[name]) for name in areas]) for axis in (0, 1)]
+    return list(zip(*sides, strict=True))
+
+
+def _between(weighed: list[tuple[float, int]]) -> tuple[float, float]:
+    """The values below and above which only few orders lie."""
+    few = _BEYOND * sum(count for _, count in weighed)
+
+    def first(values: list[tuple[float, int]]) -> float:
+        passed = 0
+        for value, count in values:
+            passed += count
+            if passed > few:
+                return value
+        return values[-1][0]
+
+    return first(sorted(weighed)), first(sorted(weighed, reverse=True))
+
+
 class _Paper:
-    """Fits degrees onto the paper, the same scale both ways."""
+    """Fits degrees onto the paper, the same scale both ways; what lies beyond is put at the edge."""
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         latitudes, longitudes = zip(*points, strict=True)
@@ -85,9 +110,11 @@ class _Paper:
         self._top, self._left = max(latitudes), min(longitudes)
         tall = max(max(latitudes) - min(latitudes), 0.5)
         wide = max((max(longitudes) - min(longitudes)) * self._narrow, 0.5)
-        self._scale = min((_WIDTH - 2 * _MARGIN) / wide, (_HEIGHT - 2 * _MARGIN) / tall)
+        self._scale = min((_WIDTH - 2 * _MARGIN) / wide, (_WIDTH - 2 * _MARGIN) / tall)
+        self.height = round(tall * self._scale) + 2 * _MARGIN
 
     def mark(self, latitude: float, longitude: float, size: float, text: str) -> Mark:
         x = _MARGIN + (longitude - self._left) * self._narrow * self._scale
         y = _MARGIN + (self._top - latitude) * self._scale
-        return Mark(round(x, 1), round(y, 1), round(size, 1), text)
+        at_x, at_y = min(max(x, size), _WIDTH - size), min(max(y, size), self.height - size)
+        return Mark(round(at_x, 1), round(at_y, 1), round(size, 1), text)

@@ -81,6 +81,9 @@ def locations_page(found: Locations, replay: Replay) -> str:
     rows = [("today", found.today)]
     rows += [(f"{count} in place of today's", one) for count, one in enumerate(found.alone, 1)]
     rows += [(f"today's and {count} more", one) for count, one in enumerate(found.beside, 1)]
+    more = [
+        (f"{count} beside today's", one.sites[len(found.today.sites) :]) for count, one in enumerate(found.beside, 1)
+    ]
     names = [name for name, _ in rows]
     largest = found.alone[-1] if found.alone else found.today
     centres = found.gravity[-1].centres if found.gravity else ()
@@ -88,10 +91,11 @@ def locations_page(found: Locations, replay: Replay) -> str:
         found=found,
         fast_days=FAST_DAYS,
         rows=rows,
+        sites=[(name, one.sites) for name, one in rows if one not in found.beside] + more,
         charts=[
-            bars("Freight per order", names, [_per_order(one, found.orders) for _, one in rows]),
-            bars("Mean distance, km", names, [one.mean_km for _, one in rows]),
-            bars(f"Share within {FAST_DAYS} days", names, [one.fast for _, one in rows]),
+            grouped("Freight per order", names, [[_per_order(one, found.orders) for _, one in rows]]),
+            grouped("Mean distance, km", names, [[one.mean_km for _, one in rows]]),
+            grouped(f"Share within {FAST_DAYS} days", names, [[one.fast for _, one in rows]]),
         ],
         map=drawn_map(
             (each.order.ship_to for each in replay.orders),
