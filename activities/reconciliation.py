@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from temporalio import activity
 
-from shared.contracts import LONG_CALL_BEAT, ReconciliationActivities
+from activities.beating import beating
+from shared.contracts import ReconciliationActivities
 from shared.database import inbox, reconciliation
 from shared.database.checks import CHECKS, Check
 from shared.database.engine import Database, around_races
@@ -40,7 +40,7 @@ class Reconciliation(ReconciliationActivities):
     @activity.defn(name="reconciliation.check_facts")
     async def check_facts(self, step: ReconcileStep) -> ReconcileResult:
         """Run every check, each in a transaction of its own."""
-        async with _beating():
+        async with beating():
             async with self._database.reading() as connection:
                 known = await reconciliation.find_run(connection, step.run_id)
             if known is not None:
@@ -69,7 +69,7 @@ class Reconciliation(ReconciliationActivities):
     async def resume_stragglers(self, step: ReconcileStep) -> ReconcileResult:
         """Send lost wake-ups again, and start the processes of orders and returns that have none."""
         older_than = step.resend_after.total_seconds()
-        async with _beating():
+        async with beating():
             counts = {
                 "wake_ups": await self._send_wake_ups(older_than),
                 "orders": await self._start_orders(older_than),
@@ -128,19 +128,3 @@ async def _each(page: Sequence[T], resume: Callable[[T], Awaitable[None]]) -> in
             return True
 
     return sum(await asyncio.gather(*(one(subject) for subject in page)))
-
-
-@asynccontextmanager
-async def _beating() -> AsyncIterator[None]:
-    """Heartbeats while the block works, so that a dead worker is noticed and a long statement is not."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(LONG_CALL_BEAT.total_seconds() / 3)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()

@@ -35,6 +35,8 @@ from shared.messages import (
     TryReroute,
     Withdraw,
     Withdrawn,
+    WatchResult,
+    WatchStep,
 )
 
 # --- names ------------------------------------------------------------------------------------------------
@@ -182,6 +184,18 @@ class ReconciliationActivities:
 
 class PublishingActivities:
     """Channels, and what they are told they may sell."""
+
+class AlertActivities:
+    """Levels of stock: what counts hold back of them, and the alerts they are worth."""
+
+    @activity.defn(name="alerts.widen_buffers")
+    async def widen_buffers(self, step: WatchStep) -> WatchResult:
+        raise NotImplementedError
+
+    @activity.defn(name="alerts.evaluate")
+    async def evaluate(self, step: WatchStep) -> WatchResult:
+        raise NotImplementedError
+
 
     @activity.defn(name="publishing.follow")
     async def follow(self, request: PublishInput) -> PublishResult:

@@ -29,7 +29,7 @@ from shared.database.engine import Database
 from shared.database.migrate import upgrade
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
-from shared.messages import ReconcileInput
+from shared.messages import PriceInput, ReconcileInput, WatchInput
 from shared.settings import Settings
 from workers.connect import temporal_client
 
@@ -61,6 +61,22 @@ SCHEDULES: Mapping[str, Schedule] = {
         name="reconciliation",
         queue=BATCH_QUEUE,
         summary="compare the facts with themselves; resume what a crash left behind",
+    ),
+    "stock-watch": _every(
+        timedelta(minutes=5),
+        "StockWatch",
+        WatchInput(),
+        name="stock-watch",
+        queue=BATCH_QUEUE,
+        summary="hold back what counts give reason to doubt; compare levels with their thresholds",
+    ),
+    "pricing": _every(
+        PriceInput().every,
+        "Pricing",
+        PriceInput(),
+        name="pricing",
+        queue=PLANNING_QUEUE,
+        summary="price what may run short before its next supply",
     ),
     "publishing": _every(
         timedelta(minutes=1),

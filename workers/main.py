@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
+from activities.alerts import Alerts
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
@@ -128,8 +129,10 @@ def batch_worker(temporal: Client, database: Database) -> Worker:
         temporal,
         task_queue=BATCH_QUEUE,
         workflows=SCHEDULED_WORKFLOWS,
-        activities=activity_methods(Reconciliation(database, Doms(temporal, database))),
+        activities=[method for service in served for method in activity_methods(service)],
         interceptors=[Errors()],
+    doms = Doms(temporal, database)
+    served = (Reconciliation(database, doms), Alerts(database, doms))
         max_concurrent_activities=4,
         graceful_shutdown_timeout=timedelta(seconds=20),
     )

@@ -1,12 +1,13 @@
 """The workflows a worker serves, by queue."""
 
+from workflows.alerts import StockWatchWorkflow
 from workflows.order import OrderWorkflow
 from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
-SCHEDULED_WORKFLOWS = (ReconciliationWorkflow,)
+SCHEDULED_WORKFLOWS = (ReconciliationWorkflow, StockWatchWorkflow)
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
 
 #: Of every queue.

@@ -133,7 +133,7 @@ _BUFFERS = text("""
         SELECT p.node_id, p.sku, coalesce(o.doubt, n.doubt, 0) AS doubt
         FROM stock_position p LEFT JOIN node_doubt n USING (node_id) LEFT JOIN position_doubt o USING (node_id, sku)
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, ceil(p.on_hand * w.doubt / 10000.0) AS buffer
+        SELECT p.node_id, p.sku, p.count_buffer, ceil(p.on_hand * w.doubt / 10000.0) AS buffer
         FROM stock_position p JOIN wanted w USING (node_id, sku)
         WHERE p.count_buffer <> ceil(p.on_hand * w.doubt / 10000.0)
         ORDER BY p.node_id, p.sku
@@ -141,6 +141,7 @@ _BUFFERS = text("""
     )
     UPDATE stock_position p SET count_buffer = l.buffer
     FROM locked l WHERE p.node_id = l.node_id AND p.sku = l.sku
+    RETURNING p.sku, l.buffer < l.count_buffer AS narrowed
 """)
 
 
@@ -180,6 +181,13 @@ class Due(Model):
     moved_minor: int
     counted_at: Instant | None
     overdue: float | None
+
+
+class Widened(Model):
+    """How many buffers changed, and the SKUs of which more may be sold for it."""
+
+    changed: int
+    more: tuple[str, ...] = ()
 
 
 class Accuracy(Model):
@@ -274,8 +282,8 @@ def _accuracy(node_id: str, counts: Sequence[Any], tolerance: float) -> Accuracy
     )
 
 
-async def widen_buffers(connection: AsyncConnection, *, as_of: datetime) -> int:
-    """Bring every position's ``count_buffer`` to what its counts and its node's say; returns how many changed."""
+async def widen_buffers(connection: AsyncConnection, *, as_of: datetime) -> Widened:
+    """Bring every position's ``count_buffer`` to what its counts and its node's say."""
     rows = (await connection.execute(_SHORTFALLS, {"since": as_of - WINDOW})).all()
     by_node: dict[str, list[int]] = {}
     for row in rows:
@@ -288,4 +296,5 @@ async def widen_buffers(connection: AsyncConnection, *, as_of: datetime) -> int:
     nodes = [{"node_id": node_id, "doubt": doubt} for node_id, doubt in doubts.items() if doubt]
     encode = TypeAdapter(list[dict[str, object]]).dump_json
     values = {"nodes": encode(nodes).decode(), "positions": encode(positions).decode()}
-    return (await connection.execute(_BUFFERS, values)).rowcount
+    changed = (await connection.execute(_BUFFERS, values)).all()
+    return Widened(changed=len(changed), more=tuple(sorted({row.sku for row in changed if row.narrowed})))

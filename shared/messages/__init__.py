@@ -3,6 +3,7 @@
 Names here are wire format: a running order replays against them. Fields are added, never renamed.
 """
 
+from shared.messages.alerts import WatchInput, WatchResult, WatchStep
 from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, PaymentOutcome, PaymentRequest
 from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
 from shared.messages.ids import fulfillment_order_id, order_id_of, order_workflow_id, return_id_of, return_workflow_id
@@ -65,6 +66,9 @@ __all__ = [
     "Withdrawn",
     "fulfillment_order_id",
     "order_id_of",
+    "WatchInput",
+    "WatchResult",
+    "WatchStep",
     "order_workflow_id",
     "return_id_of",
     "return_workflow_id",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App
 
+from workers.cli.alerts import replenish
 from workers.cli.availability import available, changes, publications
 from workers.cli.output import Answer, table, when
 from workers.cli.staff import Actor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 app = App(name="stock", help=__doc__)
 app.command(available)
 app.command(changes)
+app.command(replenish)
 app.command(publications)
 
 

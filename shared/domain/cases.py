@@ -1,0 +1,49 @@
+"""What the kinds of cases mean, and what a person does about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_UNKNOWN = "Something needs a person; its detail says what was seen."
+
+#: By kind. What a check of the facts finds begins with ``recon.``.
+EXPLANATIONS: Mapping[str, str] = {
+    "recon.stock_moves": "A position is not the sum of its moves: it was changed around the ledger. Count it.",
+    "recon.stock_reserved": "Units are reserved that no reservation claims, or the other way round.",
+    "recon.ended_reservations": "Units are reserved for what is over: nobody else can have them.",
+    "recon.line_units": "Where an order line says its units are is not what its reservations say.",
+    "recon.payment_operations": "What a payment comes to is not the sum of its operations.",
+    "recon.captured_within_shipped": "More money was taken than what has left is worth: refund the difference.",
+    "recon.refunds": "More is being refunded than came back or was taken.",
+    "recon.closed_order_money": "The order is over, and its money is not settled: capture, void or refund the rest.",
+    "recon.messages_unanswered": "A partner has not answered for long; the request may have had its effect. Ask them.",
+    "recon.payments_unanswered": "The payment provider has not answered for long. Look the operation up with them.",
+    "recon.messages_unmatched": "A partner told of something we know nothing of. Ask them what it is about.",
+    "recon.partner_stock": "A partner holds another number of units than the ledger says, and no order under way "
+    "explains it. It is corrected when it is the same again and nobody's claim is in the way; else count the position.",
+    "recon.partner_unreachable": "A partner did not tell its stock: nothing is known to be wrong or right there.",
+    "recon.process_missing": "An order is open and has no process. It is started again and goes on by the facts.",
+    "recon.process_ended": "An order is open and its process is over. One that failed is started again; one that was "
+    "terminated or cancelled waits for you: cancel the order, or start it again.",
+    "recon.process_left": "An order is over and its process still runs. Look at it in Temporal, then end it there.",
+    "recon.process_unknown": "A process runs for an order nobody knows: the database is older than Temporal. What it "
+    "did outside is real; enter the order again, or end the process and take back what it did.",
+    "overdue_shipment": "A node should have shipped by now. Ask it, or reroute.",
+    "overdue_delivery": "A parcel should have been delivered by now. Ask the carrier.",
+    "count.below_claims": "Fewer units were counted than orders and carts have claimed. Find them, or reroute.",
+    "stock.below_claims": "A source tells of fewer units than orders and carts have claimed. Reroute or cancel.",
+    "feed.stale": "A source has not told its stock for too long; less of it is sold until it does.",
+    "shipped_more_than_asked": "A node shipped more than asked. Let the customer keep the rest, or send it back.",
+    "shipped_after_cancel": "A node shipped what it had given back. Intercept the parcel, or take it back.",
+    "request_refused": "A node refused a request for what it says, not for its stock. Mend the data and reroute.",
+    "parcel_exception": "A carrier reports trouble with a parcel. Ask it, and tell the customer.",
+    "parcel_return_to_sender": "A carrier brings a parcel back. Refund or send it again when it is here.",
+    "returned_after_all": "A return came that was declined or had expired. Decide what the customer gets.",
+    "more_returned_than_asked": "More units came back than were announced. Decide what the customer gets for them.",
+    "label_not_voided": "A label that is not needed was not voided: claim it back from the carrier.",
+}
+
+
+def explain(kind: str) -> str:
+    """What a kind of case means and what to do."""
+    return EXPLANATIONS.get(kind, _UNKNOWN)
