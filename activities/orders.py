@@ -9,6 +9,8 @@ from datetime import datetime
 
 from temporalio import activity
 
+from shared import supply_client
+from shared.client import Doms
 from shared.contracts import OrderActivities
 from shared.database import bindings, holds, sourcing, steps, units
 from shared.database.engine import Database
@@ -41,11 +43,13 @@ _QUICK_LINES = 12
 class Orders(OrderActivities):
     """The order activities over the database, with this process's memory of the network.
 
-    Plans of orders that are sourced at the same time are committed together.
+    Plans of orders that are sourced at the same time are committed together. With ``doms``, what an order does not need
+    any more is passed on to the orders that wait, whose processes are woken.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, doms: Doms | None = None) -> None:
         self._database = database
+        self._doms = doms
         self._network = Network()
         self._plans = committer(database)
 
@@ -63,8 +67,14 @@ class Orders(OrderActivities):
                 return SourceResult(fulfillments=question.unknown)
             result = await self._commit(request, question, await _plan(question))
             if result is not None:
+                if not question.first:
+                    await self._pass_on(request.order_id)
                 return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
+
+    async def _pass_on(self, order_id: str) -> None:
+        if self._doms is not None:
+            await supply_client.pass_on(self._doms, order_id)
 
     async def _read(self, request: SourceRequest) -> Question:
         async with self._database.reading() as connection:
@@ -121,7 +131,9 @@ class Orders(OrderActivities):
     @activity.defn(name="orders.cancel")
     async def cancel(self, request: CancelUnits) -> CancelledUnits:
         async with self._database.transaction() as connection:
-            return await units.cancel_units(connection, request)
+            answer = await units.cancel_units(connection, request)
+        await self._pass_on(request.order_id)
+        return answer
 
     @activity.defn(name="orders.withdraw")
     async def withdraw(self, request: Withdraw) -> Withdrawn:

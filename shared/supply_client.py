@@ -6,14 +6,14 @@ something out of it, or another promise, are woken.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.client import Doms
-from shared.database import backorders, bindings, inbounds, network, quarantine
+from shared.database import backorders, bindings, inbounds, quarantine
 from shared.database.engine import around_races
 from shared.database.inbounds import lines_of
 from shared.database.quarantine import Disposal
@@ -158,19 +158,28 @@ async def write_off_quarantine(doms: Doms, disposal: Disposal, *, actor: str) ->
         return await quarantine.write_off(connection, disposal, actor=actor)
 
 
-async def rebind(doms: Doms, skus: Sequence[str], *, because: str) -> int:
-    """Give supply that nobody is bound to any more to who is next; returns how many promises changed."""
+async def pass_on(doms: Doms, order_id: str) -> int:
+    """Give what an order does not need any more, on hand or to come, to who is next; returns how many got some."""
+    async with doms.database.reading() as connection:
+        skus = await backorders.items_to_pass_on(connection, order_id)
+    if not skus:
+        return 0
 
     async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
-        changed = await bindings.rebind(connection, skus, timetable, as_of=as_of, because=because)
-        return len(changed), changed
+        await backorders.lock_waiting(connection, skus)
+        served = await backorders.pass_on(connection, order_id, timetable, as_of=as_of)
+        lifted = await bindings.lift(connection, skus)
+        because = "supply was given back by another order"
+        promised = await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=because)
+        orders = served.union(promised)
+        return len(orders), orders
 
     return await _change(doms, work)
 
 
 async def _change(doms: Doms, work: Work[T]) -> T:
     async with doms.database.reading() as connection:
-        timetable = Timetable(await network.read_nodes(connection), await network.read_rates(connection))
+        timetable = await backorders.read_timetable(connection)
     async for attempt in around_races():
         with attempt:
             async with doms.database.transaction() as connection:

@@ -67,7 +67,7 @@ async def working(temporal: Client, database_url: str, partner_key: str, **optio
         reading = asyncio.create_task(_keep_directory(database, gateways))
         try:
             async with (
-                aclosing(Orders(database)) as orders,
+                aclosing(Orders(database, Doms(temporal, database))) as orders,
                 orders_worker(temporal, database, gateways, orders, **options),
                 batch_worker(temporal, database),
                 channels_worker(temporal, database, gateways),

@@ -15,6 +15,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import carts, network
+from shared.database.engine import Database, around_races
+from shared.database.stock import Move, receive
 from shared.domain.network import Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -80,6 +83,26 @@ _KEEP = text("""
     FROM (SELECT node_id, sku, sum(units) AS units FROM given GROUP BY node_id, sku) t
     WHERE p.node_id = t.node_id AND p.sku = t.sku
 """)
+#: What this transaction has put on hand.
+_ARRIVED = text("""
+    SELECT node_id, sku, sum(on_hand) AS units FROM stock_move
+    WHERE tx = pg_current_xact_id() AND on_hand > 0 GROUP BY node_id, sku
+""")
+#: Items an order no longer needs something of that others wait for: units kept for it, or supply nobody is bound to.
+_TO_PASS_ON = text("""
+    SELECT DISTINCT l.sku FROM order_line l JOIN orders o USING (order_id)
+    WHERE l.order_id = :order_id AND (
+        NOT EXISTS (SELECT FROM order_line n WHERE n.order_id = l.order_id AND n.unallocated + n.backordered > 0)
+        AND EXISTS (SELECT FROM cart_hold_line h
+                    WHERE h.cart_hold_id = o.cart_hold_id AND h.sku = l.sku AND h.open > 0)
+        OR EXISTS (SELECT FROM inbound_line i WHERE i.sku = l.sku AND i.open > i.bound)
+        AND EXISTS (SELECT FROM order_line w WHERE w.sku = l.sku AND w.backordered > 0 AND w.order_id <> l.order_id))
+""")
+_UNNEEDED = text("""
+    SELECT h.cart_hold_id, h.node_id, h.sku, h.open FROM cart_hold_line h JOIN orders o USING (cart_hold_id)
+    WHERE o.order_id = :order_id AND h.open > 0
+      AND NOT EXISTS (SELECT FROM order_line n WHERE n.order_id = o.order_id AND n.unallocated + n.backordered > 0)
+""")
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,11 @@ class WaitingLine:
 def turn_of(row: Any) -> Turn:
     """Whose turn it is, of an order line's row."""
     return Turn(row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no)
+
+
+async def read_timetable(connection: AsyncConnection) -> Timetable:
+    """The network's dates of delivery."""
+    return Timetable(await network.read_nodes(connection), await network.read_rates(connection))
 
 
 async def lock_waiting(connection: AsyncConnection, skus: Sequence[str]) -> None:
@@ -202,3 +230,45 @@ def _row(line: WaitingLine, node_id: str, units: int, reference: str) -> dict[st
         "sku": line.sku,
         "units": units,
     }
+
+
+async def book_arrival(database: Database, moves: Sequence[Move], *, as_of: datetime) -> None:
+    """Book stock that has arrived and keep it for who waits, in one transaction. Moves are applied once."""
+    async with database.reading() as connection:
+        timetable = await read_timetable(connection)
+    async for attempt in around_races():
+        with attempt:
+            async with database.transaction() as connection:
+                await _book_arrival(connection, moves, timetable, as_of)
+
+
+async def _book_arrival(
+    connection: AsyncConnection, moves: Sequence[Move], timetable: Timetable, as_of: datetime
+) -> None:
+    await lock_waiting(connection, sorted({move.sku for move in moves}))
+    await receive(connection, moves)
+    arrived = {(row.node_id, row.sku): int(row.units) for row in await connection.execute(_ARRIVED)}
+    if arrived:
+        reference, actor = moves[0].reference, moves[0].actor
+        await keep_for_waiting(connection, arrived, timetable, reference=reference, as_of=as_of, actor=actor)
+
+
+async def items_to_pass_on(connection: AsyncConnection, order_id: str) -> list[str]:
+    """Items of an order that others wait for and that it may not need any more."""
+    return sorted((await connection.execute(_TO_PASS_ON, {"order_id": order_id})).scalars())
+
+
+async def pass_on(connection: AsyncConnection, order_id: str, timetable: Timetable, *, as_of: datetime) -> set[str]:
+    """Keep for others what was kept for an order that waits no more; returns the orders that got some.
+
+    The orders that wait are locked.
+    """
+    unneeded = (await connection.execute(_UNNEEDED, {"order_id": order_id})).all()
+    if not unneeded:
+        return set()
+    hold_id = unneeded[0].cart_hold_id
+    await carts.release(connection, hold_id, actor="doms")
+    arrived = {(row.node_id, row.sku): row.open for row in unneeded}
+    reference = f"{hold_id}/passed on"
+    got = await keep_for_waiting(connection, arrived, timetable, reference=reference, as_of=as_of, actor="doms")
+    return {each for each, _ in got}

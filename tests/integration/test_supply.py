@@ -18,6 +18,7 @@ from shared.database.engine import Database
 from shared.database.quarantine import Disposal
 from shared.database.receipts import Received
 from shared.database.reconciliation import run_check
+from shared.database.stock import Move
 from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.messages import Wake
@@ -197,7 +198,7 @@ async def test_a_cancelled_order_gives_its_supply_to_the_next(shop: Shop) -> Non
     inbound_id = await shop.expect(3)
     early, late = await shop.wait(3), await shop.wait(2)
     await shop.facts.cancel(early)
-    await supply_client.rebind(shop.doms, [shop.sku], because="an order was cancelled")
+    assert await supply_client.pass_on(shop.doms, early) == 1
     assert await shop.bound() == {(late, inbound_id): 2}
     assert await shop.line(inbound_id) == {"quantity": 3, "open": 3, "bound": 2}
     assert await shop.promised(late) is not None
@@ -349,6 +350,21 @@ async def test_what_lands_is_there_for_who_waits_in_their_order_of_service(shop:
     for order_id in (calm, urgent):
         await shop.facts.source(order_id)
     assert await shop.reserved() == {urgent: 3, early: 3, calm: 1}
+
+
+async def test_what_arrives_unannounced_is_kept_for_who_waits_too(shop: Shop) -> None:
+    early, late = await shop.wait(2), await shop.wait(2)
+    doms = Doms(cast(Any, None), shop.facts.database)
+    doms.wake = shop.desk.wake  # type: ignore[method-assign]
+    move = Move(node_id="wh-columbus", sku=shop.sku, cause="receive", on_hand=3, reference="asn-1")
+    for _ in range(2):
+        assert await doms.receive_stock([move]) == 2
+        assert await shop.position() == (3, 0, 3, 0, 0)
+    await shop.facts.cancel(early)
+    assert await supply_client.pass_on(shop.doms, early) == 1
+    await shop.facts.source(late)
+    assert await shop.reserved() == {late: 2}
+    assert await shop.position() == (3, 2, 0, 0, 1)
 
 
 async def test_nobody_who_comes_at_the_moment_it_lands_is_faster(shop: Shop) -> None:
