@@ -21,6 +21,8 @@ from shared.messages import (
     OrderOutcome,
     PaymentOutcome,
     PaymentRequest,
+    PriceResult,
+    PriceStep,
     PublishInput,
     PublishResult,
     RaiseCase,
@@ -33,16 +35,17 @@ from shared.messages import (
     SourceRequest,
     SourceResult,
     TryReroute,
-    Withdraw,
-    Withdrawn,
     WatchResult,
     WatchStep,
+    Withdraw,
+    Withdrawn,
 )
 
 # --- names ------------------------------------------------------------------------------------------------
 
 ORDERS_QUEUE = "orders"
 BATCH_QUEUE = "batch"
+PLANNING_QUEUE = "planning"
 CHANNELS_QUEUE = "channels"
 
 CHANNEL = SearchAttributeKey.for_keyword("DomsChannel")
@@ -182,9 +185,6 @@ class ReconciliationActivities:
         raise NotImplementedError
 
 
-class PublishingActivities:
-    """Channels, and what they are told they may sell."""
-
 class AlertActivities:
     """Levels of stock: what counts hold back of them, and the alerts they are worth."""
 
@@ -197,10 +197,21 @@ class AlertActivities:
         raise NotImplementedError
 
 
+class PublishingActivities:
+    """Channels, and what they are told they may sell."""
+
     @activity.defn(name="publishing.follow")
     async def follow(self, request: PublishInput) -> PublishResult:
         raise NotImplementedError
 
     @activity.defn(name="publishing.start_followers")
     async def start_followers(self) -> int:
+        raise NotImplementedError
+
+
+class PriceActivities:
+    """Prices of what may run short. They need a solver, so they have a queue and processes of their own."""
+
+    @activity.defn(name="prices.solve")
+    async def solve(self, step: PriceStep) -> PriceResult:
         raise NotImplementedError

@@ -23,7 +23,7 @@ from temporalio.client import (
 from temporalio.common import Priority, SearchAttributeIndexedValueType
 from temporalio.service import RPCError, RPCStatusCode
 
-from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, SEARCH_ATTRIBUTES
+from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, PLANNING_QUEUE, SEARCH_ATTRIBUTES
 from shared.database import policies
 from shared.database.engine import Database
 from shared.database.migrate import upgrade

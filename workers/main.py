@@ -7,7 +7,7 @@ import inspect
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,18 @@ log = structlog.get_logger("worker")
 
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what was begun and stop."""
+    partner_key = settings.partner_key.get_secret_value()
+    await until_stopped(settings, lambda temporal: working(temporal, settings.database_url, partner_key))
+
+
+async def until_stopped(settings: Settings, work: Callable[[Client], AbstractAsyncContextManager[Database]]) -> None:
+    """Be the worker that ``work`` makes, from its start until a signal."""
     set_up_logs(log_format=settings.log_format, level=settings.log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     temporal = await temporal_client(settings, program="worker", patience=_PATIENCE)
-    async with working(temporal, settings.database_url, settings.partner_key.get_secret_value()):
+    async with work(temporal):
         _say_ready()
         await stop.wait()
 
@@ -125,14 +131,14 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
 
 def batch_worker(temporal: Client, database: Database) -> Worker:
     """What runs on a schedule and must not stand in the way of orders."""
+    doms = Doms(temporal, database)
+    served = (Reconciliation(database, doms), Alerts(database, doms))
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,
         workflows=SCHEDULED_WORKFLOWS,
         activities=[method for service in served for method in activity_methods(service)],
         interceptors=[Errors()],
-    doms = Doms(temporal, database)
-    served = (Reconciliation(database, doms), Alerts(database, doms))
         max_concurrent_activities=4,
         graceful_shutdown_timeout=timedelta(seconds=20),
     )

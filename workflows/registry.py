@@ -3,6 +3,7 @@
 from workflows.alerts import StockWatchWorkflow
 from workflows.order import OrderWorkflow
 from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
+from workflows.prices import PricingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 
@@ -12,3 +13,4 @@ CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
 
 #: Of every queue.
 EVERY_WORKFLOW = (*ORDER_WORKFLOWS, *SCHEDULED_WORKFLOWS, *CHANNEL_WORKFLOWS)
+PLANNING_WORKFLOWS = (PricingWorkflow,)

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network
+from shared.database import network, prices
 from shared.domain.catalogue import Item
 from shared.domain.sourcing.models import NodeLoad, Snapshot, Stock, WantedLine
 from shared.errors import Fault, InvalidInput
@@ -29,6 +29,13 @@ _LOADS = text("""
 
 async def read_snapshot(connection: AsyncConnection, skus: Iterable[str], as_of: datetime) -> Snapshot:
     """Everything the planner may know of these items right now."""
+    wanted = set(skus)
+    seen = await read_unpriced(connection, wanted, as_of)
+    return (await prices.read_for(connection, wanted, as_of)).put_on(seen)
+
+
+async def read_unpriced(connection: AsyncConnection, skus: Iterable[str], as_of: datetime) -> Snapshot:
+    """Stock, network and loads without what later orders may lose."""
     stock = await connection.execute(_STOCK, {"skus": sorted(set(skus))})
     loads = await connection.execute(_LOADS)
     return Snapshot(

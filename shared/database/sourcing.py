@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, network
+from shared.database import carts, network, prices
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
+from shared.domain.pricing.models import NO_PRICES, Prices
 from shared.domain.sourcing.models import (
     NodeLoad,
     Policy,
@@ -76,12 +77,13 @@ _FULFILLMENT_LINES = text("""
 
 @dataclass
 class Network:
-    """Nodes and rates as last read; read again when their version moves on."""
+    """Nodes, rates and prices as last read; read again when their version moves on."""
 
     version: int = 0
     nodes: tuple[Node, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
     loads: tuple[NodeLoad, ...] = ()
+    prices: Prices = NO_PRICES
     loads_at: float = 0.0
     policies: dict[str, Policy] = field(default_factory=dict)
 
@@ -109,7 +111,7 @@ async def read_question(
 
     Args:
         remembered: This process's memory of the network, brought up to date when stale.
-        monotonic: Seconds of a steady clock; node loads are read again after one second.
+        monotonic: Seconds of a steady clock; node loads and prices are read again after one second.
     """
     values = {
         "order_id": request.order_id,
@@ -138,6 +140,7 @@ async def read_question(
         loads=remembered.loads,
         rates=remembered.rates,
     )
+    snapshot = remembered.prices.at(request.as_of).put_on(snapshot)
     policy = remembered.policies.get(row.policy_version)
     if policy is None:
         policy = remembered.policies[row.policy_version] = Policy.model_validate(row.sourcing)
@@ -165,12 +168,13 @@ async def read_reroute(
     await carts.give_back_of(connection, skus)
     stock = await connection.execute(_STOCK, {"skus": skus})
     excluded = tuple(sorted({*question.order.excluded, holder}))
+    seen = question.snapshot.model_copy(
+        update={"stock": tuple(Stock.model_construct(**position._mapping) for position in stock)}
+    )
     return replace(
         question,
         order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),
-        snapshot=question.snapshot.model_copy(
-            update={"stock": tuple(Stock.model_construct(**position._mapping) for position in stock)}
-        ),
+        snapshot=remembered.prices.at(request.as_of).put_on(seen),
     )
 
 
@@ -199,4 +203,5 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
     if monotonic - remembered.loads_at > 1.0:
         rows = await connection.execute(_LOADS)
         remembered.loads = tuple(NodeLoad.model_construct(node_id=row.node_id, units=row.units) for row in rows)
+        remembered.prices = await prices.refresh(connection, remembered.prices)
         remembered.loads_at = monotonic

@@ -7,6 +7,7 @@ from shared.messages.alerts import WatchInput, WatchResult, WatchStep
 from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, PaymentOutcome, PaymentRequest
 from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
 from shared.messages.ids import fulfillment_order_id, order_id_of, order_workflow_id, return_id_of, return_workflow_id
+from shared.messages.prices import PriceInput, PriceResult, PriceStep
 from shared.messages.processes import FulfillmentState, HoldState, OrderInput, OrderOutcome, OrderState, Wake
 from shared.messages.publishing import PublishInput, PublishResult
 from shared.messages.reconciliation import ReconcileInput, ReconcileResult, ReconcileStep
@@ -44,6 +45,9 @@ __all__ = [
     "PaymentOutcome",
     "PaymentRequest",
     "PlaceHold",
+    "PriceInput",
+    "PriceResult",
+    "PriceStep",
     "PublishInput",
     "PublishResult",
     "RaiseCase",
@@ -62,13 +66,13 @@ __all__ = [
     "SourceResult",
     "TryReroute",
     "Wake",
+    "WatchInput",
+    "WatchResult",
+    "WatchStep",
     "Withdraw",
     "Withdrawn",
     "fulfillment_order_id",
     "order_id_of",
-    "WatchInput",
-    "WatchResult",
-    "WatchStep",
     "order_workflow_id",
     "return_id_of",
     "return_workflow_id",

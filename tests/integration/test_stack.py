@@ -202,7 +202,7 @@ def test_up_starts_everything_once_and_down_ends_it(settings: Settings) -> None:
     assert (first.already_running, second.already_running) == (False, True)
     assert first.api_url == second.api_url
     assert state.phase is Phase.RUNNING
-    assert state.alive() == {"sandbox", "api", "worker-1", "worker-2"}
+    assert state.alive() == {"sandbox", "api", "worker-1", "worker-2", "planner"}
     assert status(settings).components == state.components
     assert "--seed 7" in (first.home / "logs" / "sandbox.log").read_text()
     assert (first.home / "stack.json").stat().st_mode & 0o077 == 0
@@ -234,7 +234,7 @@ def test_what_a_killed_supervisor_left_is_cleared(settings: Settings, then: obje
     left = status(settings)
     psutil.Process(left.supervisor_pid).kill()
     assert wait_until(lambda: status(settings).phase is Phase.ABANDONED, within=5)
-    assert left.alive() == {"sandbox", "api", "worker-1"}
+    assert left.alive() == {"sandbox", "api", "worker-1", "planner"}
 
     if then is up:
         assert not up(settings, workers=1, program=FAKE_PROGRAM).already_running

@@ -6,12 +6,17 @@ import asyncio
 import inspect
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from shared.settings import Settings
 from workers.connect import joined, sandbox_database, settings_in_effect
 from workers.sandbox.config import Behaviour, Pace, Rates, SandboxConfig
 
+Queue = Literal["orders", "planning"]
+_WORKERS: dict[Queue, str] = {
+    "orders": "workers.main:run_worker",
+    "planning": "workers.planning:run_planning_worker",
+}
 _DEFAULT_PACE, _DEFAULT_RATES = Pace(), Rates()
 
 
@@ -43,9 +48,21 @@ def migrate() -> None:
     start("workers.bootstrap:bootstrap", settings_in_effect())
 
 
-def worker() -> None:
-    """Run one worker process. Scale is more of them; each finishes what it has begun when it is stopped."""
-    start("workers.main:run_worker", settings_in_effect())
+def worker(*, queue: Queue = "orders") -> None:
+    """Run one worker process. Scale is more of them; each finishes what it has begun when it is stopped.
+
+    Prices of what may run short need a solver, which would stand in the way of orders: they have a queue of their
+    own, and one process for it is enough. Without it orders are planned as if there were no prices.
+
+    ```
+    doms worker
+    doms worker --queue planning
+    ```
+
+    Args:
+        queue: What it works on: orders, with everything scheduled that serves them, or planning.
+    """
+    start(_WORKERS[queue], settings_in_effect())
 
 
 def api(*, host: str = "127.0.0.1", port: int = 8080) -> None:

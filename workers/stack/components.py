@@ -101,7 +101,11 @@ def _programs(
     )
     sandbox = _server(plan, "sandbox", ports["sandbox"], env, options=plan.sandbox_options)
     api = _server(plan, "api", ports["api"], env, depends=("migrate", "sandbox"))
-    workers = [_worker(plan, number, env, addresses.home) for number in range(1, plan.workers + 1)]
+    workers = [
+        _worker(plan, f"worker-{number}", "orders", env, addresses.home) for number in range(1, plan.workers + 1)
+    ]
+    if workers:
+        workers.append(_worker(plan, "planner", "planning", env, addresses.home))
     return [migrate, sandbox, api, *workers]
 
 
@@ -125,13 +129,12 @@ def _server(
     )
 
 
-def _worker(plan: StackPlan, number: int, env: Mapping[str, str], home: Path) -> Component:
+def _worker(plan: StackPlan, name: str, queue: str, env: Mapping[str, str], home: Path) -> Component:
     """Lay out a worker, which listens nowhere: it touches a file once it polls its queues."""
-    name = f"worker-{number}"
     ready_file = home / "run" / f"{name}.ready"
     return Component(
         name=name,
-        command=(*plan.program, "worker"),
+        command=(*plan.program, "worker", "--queue", queue),
         env={**env, "DOMS_READY_FILE": str(ready_file)},
         ready=ready_file.exists,
         prepare=_remover(ready_file),

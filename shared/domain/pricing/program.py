@@ -1,0 +1,152 @@
+"""The deterministic linear program: orders as expected, flowing to nodes, within what there is.
+
+    min  Σ fixed·y + Σ cost·x      x: orders of a flow whose item an option carries, y: shipments of the option
+    s.t. Σ_options x = orders      for every flow and item
+         x <= y                    an option that carries any item makes a shipment
+         Σ uses·x <= limit         for every limit: stock of a node, capacity of a day
+
+The dual of a limit is its price: what one unit more of it would save. Relaxing shipments to fractions makes the
+optimum a lower bound on what any rule can expect to pay (Jasin and Sinha, Operations Research 63(6), 2015).
+
+HiGHS solves it, on one thread, so the same input gives the same answer. A program is built once and solved for
+many demands and limits, each time from the last basis. Never build one in a process that serves orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Carry(NamedTuple):
+    """One item of a flow carried by one option.
+
+    Attributes:
+        cost: For the item of one order.
+        uses: (limit, amount) it takes for one order.
+    """
+
+    cost: float
+    uses: tuple[tuple[int, float], ...] = ()
+
+
+class Option(NamedTuple):
+    """One node for one flow; ``items[i]`` is ``None`` where it cannot carry item ``i``."""
+
+    fixed: float
+    items: tuple[Carry | None, ...]
+
+
+class Flow(NamedTuple):
+    """Orders alike in what they want and where it goes. For every item at least one option must be without limit."""
+
+    options: tuple[Option, ...]
+
+
+class Unsolved(Exception):
+    """The solver found no optimum; its own words say why."""
+
+
+class Answer(NamedTuple):
+    """The optimum.
+
+    Attributes:
+        cost: Of all flows together.
+        prices: By limit, never negative.
+        carried: Orders by (flow, option, item), those above zero.
+    """
+
+    cost: float
+    prices: Floats
+    carried: dict[tuple[int, int, int], float]
+
+
+class Program:
+    """A linear program over fixed flows, for any demand and any limits."""
+
+    def __init__(self, flows: Sequence[Flow], limits: int) -> None:
+        self._limits = limits
+        self._columns: list[tuple[int, int, int]] = []
+        self._flow_of_row: list[int] = []
+        rows = _Rows(limits)
+        costs: list[float] = []
+        for f, flow in enumerate(flows):
+            wanted = [rows.add() for _ in range(max(len(option.items) for option in flow.options))]
+            self._flow_of_row += [f] * len(wanted)
+            for o, option in enumerate(flow.options):
+                carries = [(i, carry) for i, carry in enumerate(option.items) if carry is not None]
+                links = [rows.add() for _ in carries]
+                self._flow_of_row += [-1] * len(links)
+                rows.column((link, -1.0) for link in links)
+                costs.append(option.fixed)
+                self._columns.append((f, o, -1))
+                for link, (i, carry) in zip(links, carries, strict=True):
+                    rows.column([*carry.uses, (wanted[i], 1.0), (link, 1.0)])
+                    costs.append(carry.cost)
+                    self._columns.append((f, o, i))
+        self._solver = _solver(costs, rows)
+
+    def solve(self, orders: Sequence[float] | Floats, limits: Sequence[float] | Floats) -> Answer:
+        """The least cost of so many orders of each flow.
+
+        Raises:
+            Unsolved: the solver gave up.
+        """
+        flows = np.array(self._flow_of_row, dtype=np.int64)
+        demand = np.where(flows >= 0, np.append(np.asarray(orders, dtype=np.float64), 0.0)[flows], 0.0)
+        upper = np.concatenate([np.maximum(np.asarray(limits, dtype=np.float64), 0.0), demand])
+        lower = np.concatenate([np.full(self._limits, -np.inf), np.where(flows >= 0, demand, -np.inf)])
+        self._solver.changeRowsBounds(len(upper), np.arange(len(upper), dtype=np.int32), lower, upper)
+        self._solver.run()
+        status = self._solver.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise Unsolved(self._solver.modelStatusToString(status))
+        solution = self._solver.getSolution()
+        carried = {
+            key: value
+            for key, value in zip(self._columns, solution.col_value, strict=True)
+            if key[2] >= 0 and value > 0
+        }
+        prices = np.maximum(-np.array(solution.row_dual[: self._limits]), 0.0)
+        return Answer(self._solver.getInfo().objective_function_value, prices, carried)
+
+
+class _Rows:
+    """Counts rows and collects the matrix column by column."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.start, self.index, self.value = [0], list[int](), list[float]()
+
+    def add(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def column(self, entries: Iterable[tuple[int, float]]) -> None:
+        for row, value in entries:
+            self.index.append(row)
+            self.value.append(value)
+        self.start.append(len(self.index))
+
+
+def _solver(costs: list[float], rows: _Rows) -> Any:
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = len(costs), rows.count
+    model.col_cost_ = np.array(costs)
+    model.col_lower_, model.col_upper_ = np.zeros(len(costs)), np.full(len(costs), highspy.kHighsInf)
+    model.row_lower_, model.row_upper_ = np.zeros(rows.count), np.zeros(rows.count)
+    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    model.a_matrix_.start_ = np.array(rows.start, dtype=np.int32)
+    model.a_matrix_.index_ = np.array(rows.index, dtype=np.int32)
+    model.a_matrix_.value_ = np.array(rows.value)
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0), ("solver", "simplex")):
+        solver.setOptionValue(option, value)
+    solver.passModel(model)
+    return solver
