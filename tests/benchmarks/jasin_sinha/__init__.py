@@ -1,0 +1,1 @@
+"""The published instance of multi-item fulfilment, its published policies, and ours on it."""
