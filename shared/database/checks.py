@@ -83,6 +83,41 @@ _LINE_UNITS = """
         SELECT order_id, line_no, sum(open) AS open, sum(shipped) AS shipped FROM reservation GROUP BY order_id, line_no
     ) r USING (order_id, line_no)
 """
+_SUPPLY_BOUND = """
+    SELECT l.inbound_id || '/' || l.sku AS reference, NULL AS order_id,
+           jsonb_build_object('bound', l.bound, 'bindings', coalesce(b.units, 0)) AS detail,
+           l.bound <> coalesce(b.units, 0) AS broken
+    FROM inbound_line l LEFT JOIN (
+        SELECT inbound_id, sku, sum(quantity) AS units FROM supply_binding GROUP BY inbound_id, sku
+    ) b USING (inbound_id, sku)
+"""
+_BOUND_WAITS = """
+    SELECT b.order_id || '/' || b.line_no AS reference, b.order_id,
+           jsonb_build_object('bound', sum(b.quantity), 'backordered', l.backordered) AS detail,
+           sum(b.quantity) > l.backordered AS broken
+    FROM supply_binding b JOIN order_line l USING (order_id, line_no)
+    GROUP BY b.order_id, b.line_no, l.backordered
+"""
+_INBOUND_MOVES = """
+    SELECT l.inbound_id || '/' || l.sku AS reference, NULL AS order_id,
+           jsonb_build_object('received', l.received, 'damaged', l.damaged, 'moved_on_hand', coalesce(m.on_hand, 0),
+                              'moved_quarantined', coalesce(m.quarantined, 0), 'departed', d.units) AS detail,
+           (l.received, l.damaged) IS DISTINCT FROM (coalesce(m.on_hand, 0), coalesce(m.quarantined, 0))
+               OR i.departed_at IS NOT NULL AND coalesce(d.units, 0) <> l.quantity AS broken
+    FROM inbound_line l JOIN inbound i USING (inbound_id)
+    LEFT JOIN (
+        SELECT r.inbound_id, m.sku, sum(m.on_hand) AS on_hand, sum(m.quarantined) AS quarantined
+        FROM inbound_receipt r JOIN inbound i USING (inbound_id)
+        JOIN stock_move m ON m.reference = r.inbound_id || '/' || r.reference AND m.node_id = i.node_id
+            AND m.cause IN ('receive', 'transfer', 'quarantine')
+        GROUP BY r.inbound_id, m.sku
+    ) m USING (inbound_id, sku)
+    LEFT JOIN LATERAL (
+        SELECT -sum(on_hand) AS units FROM stock_move
+        WHERE reference = i.inbound_id || '/departure' AND cause = 'transfer' AND node_id = i.origin_node_id
+          AND sku = l.sku
+    ) d ON true
+"""
 _PAYMENT_OPERATIONS = """
     SELECT p.order_id AS reference, p.order_id,
            jsonb_build_object('authorized', p.authorized_minor, 'captured', p.captured_minor, 'voided', p.voided_minor,
@@ -167,6 +202,9 @@ CHECKS = (
     Check("stock_held", _STOCK_HELD),
     Check("ended_reservations", _ENDED_RESERVATIONS),
     Check("line_units", _LINE_UNITS),
+    Check("supply_bound", _SUPPLY_BOUND),
+    Check("bound_waits", _BOUND_WAITS),
+    Check("inbound_moves", _INBOUND_MOVES),
     Check("payment_operations", _PAYMENT_OPERATIONS),
     Check("captured_within_shipped", _CAPTURED_WITHIN_SHIPPED),
     Check("refunds", _REFUNDS),

@@ -9,7 +9,11 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
+from shared.database.backorders import read_timetable
 from shared.database.checks import CHECKS
+from shared.database.inbounds import keep_inbound
+from shared.database.receipts import book_receipt
+from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from shared.messages import ReconcileResult, ReconcileStep, ReturnInput, Wake
 from tests.support.facts import Facts
 
@@ -20,6 +24,9 @@ BREAKS = {
     "stock_held": "UPDATE stock_position SET held = held + 1 WHERE (node_id, sku) = ('wh-columbus', :sku)",
     "ended_reservations": "UPDATE fulfillment_order SET ended_at = now() WHERE order_id = :waiting",
     "line_units": "UPDATE order_line SET unallocated = allocated, allocated = 0 WHERE order_id = :waiting",
+    "supply_bound": "UPDATE inbound_line SET bound = bound + 1",
+    "bound_waits": "UPDATE supply_binding SET quantity = quantity + 9",
+    "inbound_moves": "UPDATE inbound_line SET received = received + 1, open = open - 1",
     "payment_operations": "UPDATE payment SET captured_minor = captured_minor - 1 WHERE order_id = :done",
     "captured_within_shipped": "UPDATE payment SET captured_minor = 1 WHERE order_id = :waiting",
     "refunds": """
@@ -110,7 +117,29 @@ async def orders_at_all_stages(shop: Facts) -> dict[str, str]:
     await shop.settle_return(opened)
     await shop.pay(back, "refund")
     await shop.close_return(opened)
+    await wait_for_supply(shop, shop.sku(1))
     return {"waiting": waiting, "sent": sent, "done": await shop.until_delivered((shop.sku(), 1))}
+
+
+async def wait_for_supply(shop: Facts, sku: str) -> None:
+    """An order that waits for a delivery of which a part has come."""
+    await shop.stock(sku)
+    now = datetime.now(UTC)
+    inbound = Inbound(
+        inbound_id="PO-1",
+        kind=InboundKind.PURCHASE_ORDER,
+        node_id="wh-columbus",
+        expected_at=now + timedelta(days=3),
+        lines=(InboundLine(sku=sku, quantity=9),),
+    )
+    receipt = Receipt(inbound_id="PO-1", reference="part", lines=(ReceiptLine(sku=sku, good=1, damaged=1),))
+    async with shop.database.transaction() as connection:
+        await keep_inbound(connection, inbound, actor="buyer")
+    await shop.source(await shop.keep((sku, 3)))
+    async with shop.database.transaction() as connection:
+        timetable = await read_timetable(connection)
+        booked = await book_receipt(connection, receipt, timetable, as_of=now, actor="dock")
+    assert len(booked.orders) == 1
 
 
 async def test_facts_that_are_right_have_no_breaks(shop: Facts) -> None:
