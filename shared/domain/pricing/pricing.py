@@ -66,6 +66,8 @@ class _Pricing:
         self.costs = Costs(outlook.snapshot, outlook.policy, outlook.items)
 
     def prices(self) -> PriceList:
+        if not self.limit:
+            return PriceList()
         expected, merged = told_apart(self.outlook, KINDS)
         flows: list[Flow] = []
         orders: list[float] = []
@@ -75,7 +77,7 @@ class _Pricing:
                 if (flow := self._flow(each.kind, offers, number)) is not None:
                     flows.append(flow)
                     orders.append(each.rate * period.days)
-        if not flows or not self.limit:
+        if not flows:
             return PriceList()
         answer = Program(flows, len(self.limit)).solve(orders, [*self._stock_limits(), *self._day_limits()])
         days = self.outlook.horizon_days
@@ -88,7 +90,8 @@ class _Pricing:
         )
 
     def _stock_limits(self) -> Iterator[float]:
-        return (float(self.stock[key]) for key in sorted(self.stock))
+        """Units, at the pace of the first period: what comes after the next supply costs this stock nothing."""
+        return (self.stock[key] / self._share(*key, 0) for key in sorted(self.stock))
 
     def _day_limits(self) -> Iterator[float]:
         return (float(self.days[key]) for key in sorted(self.days))
@@ -123,15 +126,16 @@ class _Pricing:
         )
 
     def _uses(self, node_id: str, sku: str, quantity: int, period: int, day: int | None) -> Iterator[tuple[int, float]]:
-        limit = self.limit.get((node_id, sku)) if (node_id, sku) in self.stock else None
-        if limit is not None:
-            lasts = days_until_supply(self.outlook.supply, node_id, sku, self.as_of, self.outlook.horizon_days)
-            start, days = self.periods[period]
-            share = min(max((lasts - start) / days, 0.0), 1.0)
-            if share:
-                yield limit, quantity * share
+        if (node_id, sku) in self.stock and (share := self._share(node_id, sku, period)):
+            yield self.limit[node_id, sku], quantity * share / self._share(node_id, sku, 0)
         if day is not None:
             yield day, float(quantity)
+
+    def _share(self, node_id: str, sku: str, period: int) -> float:
+        """How much of a period passes before the node's next supply of the item."""
+        lasts = days_until_supply(self.outlook.supply, node_id, sku, self.as_of, self.outlook.horizon_days)
+        start, days = self.periods[period]
+        return min(max((lasts - start) / days, 0.0), 1.0)
 
     def _told(self, answer: Answer) -> dict[str, object]:
         seen = self.outlook.history_days
