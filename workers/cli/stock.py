@@ -9,6 +9,7 @@ from cyclopts import App
 from workers.cli.alerts import replenish
 from workers.cli.availability import available, changes, publications
 from workers.cli.output import Answer, table, when
+from workers.cli.quarantine import app as quarantine
 from workers.cli.staff import Actor
 from workers.connect import doms_client
 
@@ -20,6 +21,7 @@ app.command(available)
 app.command(changes)
 app.command(replenish)
 app.command(publications)
+app.command(quarantine)
 
 
 @app.command
