@@ -31,17 +31,18 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
-from shared.database import availability, network, orders, policies, returns, snapshots, story
+from shared.database import asked_carts, availability, network, orders, policies, returns, snapshots, story
 from shared.database.availability import Availability, Changes
 from shared.database.engine import Database, is_unreachable
 from shared.database.loads import Loaded
 from shared.database.orders import OrderStart
 from shared.database.stock import Move
 from shared.database.story import OrderStory, OrderSummary, TimelineEvent
+from shared.domain.bundles import stock_lines
 from shared.domain.carts import Cart, Promise
 from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
-from shared.errors import Conflict, DomsError, Fault, InvalidInput, NotFound, Unavailable
+from shared.errors import Conflict, DomsError, InvalidInput, NotFound, Unavailable
 from shared.intake import check_catalogue
 from shared.loading import Tables, load
 from shared.messages import (
@@ -92,7 +93,7 @@ class Doms:
             Conflict: the channel sent another order under this id before.
         """
         order_id = order_id_of(document.channel, document.channel_order_id)
-        with _reachable():
+        with reachable():
             start = await self._keep(order_id, document)
         if isinstance(start, Verdict):
             return start
@@ -106,18 +107,20 @@ class Doms:
             faults = check_catalogue(document, items)
             if faults:
                 raise InvalidInput(faults)
-            place = locate(document.ship_to)
-            received_at = await orders.keep_order(connection, order_id, document, place, version)
+            lines = stock_lines(document.lines, items)
+            received_at = await orders.keep_order(
+                connection, order_id, document, lines, place=locate(document.ship_to), policy_version=version
+            )
             if received_at is None:
                 return await self._known(connection, order_id, document)
-        return OrderStart.of(order_id, document, received_at, policy)
+        return OrderStart.of(order_id, document, lines, received_at, policy)
 
     async def _known(self, connection: Any, order_id: str, document: OrderDocument) -> OrderStart | Verdict:
         known = await orders.find_order(connection, order_id)
         assert known is not None, "an order that could not be inserted is on record"
         if known.content_hash != document.content_hash():
             raise Conflict(f"{order_id} was placed before with other content", order_id=order_id)
-        return known.verdict or OrderStart.of(order_id, document, known.received_at, known.process)
+        return known.verdict or await orders.read_start(connection, order_id)
 
     async def _active_policy(self) -> tuple[str, ProcessPolicy]:
         now = time.monotonic()
@@ -140,7 +143,7 @@ class Doms:
             static_summary=start.summary(),
             search_attributes=_attributes(start),
         )
-        with _reachable():
+        with reachable():
             try:
                 async with asyncio.timeout(VERDICT_TIMEOUT.total_seconds()):
                     verdict: Verdict = await self._temporal.execute_update_with_start_workflow(
@@ -174,7 +177,7 @@ class Doms:
             NotFound: there is no such order.
             InvalidInput: more than was delivered and is not coming back already.
         """
-        with _reachable():
+        with reachable():
             async with self.database.transaction() as connection:
                 opened = await returns.open_return(connection, request)
             await self.resume_return(opened)
@@ -207,22 +210,15 @@ class Doms:
         from shared.domain.sourcing.promising import options_for  # loads numpy, which other calls do without
 
         as_of = as_of or datetime.now(UTC)
-        skus = sorted({line.sku for line in cart.lines})
-        with _reachable():
+        with reachable():
             async with self.database.reading() as connection:
-                items = await network.read_items(connection, skus)
-                asked = [(n, line.sku, line.quantity) for n, line in enumerate(cart.lines, start=1)]
-                lines = snapshots.wanted_lines(asked, items)
+                asked = await asked_carts.read_cart(connection, [(line.sku, line.quantity) for line in cart.lines])
                 policy = (await policies.active_version(connection)).sourcing
-                seen = await snapshots.read_snapshot(connection, skus, as_of)
-        currencies = sorted({item.currency for item in items.values()})
-        if len(currencies) > 1:
-            message = f"the items are sold in {' and '.join(currencies)}"
-            raise InvalidInput([Fault(pointer="/lines", code="wrong_currency", message=message)])
+                seen = await snapshots.read_snapshot(connection, asked.skus, as_of)
         options = options_for(
-            locate_postal(cart.country, cart.region, cart.postal_code, cart.city), lines, seen, policy
+            locate_postal(cart.country, cart.region, cart.postal_code, cart.city), asked.lines, seen, policy
         )
-        return Promise(as_of=as_of, policy_version=policy.version, currency=currencies[0], options=options)
+        return Promise(as_of=as_of, policy_version=policy.version, currency=asked.currency, options=options)
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -232,19 +228,19 @@ class Doms:
         Raises:
             NotFound: there is no such order.
         """
-        with _reachable():
+        with reachable():
             async with self.database.reading() as connection:
                 return await story.tell(connection, order_id)
 
     async def list_orders(self, **filters: Any) -> list[OrderSummary]:
         """Orders, newest first; the filters are those of ``story.list_orders``."""
-        with _reachable():
+        with reachable():
             async with self.database.reading() as connection:
                 return await story.list_orders(connection, **filters)
 
     async def availability(self, channel: str, skus: Sequence[str] | None = None) -> Availability:
         """How many units of items, or of every item, a channel may sell; an unknown item is told as such."""
-        with _reachable():
+        with reachable():
             async with self.database.reading() as connection:
                 if skus is None:
                     return await availability.read_all(connection, channel)
@@ -252,7 +248,7 @@ class Doms:
 
     async def availability_changes(self, channel: str, after_version: int, limit: int = 1000) -> Changes:
         """What changed since the version of an earlier answer, each item once, as it is now."""
-        with _reachable():
+        with reachable():
             async with self.database.reading() as connection:
                 return await availability.read_changes(connection, channel, after_version, limit)
 
@@ -264,7 +260,7 @@ class Doms:
         """
         last = 0
         while True:
-            with _reachable():
+            with reachable():
                 async with self.database.reading() as connection:
                     known = await orders.find_order(connection, order_id)
                     events = await story.events_after(connection, order_id, last)
@@ -306,7 +302,7 @@ class Doms:
             NotFound: there is no such order, fulfillment order or hold.
             Conflict: the order's state does not allow it.
         """
-        with _reachable():
+        with reachable():
             async with self.database.reading() as connection:
                 known = await orders.find_order(connection, order_id)
         if known is None:
@@ -315,7 +311,7 @@ class Doms:
 
     async def _update(self, workflow_id: str, name: str, command: Command, subject: str) -> CommandOutcome:
         handle = self._temporal.get_workflow_handle(workflow_id)
-        with _reachable():
+        with reachable():
             try:
                 async with asyncio.timeout(COMMAND_TIMEOUT.total_seconds()):
                     outcome: CommandOutcome = await handle.execute_update(name, command, result_type=CommandOutcome)
@@ -333,7 +329,7 @@ class Doms:
         """Book stock that has arrived, keep it for the orders that wait, and wake them; returns how many were woken."""
         from shared.database.backorders import book_arrival  # it plans, which loads numpy
 
-        with _reachable():
+        with reachable():
             await book_arrival(self.database, moves, as_of=datetime.now(UTC))
             async with self.database.reading() as connection:
                 waiting = await orders.orders_waiting_for(connection, sorted({move.sku for move in moves}))
@@ -347,7 +343,7 @@ class Doms:
         Raises:
             InvalidInput: any row has a fault; nothing was written.
         """
-        with _reachable():
+        with reachable():
             loaded, waiting = await load(self.database, tables, actor=actor, dry_run=dry_run)
             for order_id in waiting:
                 await self.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
@@ -383,7 +379,7 @@ def _told(error: WorkflowUpdateFailedError) -> DomsError:
 
 
 @contextmanager
-def _reachable() -> Iterator[None]:
+def reachable() -> Iterator[None]:
     """Turn a server that does not answer into ``Unavailable``."""
     try:
         yield

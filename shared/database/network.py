@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.domain.catalogue import Item, SourceOffer
+from shared.domain.catalogue import Component, Item, SoldItem, SourceOffer
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
 from shared.domain.sourcing.models import ServiceRate
@@ -23,6 +23,13 @@ _READ_NODES = text("""
 _READ_RATES = text("""
     SELECT coalesce(jsonb_agg(to_jsonb(service_rate) ORDER BY carrier, service, max_distance_km), '[]')
     FROM service_rate
+""")
+_READ_ITEMS = text("""
+    SELECT i.*, (SELECT jsonb_agg(jsonb_build_object(
+                    'sku', p.sku, 'quantity', c.quantity, 'price_minor', p.price_minor) ORDER BY p.sku)
+                 FROM bundle_component c JOIN item p ON p.sku = c.component_sku
+                 WHERE c.bundle_sku = i.sku) AS components
+    FROM item i WHERE i.sku = ANY(:skus)
 """)
 _SAVE_NODES = text("""
     INSERT INTO node (node_id, name, node_type, partner_id, place, calendar, handling_days, daily_units,
@@ -85,10 +92,15 @@ async def read_partners(connection: AsyncConnection) -> dict[str, PartnerEndpoin
     }
 
 
-async def read_items(connection: AsyncConnection, skus: Sequence[str]) -> dict[str, Item]:
-    """The named items that exist, by SKU."""
-    rows = await connection.execute(text("SELECT * FROM item WHERE sku = ANY(:skus)"), {"skus": list(skus)})
-    return {row.sku: Item.model_construct(**row._mapping) for row in rows}
+async def read_items(connection: AsyncConnection, skus: Sequence[str]) -> dict[str, SoldItem]:
+    """The named items that exist, by SKU, bundles with their components."""
+    rows = await connection.execute(_READ_ITEMS, {"skus": list(skus)})
+    return {row.sku: _sold(dict(row._mapping)) for row in rows}
+
+
+def _sold(row: dict[str, Any]) -> SoldItem:
+    components = tuple(Component.model_construct(**part) for part in row["components"] or ())
+    return SoldItem.model_construct(**(row | {"components": components}))
 
 
 async def save_partners(connection: AsyncConnection, partners: Iterable[PartnerEndpoint]) -> None:

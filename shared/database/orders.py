@@ -6,10 +6,13 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.base import Model
+from shared.domain.bundles import StockLine
+from shared.domain.carts import cart_hold_id_of
 from shared.domain.network import Place
 from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
@@ -18,17 +21,24 @@ from shared.messages import OrderInput
 _KEEP = text("""
     WITH kept AS (
         INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, customer_ref,
-                            ship_to, place, service, priority, shipping_minor, total_minor, payment, policy_version)
+                            ship_to, place, service, priority, shipping_minor, total_minor, payment, policy_version,
+                            cart_hold_id)
         VALUES (:order_id, :channel, :channel_order_id, :content_hash, :currency, :placed_at, :customer_ref,
                 CAST(:ship_to AS jsonb), CAST(:place AS jsonb), :service, :priority, :shipping_minor, :total_minor,
-                CAST(:payment AS jsonb), :policy_version)
+                CAST(:payment AS jsonb), :policy_version, :cart_hold_id)
         ON CONFLICT DO NOTHING
         RETURNING order_id, received_at
     ), lines AS (
-        INSERT INTO order_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor, unallocated)
-        SELECT k.order_id, l.line_no, l.sku, l.quantity, l.unit_price_minor, l.total_minor, l.quantity
-        FROM kept k, jsonb_to_recordset(CAST(:lines AS jsonb))
-            AS l(line_no int, sku text, quantity int, unit_price_minor bigint, total_minor bigint)
+        INSERT INTO order_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor, unallocated,
+                                bundle_line_no)
+        SELECT k.order_id, l.line_no, l.sku, l.quantity, l.unit_price_minor, l.total_minor, l.quantity, l.bundle_line_no
+        FROM kept k, jsonb_to_recordset(CAST(:lines AS jsonb)) AS l(
+            line_no int, sku text, quantity int, unit_price_minor bigint, total_minor bigint, bundle_line_no int)
+    ), bundles AS (
+        INSERT INTO bundle_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor)
+        SELECT k.order_id, b.line_no, b.sku, b.quantity, b.unit_price_minor, b.total_minor
+        FROM kept k, jsonb_to_recordset(CAST(:bundles AS jsonb)) AS b(
+            line_no int, sku text, quantity int, unit_price_minor bigint, total_minor bigint)
     ), paid AS (
         INSERT INTO payment (order_id, currency) SELECT order_id, :currency FROM kept
     ), noted AS (
@@ -38,9 +48,7 @@ _KEEP = text("""
     SELECT received_at FROM kept
 """)
 _FIND = text("""
-    SELECT content_hash, received_at, accepted, verdict, closed_at,
-           (SELECT process FROM policy_version p WHERE p.version = o.policy_version) AS process
-    FROM orders o WHERE order_id = :order_id
+    SELECT content_hash, verdict, closed_at FROM orders WHERE order_id = :order_id
 """)
 _START = text("""
     SELECT o.order_id, o.channel, o.currency, o.total_minor, o.priority, o.received_at, p.process AS policy,
@@ -58,6 +66,9 @@ _WAITING_FOR = text("""
 """)
 
 
+_STOCK_LINES = TypeAdapter(list[StockLine])
+
+
 class OrderStart(Model):
     """What an order's process is started with."""
 
@@ -72,12 +83,19 @@ class OrderStart(Model):
     policy: ProcessPolicy
 
     @classmethod
-    def of(cls, order_id: str, document: OrderDocument, received_at: datetime, policy: ProcessPolicy) -> OrderStart:
+    def of(
+        cls,
+        order_id: str,
+        document: OrderDocument,
+        lines: Sequence[StockLine],
+        received_at: datetime,
+        policy: ProcessPolicy,
+    ) -> OrderStart:
         return cls(
             order_id=order_id,
             channel=document.channel,
-            lines=len(document.lines),
-            units=document.units,
+            lines=len(lines),
+            units=sum(line.quantity for line in lines),
             total_minor=document.total_minor,
             currency=document.currency,
             priority=document.priority,
@@ -106,17 +124,26 @@ class KnownOrder(Model):
     """What is on record of an order that was sent before."""
 
     content_hash: str
-    received_at: datetime
     verdict: Verdict | None
     closed: bool
-    process: ProcessPolicy
 
 
 async def keep_order(
-    connection: AsyncConnection, order_id: str, document: OrderDocument, place: Place, policy_version: str
+    connection: AsyncConnection,
+    order_id: str,
+    document: OrderDocument,
+    lines: Sequence[StockLine],
+    *,
+    place: Place,
+    policy_version: str,
 ) -> datetime | None:
-    """Write the order down. Returns when it was received, or ``None`` when the order is on record already."""
-    lines = [
+    """Write the order down. Returns when it was received, or ``None`` when the order is on record already.
+
+    Args:
+        lines: What the document's lines come to in stock, bundles as their components.
+    """
+    bundled = {line.bundle_line_no for line in lines}
+    bundles = [
         {
             "line_no": line.line_no,
             "sku": line.sku,
@@ -125,6 +152,7 @@ async def keep_order(
             "total_minor": line.total_minor,
         }
         for line in document.lines
+        if line.line_no in bundled
     ]
     values = {
         "order_id": order_id,
@@ -142,8 +170,12 @@ async def keep_order(
         "total_minor": document.total_minor,
         "payment": document.payment.model_dump_json(),
         "policy_version": policy_version,
-        "lines": json.dumps(lines),
-        "detail": json.dumps({"lines": len(lines), "units": document.units, "total_minor": document.total_minor}),
+        "cart_hold_id": cart_hold_id_of(document.channel, document.cart_id) if document.cart_id else None,
+        "lines": _STOCK_LINES.dump_json(list(lines)).decode(),
+        "bundles": json.dumps(bundles),
+        "detail": json.dumps(
+            {"lines": len(document.lines), "units": document.units, "total_minor": document.total_minor}
+        ),
     }
     received: datetime | None = (await connection.execute(_KEEP, values)).scalar_one_or_none()
     return received
@@ -155,10 +187,8 @@ async def find_order(connection: AsyncConnection, order_id: str) -> KnownOrder |
         return None
     return KnownOrder(
         content_hash=row.content_hash,
-        received_at=row.received_at,
         verdict=Verdict.model_validate(row.verdict) if row.verdict else None,
         closed=row.closed_at is not None,
-        process=ProcessPolicy.model_validate(row.process),
     )
 
 

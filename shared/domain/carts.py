@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku
 from shared.domain.orders import Country, ServiceLevel
 from shared.domain.sourcing.models import Shortage
 
 #: A day is the longest: units nobody sells for longer are an order, not a cart.
-HoldMinutes = Annotated[int, Field(strict=True, ge=1, le=1440)]
+MAX_MINUTES = 24 * 60
+HoldMinutes = Annotated[int, Field(strict=True, ge=1, le=MAX_MINUTES)]
 
 
 class CartLine(Document):
@@ -111,10 +112,11 @@ def cart_hold_id_of(channel: str, cart_id: str) -> str:
 
 
 class WantedUnits(Model):
-    """A line of a cart as it was asked for, bundles as such."""
+    """A line of a cart as it was asked for. A bundle is held whole."""
 
     sku: Sku
     quantity: int
+    bundle: bool = False
 
 
 class CartUnits(Model):
@@ -161,6 +163,22 @@ class CartHold(Model):
     wanted: tuple[WantedUnits, ...]
     units: tuple[CartUnits, ...]
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def lines(self) -> tuple[HeldLine, ...]:
+        """How much of each line was held, the earlier line first where there was too little for all."""
+        left: dict[str, int] = {}
+        for units in self.units:
+            left[units.sku] = left.get(units.sku, 0) + units.quantity
+        told: list[HeldLine] = []
+        for line in self.wanted:
+            held = line.quantity if line.bundle else min(line.quantity, left.get(line.sku, 0))
+            told.append(HeldLine(sku=line.sku, quantity=line.quantity, held=held))
+            if not line.bundle:
+                left[line.sku] = left.get(line.sku, 0) - held
+        return tuple(told)
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def status(self) -> HoldStatus:
         if any(units.open for units in self.units):

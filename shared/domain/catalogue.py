@@ -23,6 +23,28 @@ class Item(Model):
     currency: Currency = "USD"
 
 
+class Component(Model):
+    """Units of an item that one bundle holds, and the price they are sold at alone."""
+
+    sku: Sku
+    quantity: Annotated[int, Field(ge=1)]
+    price_minor: Minor = 0
+
+
+class SoldItem(Item):
+    """An item as it is sold: with components it is a bundle, which has no stock of its own."""
+
+    components: tuple[Component, ...] = ()
+
+
+class BundleComponent(Model):
+    """Units of one item in a bundle of several."""
+
+    bundle_sku: Sku
+    component_sku: Sku
+    quantity: Annotated[int, Field(ge=1, le=1000)]
+
+
 class SourceOffer(Model):
     """One source's version of an item: its number for it, its cost, and how it counts.
 

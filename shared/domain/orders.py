@@ -96,6 +96,7 @@ class OrderDocument(Document):
         channel: Where the order comes from; with ``channel_order_id`` it names the order once and for all.
         priority: 1 (first) to 5 (last); who overtakes whom when stock is scarce.
         shipping_minor: What the customer pays for shipping, tax included.
+        cart_id: The channel's cart this order was made of: the units held for it are the order's.
     """
 
     channel: Identifier
@@ -109,6 +110,7 @@ class OrderDocument(Document):
     service: ServiceLevel = ServiceLevel.STANDARD
     priority: Annotated[int, Field(strict=True, ge=1, le=5)] = 3
     payment: PaymentMethod
+    cart_id: Identifier | None = None
 
     @model_validator(mode="after")
     def _lines_are_numbered_once(self) -> OrderDocument:
@@ -127,7 +129,9 @@ class OrderDocument(Document):
 
     def content_hash(self) -> str:
         """SHA-256 of the document in canonical JSON: the same order sent again hashes the same."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        # Without a cart as before there were any: what was sent then and is sent again is the same order.
+        document = self.model_dump_json(exclude=None if self.cart_id else {"cart_id"})
+        return hashlib.sha256(document.encode()).hexdigest()
 
 
 class UnitState(StrEnum):

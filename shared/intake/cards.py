@@ -21,7 +21,7 @@ from shared.errors import Fault
 from shared.intake.strict_json import token
 
 #: Fields whose values are numbers by nature.
-NUMBERS = frozenset({"channel", "channel_order_id", "customer_ref", "sku", "phone", "token", "placed_at"})
+NUMBERS = frozenset({"channel", "channel_order_id", "cart_id", "customer_ref", "sku", "phone", "token", "placed_at"})
 
 _RUN = re.compile(r"\d(?:[\W_]{0,3}\d)+")
 _BRANDED = re.compile(r"4\d{15}|5[1-5]\d{14}|2[2-7]\d{14}|6011\d{12}|64[4-9]\d{13}|65\d{14}|35\d{14}|3[47]\d{13}")

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from activities.orders import Orders
+from shared.database.network import read_items
 from shared.database.orders import keep_order
+from shared.domain.bundles import stock_lines
 from shared.domain.policy import ProcessPolicy
 from shared.messages import CancelUnits, LineQuantity, SourceRequest
 from shared.places import locate
@@ -21,7 +23,10 @@ async def kept(shop: System, sku: str, units: int) -> str:
     order_id = shop.id_of(document)
     version = await shop.value("SELECT version FROM policy_version WHERE active")
     async with shop.database.transaction() as connection:
-        await keep_order(connection, order_id, document, locate(document.ship_to), version)
+        items = await read_items(connection, [sku])
+        lines = stock_lines(document.lines, items)
+        place = locate(document.ship_to)
+        await keep_order(connection, order_id, document, lines, place=place, policy_version=version)
     return order_id
 
 

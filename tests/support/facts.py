@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import text
 
 from activities.orders import Orders
-from shared.database import fulfillment, holds, inbox, orders, payments, policies, returns, story
+from shared.database import fulfillment, holds, inbox, network, orders, payments, policies, returns, story
 from shared.database.engine import Database
 from shared.database.inbox import WakeUp
+from shared.domain.bundles import stock_lines
 from shared.domain.orders import Address, HoldKind, OrderDocument, OrderLine, PaymentMethod
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
@@ -101,7 +102,11 @@ class Facts:
         ).model_copy(update=changes)
         order_id = order_id_of(document.channel, document.channel_order_id)
         async with self.database.transaction() as connection:
-            await orders.keep_order(connection, order_id, document, locate(ADDRESS), Policy().version)
+            items = await network.read_items(connection, [line.sku for line in document.lines])
+            stocked = stock_lines(document.lines, items)
+            await orders.keep_order(
+                connection, order_id, document, stocked, place=locate(ADDRESS), policy_version=Policy().version
+            )
         return order_id
 
     async def source(self, order_id: str) -> None:

@@ -26,6 +26,7 @@ _COMMANDS = (
     (_WORK, "orders", "workers.cli.orders:app", "List, show, submit, cancel, reroute, hold, release, watch orders."),
     (_WORK, "explain", "workers.cli.explain:explain", "Why an order ships from where it ships."),
     (_WORK, "promise", "workers.cli.promise:promise", "What a cart could be promised."),
+    (_WORK, "carts", "workers.cli.carts:app", "Hold stock for carts: hold, show, extend, release."),
     (_WORK, "policy", "workers.cli.policy:app", "Show, check, keep, compare and switch sourcing policies."),
     (_WORK, "simulate", "workers.cli.simulate:simulate", "What other policies would have made of the same orders."),
     (_WORK, "locate", "workers.cli.locate:locate", "Where nodes would stand best for the orders that came."),

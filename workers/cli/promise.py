@@ -33,14 +33,14 @@ async def promise(
     """
     from shared.domain.carts import Cart
 
-    asked = [_line(line) for line in lines]
+    asked = [cart_line(line) for line in lines]
     cart = Cart.model_validate({"postal_code": postal_code, "country": country, "region": region, "lines": asked})
     async with doms_client() as doms:
         told = await doms.promise(cart)
     return Answer(told, show=lambda: _shown(told))
 
 
-def _line(line: str) -> dict[str, Any]:
+def cart_line(line: str) -> dict[str, Any]:
     """``TRN-1001:2`` is two units; what follows the last colon is a part of the SKU unless it is a number."""
     sku, _, units = line.rpartition(":")
     return {"sku": sku, "quantity": int(units)} if sku and units.isdecimal() else {"sku": line}

@@ -1,0 +1,179 @@
+"""What channels do with carts that hold stock: hold, extend, release, show."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from shared.client import Doms, reachable
+from shared.database import asked_carts, carts, orders, policies, snapshots
+from shared.database.asked_carts import AskedCart
+from shared.domain.carts import CartHold, HoldCart, WantedUnits, gather
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
+from shared.errors import Conflict, Fault, InvalidInput, NotFound
+from shared.messages import Wake, order_workflow_id
+from shared.places import locate_postal
+
+#: How often the units are looked for again when others were faster.
+_ATTEMPTS = 3
+
+Claims = dict[tuple[str, str], int]
+
+
+async def hold_cart(doms: Doms, request: HoldCart) -> CartHold:
+    """Hold a cart's units where the planner would ship them from; the same cart again is answered as it was.
+
+    Raises:
+        InvalidInput: an item is unknown, or a cart with a bundle is to be held partially.
+        Conflict: there is too little, or the id was used for another cart before. Nothing is held then.
+    """
+    with reachable():
+        for _ in range(_ATTEMPTS):
+            asked, claims = await _plan(doms, request)
+            wanted = sum(line.quantity for line in asked.lines)
+            if claims and (request.partial or sum(claims.values()) == wanted):
+                held = await _hold(doms, request, asked, claims)
+                if held is not None:
+                    return held
+            known = await _known(doms, request)
+            if known is not None:
+                return known
+            if not claims or sum(claims.values()) < wanted:
+                break
+    found = {sku: sum(n for (_, of), n in claims.items() if of == sku) for sku in asked.skus}
+    short = {line.sku: line.quantity - found[line.sku] for line in asked.lines if found[line.sku] < line.quantity}
+    missing = ", ".join(f"{units} of {sku}" for sku, units in short.items()) or "others were faster"
+    raise Conflict(f"the cart cannot be held: {missing}; nothing is", cart_id=request.cart_id, short=short)
+
+
+async def _plan(doms: Doms, request: HoldCart) -> tuple[AskedCart, Claims]:
+    """Where the units would come from; no transaction is open while the planner works."""
+    as_of = datetime.now(UTC)
+    async with doms.database.reading() as connection:
+        asked = await asked_carts.read_cart(connection, [(line.sku, line.quantity) for line in request.lines])
+        if request.partial and any(item.components for item in asked.items.values()):
+            message = "a cart with a bundle is held whole or not at all"
+            raise InvalidInput([Fault(pointer="/partial", code="holds_a_bundle", message=message)])
+        policy = (await policies.active_version(connection)).sourcing
+        seen = await snapshots.read_snapshot(connection, asked.skus, as_of)
+    if request.ship_to is None:
+        return asked, _gathered(asked, seen)
+    return asked, await asyncio.to_thread(_planned, request, asked, seen, policy)
+
+
+def _gathered(asked: AskedCart, seen: Snapshot) -> Claims:
+    shipping = {node.node_id for node in seen.nodes if node.ship_enabled}
+    free = {(one.node_id, one.sku): one.available for one in seen.stock if one.node_id in shipping}
+    return gather({line.sku: line.quantity for line in asked.lines}, free)
+
+
+def _planned(request: HoldCart, asked: AskedCart, seen: Snapshot, policy: Policy) -> Claims:
+    from shared.domain.sourcing import plan  # loads numpy, which other calls do without
+
+    where = request.ship_to
+    assert where is not None, "without a destination there is nothing to plan"
+    order = SourcingOrder(
+        order_id="cart",
+        channel=request.channel,
+        ship_to=locate_postal(where.country, where.region, where.postal_code, where.city),
+        service=request.service,
+        lines=asked.lines,
+    )
+    claims: Claims = {}
+    for shipment in plan(order, seen, policy).shipments:
+        for line in shipment.lines:
+            key = (shipment.node_id, line.sku)
+            claims[key] = claims.get(key, 0) + line.quantity
+    return claims
+
+
+async def _hold(doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims) -> CartHold | None:
+    now = datetime.now(UTC)
+    expires_at = now + timedelta(minutes=request.minutes)
+    wanted = tuple(
+        WantedUnits(sku=line.sku, quantity=line.quantity, bundle=bool(asked.items[line.sku].components))
+        for line in request.lines
+    )
+    units = await carts.hold_units(
+        doms.database,
+        request.cart_hold_id,
+        claims,
+        channel=request.channel,
+        lines=wanted,
+        content_hash=request.content_hash(),
+        expires_at=expires_at,
+        partial=request.partial,
+    )
+    if units is None:
+        return None
+    return CartHold(
+        cart_hold_id=request.cart_hold_id,
+        channel=request.channel,
+        held_at=now,
+        expires_at=expires_at,
+        overdue=False,
+        wanted=wanted,
+        units=units,
+    )
+
+
+async def _known(doms: Doms, request: HoldCart) -> CartHold | None:
+    """What was held for this cart before."""
+    async with doms.database.reading() as connection:
+        try:
+            content_hash, held = await carts.read_hold(connection, request.cart_hold_id)
+        except NotFound:
+            return None
+    if content_hash != request.content_hash():
+        raise Conflict(f"{request.cart_hold_id} holds another cart: choose another id", cart_id=request.cart_id)
+    return held
+
+
+async def show_cart(doms: Doms, cart_hold_id: str) -> CartHold:
+    """What is held for a cart, and what has become of it.
+
+    Raises:
+        NotFound: nothing was ever held for the cart.
+    """
+    with reachable():
+        async with doms.database.reading() as connection:
+            return (await carts.read_hold(connection, cart_hold_id))[1]
+
+
+async def extend_cart(doms: Doms, cart_hold_id: str, minutes: int) -> CartHold:
+    """Hold a cart's units for so many minutes from now; what is held for longer already stays so.
+
+    Raises:
+        NotFound: nothing was ever held for the cart.
+        Conflict: the hold is over, or its time is up.
+    """
+    with reachable():
+        async with doms.database.transaction() as connection:
+            await carts.read_hold(connection, cart_hold_id)
+            await carts.extend(connection, cart_hold_id, datetime.now(UTC) + timedelta(minutes=minutes))
+    return await show_cart(doms, cart_hold_id)
+
+
+async def release_cart(doms: Doms, cart_hold_id: str, *, actor: str) -> CartHold:
+    """Give a cart's units back and wake the orders that wait for them; a hold that is over stays as it is.
+
+    Raises:
+        NotFound: nothing was ever held for the cart.
+    """
+    with reachable():
+        async with doms.database.transaction() as connection:
+            await carts.read_hold(connection, cart_hold_id)
+            more = await carts.release(connection, cart_hold_id, actor=actor)
+        await wake_waiting(doms, more)
+    return await show_cart(doms, cart_hold_id)
+
+
+async def wake_waiting(doms: Doms, skus: list[str]) -> int:
+    """Wake the orders that wait for these items; returns how many."""
+    if not skus:
+        return 0
+    async with doms.database.reading() as connection:
+        waiting = await orders.orders_waiting_for(connection, skus)
+    for order_id in waiting:
+        await doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
+    return len(waiting)

@@ -1,0 +1,51 @@
+"""Carts as the planner sees them, read before it is asked where their units may come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import carts, network
+from shared.database.snapshots import wanted_lines
+from shared.domain.bundles import stock_units
+from shared.domain.catalogue import SoldItem
+from shared.domain.sourcing.models import WantedLine
+from shared.errors import Fault, InvalidInput
+
+
+class AskedCart(NamedTuple):
+    """One line for each item that has stock, components for bundles.
+
+    Attributes:
+        items: What the cart itself names.
+    """
+
+    lines: tuple[WantedLine, ...]
+    items: Mapping[str, SoldItem]
+    currency: str
+
+    @property
+    def skus(self) -> list[str]:
+        return [line.sku for line in self.lines]
+
+
+async def read_cart(connection: AsyncConnection, lines: Sequence[tuple[str, int]]) -> AskedCart:
+    """What lines of (SKU, quantity) come to; what overdue carts still hold of it is given back.
+
+    Raises:
+        InvalidInput: an item is unknown, or the items are sold in different currencies.
+    """
+    items = await network.read_items(connection, sorted({sku for sku, _ in lines}))
+    wanted_lines([(n, sku, quantity) for n, (sku, quantity) in enumerate(lines, start=1)], items)
+    currencies = sorted({item.currency for item in items.values()})
+    if len(currencies) > 1:
+        message = f"the items are sold in {' and '.join(currencies)}"
+        raise InvalidInput([Fault(pointer="/lines", code="wrong_currency", message=message)])
+    units = stock_units(lines, items)
+    components = sorted(units.keys() - items.keys())
+    stocked = items | (await network.read_items(connection, components) if components else {})
+    await carts.give_back_of(connection, list(units))
+    wanted = wanted_lines([(n, sku, quantity) for n, (sku, quantity) in enumerate(units.items(), start=1)], stocked)
+    return AskedCart(wanted, items, currencies[0])
