@@ -78,6 +78,11 @@ _STORY = text(f"""
            {_all(f"{_RETURNS} WHERE x.order_id = o.order_id ORDER BY n")} AS returns,
            (SELECT plan FROM decision d WHERE d.order_id = o.order_id ORDER BY attempt DESC LIMIT 1) AS plan,
            (SELECT count(*) FROM decision d WHERE d.order_id = o.order_id) AS plans,
+           {
+    _all('''SELECT b.line_no, b.inbound_id, i.node_id, b.quantity, i.expected_at, b.promised_at
+                    FROM supply_binding b JOIN inbound i USING (inbound_id)
+                    WHERE b.order_id = o.order_id ORDER BY b.line_no, b.promised_at, b.inbound_id''')
+} AS supply,
            {_all("SELECT * FROM timeline WHERE order_id = o.order_id ORDER BY event_id")} AS timeline,
            {
     _all('''SELECT * FROM exception_case WHERE order_id = o.order_id AND resolved_at IS NULL

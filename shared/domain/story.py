@@ -182,6 +182,22 @@ class CaseStory(Model):
     opened_at: Instant
 
 
+class SupplyStory(Model):
+    """Backordered units of a line, and the supply they wait for.
+
+    Attributes:
+        expected_at: When it is expected at its node.
+        promised_at: When the customer would have the units.
+    """
+
+    line_no: int
+    inbound_id: str
+    node_id: str
+    quantity: int
+    expected_at: Instant
+    promised_at: Instant
+
+
 class MessageStory(Model):
     """A message to a partner (``out``, with its key) or from one (``in``, with its type). No bodies."""
 
@@ -236,4 +252,5 @@ class OrderStory(Model):
     timeline: tuple[TimelineEvent, ...]
     cases: tuple[CaseStory, ...]
     messages: tuple[MessageStory, ...]
+    supply: tuple[SupplyStory, ...] = ()
     waits_for: tuple[str, ...] = ()

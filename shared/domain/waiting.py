@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.domain.policy import ProcessPolicy
-from shared.domain.story import FulfillmentStory, OrderStory, ReturnStory
+from shared.domain.story import FulfillmentStory, LineStory, OrderStory, ReturnStory, SupplyStory
 
 #: More short items than this are counted, not named.
 _NAMED = 5
@@ -43,9 +43,17 @@ def _before_shipping(order: OrderStory, policy: ProcessPolicy) -> Iterator[str]:
     short = [line for line in order.lines if line.units.backordered]
     until = _at(order.received_at + policy.backorder_patience)
     for line in short[:_NAMED]:
-        yield f"stock of {line.sku}: {line.units.backordered} units, until {until}"
+        yield from _backorder(line, [each for each in order.supply if each.line_no == line.line_no], until)
     if len(short) > _NAMED:
         yield f"stock of {len(short) - _NAMED} more items, until {until}"
+
+
+def _backorder(line: LineStory, supply: Sequence[SupplyStory], until: str) -> Iterator[str]:
+    for each in supply:
+        where = f"{each.inbound_id} at {each.node_id}, expected {_at(each.expected_at)}"
+        yield f"stock of {line.sku}: {each.quantity} units of {where}, delivered by {_at(each.promised_at)}"
+    if undated := line.units.backordered - sum(each.quantity for each in supply):
+        yield f"stock of {line.sku}: {undated} units, until {until}"
 
 
 def _fulfillment(f: FulfillmentStory, policy: ProcessPolicy, *, held: bool) -> Iterator[str]:
