@@ -15,6 +15,8 @@ from shared.messages import (
     CallOutcome,
     CancelledUnits,
     CancelUnits,
+    CartSweepResult,
+    CartSweepStep,
     CloseOrder,
     CommandOutcome,
     FulfillmentCall,
@@ -170,6 +172,14 @@ class ReturnActivities:
 
     @activity.defn(name="returns.close")
     async def close(self, step: ReturnStep) -> ReturnOutcome:
+        raise NotImplementedError
+
+
+class CartActivities:
+    """Carts that hold stock."""
+
+    @activity.defn(name="carts.sweep")
+    async def sweep(self, step: CartSweepStep) -> CartSweepResult:
         raise NotImplementedError
 
 

@@ -29,7 +29,7 @@ from shared.database.engine import Database
 from shared.database.migrate import upgrade
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
-from shared.messages import PriceInput, ReconcileInput, WatchInput
+from shared.messages import CartSweepInput, PriceInput, ReconcileInput, WatchInput
 from shared.settings import Settings
 from workers.connect import temporal_client
 
@@ -61,6 +61,14 @@ SCHEDULES: Mapping[str, Schedule] = {
         name="reconciliation",
         queue=BATCH_QUEUE,
         summary="compare the facts with themselves; resume what a crash left behind",
+    ),
+    "cart-sweep": _every(
+        timedelta(seconds=15),
+        "CartSweep",
+        CartSweepInput(),
+        name="cart-sweep",
+        queue=BATCH_QUEUE,
+        summary="give back what carts hold beyond their time",
     ),
     "stock-watch": _every(
         timedelta(minutes=5),

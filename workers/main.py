@@ -19,6 +19,7 @@ from temporalio.client import Client
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.alerts import Alerts
+from activities.carts import Carts
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
@@ -132,7 +133,7 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
 def batch_worker(temporal: Client, database: Database) -> Worker:
     """What runs on a schedule and must not stand in the way of orders."""
     doms = Doms(temporal, database)
-    served = (Reconciliation(database, doms), Alerts(database, doms))
+    served = (Reconciliation(database, doms), Alerts(database, doms), Carts(doms))
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,

@@ -1,6 +1,7 @@
 """The workflows a worker serves, by queue."""
 
 from workflows.alerts import StockWatchWorkflow
+from workflows.carts import CartSweepWorkflow
 from workflows.order import OrderWorkflow
 from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
 from workflows.prices import PricingWorkflow
@@ -8,7 +9,7 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
-SCHEDULED_WORKFLOWS = (ReconciliationWorkflow, StockWatchWorkflow)
+SCHEDULED_WORKFLOWS = (CartSweepWorkflow, ReconciliationWorkflow, StockWatchWorkflow)
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
 
 #: Of every queue.

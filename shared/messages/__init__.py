@@ -5,6 +5,7 @@ Names here are wire format: a running order replays against them. Fields are add
 
 from shared.messages.alerts import WatchInput, WatchResult, WatchStep
 from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, PaymentOutcome, PaymentRequest
+from shared.messages.carts import CartSweepInput, CartSweepResult, CartSweepStep
 from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
 from shared.messages.ids import fulfillment_order_id, order_id_of, order_workflow_id, return_id_of, return_workflow_id
 from shared.messages.prices import PriceInput, PriceResult, PriceStep
@@ -31,6 +32,9 @@ __all__ = [
     "CancelOrder",
     "CancelUnits",
     "CancelledUnits",
+    "CartSweepInput",
+    "CartSweepResult",
+    "CartSweepStep",
     "CloseOrder",
     "Command",
     "CommandOutcome",

@@ -1,0 +1,33 @@
+"""Carts whose time is up: their units given back, and told to the orders that wait for them."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.beating import beating
+from shared.carts_client import wake_waiting
+from shared.client import Doms
+from shared.contracts import CartActivities
+from shared.database import carts
+from shared.messages import CartSweepResult, CartSweepStep
+
+
+class Carts(CartActivities):
+    """The cart activities over the database. Repeated, they find what is still overdue."""
+
+    def __init__(self, doms: Doms) -> None:
+        self._doms = doms
+
+    @activity.defn(name="carts.sweep")
+    async def sweep(self, step: CartSweepStep) -> CartSweepResult:
+        """Give back what is overdue, a page at a time; an order that is not woken here looks again by itself."""
+        swept: set[str] = set()
+        woken = 0
+        async with beating():
+            while True:
+                async with self._doms.database.statement() as connection:
+                    page = await carts.sweep(connection)
+                if not page:
+                    return CartSweepResult(items=len(swept), orders_woken=woken)
+                swept.update(page)
+                woken += await wake_waiting(self._doms, page)
