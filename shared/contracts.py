@@ -204,6 +204,18 @@ class AlertActivities:
 
     @activity.defn(name="alerts.evaluate")
     async def evaluate(self, step: WatchStep) -> WatchResult:
+class ComparisonActivities:
+    """The facts compared with what others know."""
+
+    @activity.defn(name="comparisons.compare_processes")
+    async def compare_processes(self, step: ReconcileStep) -> ReconcileResult:
+        raise NotImplementedError
+
+    @activity.defn(name="comparisons.compare_partners")
+    async def compare_partners(self, step: ReconcileStep) -> ReconcileResult:
+        raise NotImplementedError
+
+
         raise NotImplementedError
 
 

@@ -20,6 +20,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
 from activities.alerts import Alerts
 from activities.carts import Carts
+from activities.comparisons import Comparisons
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
@@ -31,6 +32,7 @@ from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, ORDERS_QUEUE
 from shared.database import network
 from shared.database.engine import Database
 from shared.gateways.directory import Gateways
+from shared.order_processes import OrderProcesses
 from shared.publishing_client import Followers
 from shared.settings import Settings
 from shared.telemetry import set_up_logs
@@ -76,7 +78,7 @@ async def working(temporal: Client, database_url: str, partner_key: str, **optio
             async with (
                 aclosing(Orders(database, Doms(temporal, database))) as orders,
                 orders_worker(temporal, database, gateways, orders, **options),
-                batch_worker(temporal, database),
+                batch_worker(temporal, database, gateways),
                 channels_worker(temporal, database, gateways),
             ):
                 yield database
@@ -130,10 +132,11 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
     )
 
 
-def batch_worker(temporal: Client, database: Database) -> Worker:
+def batch_worker(temporal: Client, database: Database, gateways: Gateways) -> Worker:
     """What runs on a schedule and must not stand in the way of orders."""
     doms = Doms(temporal, database)
-    served = (Reconciliation(database, doms), Alerts(database, doms), Carts(doms))
+    comparisons = Comparisons(database, gateways, OrderProcesses(temporal, database))
+    served = (Reconciliation(database, doms), comparisons, Alerts(database, doms), Carts(doms))
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,

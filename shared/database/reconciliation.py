@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field, TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.checks import TOO_LONG, Check
+from shared.database.steps import lock_order
+from shared.database.stock import Settle, settle
 from shared.domain.base import Model
 from shared.domain.policy import ProcessPolicy
 from shared.messages import ReconcileResult, ReturnInput
@@ -32,6 +35,14 @@ _RUN = """
     )
     SELECT (SELECT count(*) FROM compared) AS checked, (SELECT count(*) FROM broken) AS breaks
 """
+_RUN_GIVEN = text(
+    _RUN.format(
+        query="""
+            SELECT * FROM jsonb_to_recordset(CAST(:breaks AS jsonb))
+                AS b(reference text, order_id text, detail jsonb, broken boolean)
+        """
+    )
+)
 _FIND_RUN = text("SELECT checked, breaks FROM reconciliation_run WHERE run_id = :run_id")
 _KEEP_RUN = text("""
     INSERT INTO reconciliation_run (run_id, started_at, checked, breaks)
@@ -56,6 +67,42 @@ _UNJUDGED = text("""
 """)
 
 
+#: Settled orders only: what else holds their units is a break of its own, for people.
+_RELEASABLE = text("""
+    SELECT DISTINCT r.order_id
+    FROM reservation r JOIN orders o USING (order_id) JOIN order_line l USING (order_id, line_no)
+    WHERE r.open > 0 AND o.closed_at IS NOT NULL AND l.allocated + l.released = 0
+    ORDER BY r.order_id LIMIT :limit
+""")
+_STILL_OPEN = text("""
+    SELECT r.owner, r.line_no, r.open FROM reservation r JOIN order_line l USING (order_id, line_no)
+    WHERE r.order_id = :order_id AND r.open > 0 AND l.allocated + l.released = 0 ORDER BY r.owner, r.line_no
+""")
+_OPEN_ORDERS = text("""
+    SELECT order_id FROM orders
+    WHERE closed_at IS NULL AND received_at < :before AND order_id > :after ORDER BY order_id LIMIT :limit
+""")
+_NOT_OPEN = text("""
+    SELECT a.order_id, o.order_id IS NOT NULL AS known
+    FROM unnest(CAST(:order_ids AS text[])) AS a(order_id) LEFT JOIN orders o USING (order_id)
+    WHERE o.order_id IS NULL OR o.closed_at < :before
+""")
+#: What a process was told and did not live to act on, is told to the one that takes its place.
+_TELL_AGAIN = text("UPDATE message_in SET signalled_at = NULL WHERE order_id = :order_id AND wake IS NOT NULL")
+
+
+class Break(Model):
+    """Something that does not agree; ``reference`` names it within its kind of case."""
+
+    reference: str
+    order_id: str | None = None
+    detail: dict[str, Any] = Field(default_factory=dict)
+    broken: bool = True
+
+
+_BREAKS = TypeAdapter(list[Break])
+
+
 class Found(Model):
     """What one check came to."""
 
@@ -70,6 +117,50 @@ async def run_check(connection: AsyncConnection, check: Check, *, run_id: str, s
     values |= {"kind": check.case_kind, "limit": MAX_CASES, "resolution": f"no longer so in {run_id}"}
     row = (await connection.execute(text(_RUN.format(query=check.query)), values)).one()
     return Found(checked=row.checked, breaks=row.breaks)
+
+
+async def keep_breaks(connection: AsyncConnection, kind: str, breaks: Sequence[Break], *, run_id: str) -> None:
+    """Open a case for each break of a kind that was found outside the database, and resolve those that are gone."""
+    values = {
+        "kind": kind,
+        "limit": MAX_CASES,
+        "resolution": f"no longer so in {run_id}",
+        "breaks": _BREAKS.dump_json(list(breaks)).decode(),
+    }
+    await connection.execute(_RUN_GIVEN, values)
+
+
+async def releasable_orders(connection: AsyncConnection, limit: int = 500) -> Sequence[str]:
+    """Orders that are over, whose lines have no units at nodes, and which still reserve some."""
+    return (await connection.execute(_RELEASABLE, {"limit": limit})).scalars().all()
+
+
+async def release_ended(connection: AsyncConnection, order_id: str) -> int:
+    """Give back what an order that is over still reserves, in moves of the ledger; returns the units."""
+    await lock_order(connection, order_id)
+    rows = (await connection.execute(_STILL_OPEN, {"order_id": order_id})).all()
+    settles = [Settle(owner=row.owner, line_no=row.line_no, released=row.open) for row in rows]
+    await settle(connection, settles, reference=f"recon/{order_id}", actor="reconciliation")
+    return sum(row.open for row in rows)
+
+
+async def open_orders(
+    connection: AsyncConnection, *, before: datetime, after: str = "", limit: int = 5000
+) -> Sequence[str]:
+    """Orders received before a moment and not over, a page at a time."""
+    values = {"before": before, "after": after, "limit": limit}
+    return (await connection.execute(_OPEN_ORDERS, values)).scalars().all()
+
+
+async def not_open(connection: AsyncConnection, order_ids: Sequence[str], *, before: datetime) -> dict[str, bool]:
+    """Which of these orders were over before a moment, or are not known at all; whether each is known."""
+    rows = await connection.execute(_NOT_OPEN, {"order_ids": list(order_ids), "before": before})
+    return {row.order_id: row.known for row in rows}
+
+
+async def tell_again(connection: AsyncConnection, order_id: str) -> None:
+    """Have every wake-up of an order sent once more."""
+    await connection.execute(_TELL_AGAIN, {"order_id": order_id})
 
 
 async def find_run(connection: AsyncConnection, run_id: str) -> ReconcileResult | None:

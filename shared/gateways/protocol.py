@@ -202,6 +202,26 @@ class ExpectReturn(Model):
     lines: tuple[RequestedLine, ...]
 
 
+class StockFigure(Model):
+    """Sound units of an item that a node holds, ordered ones included until they leave."""
+
+    sku: Sku
+    on_hand: Annotated[int, Field(ge=0, le=10**9)]
+
+
+class StockSnapshot(Model):
+    """What a node holds, by its own books.
+
+    Attributes:
+        as_of: The moment of the figures: what left by then is not in them, what left later is.
+        figures: One each SKU; an item that is not named is not told of.
+    """
+
+    node_id: Identifier
+    as_of: Instant
+    figures: tuple[StockFigure, ...]
+
+
 class FulfillmentPartner(Protocol):
     """Whoever runs a node. Every call is safe to repeat with the same reference.
 
@@ -215,6 +235,10 @@ class FulfillmentPartner(Protocol):
     async def send_label(self, request: SendLabel) -> None: ...
     async def expect_return(self, request: ExpectReturn) -> None: ...
     async def find_return(self, reference: str) -> bool: ...
+
+    async def stock_snapshot(self, node_id: str) -> StockSnapshot | None:
+        """What the node holds now; ``None`` when the partner does not tell."""
+        ...
 
 
 # --- what partners tell us --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from pydantic import Field
@@ -30,3 +31,13 @@ class ReconcileResult(Model):
     checked: dict[str, int] = Field(default_factory=dict)
     breaks: int = 0
     repaired: int = 0
+
+    @classmethod
+    def of(cls, run_id: str, results: Sequence[ReconcileResult]) -> ReconcileResult:
+        """What the parts of a run come to."""
+        return cls(
+            run_id=run_id,
+            checked={name: count for result in results for name, count in result.checked.items()},
+            breaks=sum(result.breaks for result in results),
+            repaired=sum(result.repaired for result in results),
+        )

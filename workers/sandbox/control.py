@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shared.domain.base import Document, Model
+from workers.sandbox import shelves
 from workers.sandbox.config import Behaviour
 from workers.sandbox.faults import Fault, Faults
 from workers.sandbox.log import SELECT_EFFECTS, Effect, effects_of
@@ -32,6 +33,17 @@ class Override(Document):
         if bool(self.node_id) == bool(self.reference):
             raise ValueError("name either a node_id or a reference")
         return self
+
+
+class Shelf(Document):
+    """Units put on a node's shelf, or taken away when negative, without anybody telling DOMS."""
+
+    node_id: str
+    sku: str
+    units: int
+
+
+_SHELVES = TypeAdapter(list[Shelf])
 
 
 class LogQuery(Model):
@@ -69,6 +81,7 @@ def control_routes(world: World, faults: Faults) -> list[Route]:
         Route("/log", panel.log),
         Route("/control/behaviour", panel.behaviour, methods=["POST"]),
         Route("/control/faults", panel.faults, methods=["POST"]),
+        Route("/control/stock", panel.stock, methods=["POST"]),
     ]
 
 
@@ -111,6 +124,16 @@ class Panel:
         self._faults.set(fault)
         return _json(fault)
 
+    async def stock(self, request: Request) -> Response:
+        try:
+            put = _SHELVES.validate_json(await request.body())
+        except ValidationError as error:
+            return _refused(error)
+        for shelf in put:
+            shelves.put(self._world, shelf.node_id, shelf.sku, shelf.units)
+        await self._world.store.commit()
+        return JSONResponse({"put": len(put)})
+
 
 def pending_of(world: World) -> Pending:
     row = world.store.one(
@@ -125,7 +148,11 @@ def _read(model: type[T], data: bytes | dict[str, str]) -> T | Response:
     try:
         return model.model_validate_json(data) if isinstance(data, bytes) else model.model_validate(data)
     except ValidationError as error:
-        return Response(error.json(include_url=False, include_context=False), 422, media_type="application/json")
+        return _refused(error)
+
+
+def _refused(error: ValidationError) -> Response:
+    return Response(error.json(include_url=False, include_context=False), 422, media_type="application/json")
 
 
 def _json(model: BaseModel) -> Response:

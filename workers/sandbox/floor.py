@@ -14,7 +14,7 @@ from shared.gateways.protocol import (
     Package,
     ReturnReceived,
 )
-from workers.sandbox import carriers, jobs
+from workers.sandbox import carriers, jobs, shelves
 from workers.sandbox.chance import draw, grade_for, shorten
 from workers.sandbox.config import Behaviour
 from workers.sandbox.jobs import Job, message_id
@@ -70,6 +70,7 @@ def ship(world: World, action: Action) -> None:
     packages = jobs.packages_of(world, job)
     labels = jobs.labels(world, job) if job.kind == "task" else _own_labels(world, job, packages)
     jobs.move(world, job, "shipped")
+    shelves.take_out(world, jobs.work_of(world, job).node, packages)
     world.effect(_own(job), f"{job.kind}.shipped", job.reference)
     message = FulfillmentShipped(
         message_id=message_id("shipped", job.partner, job.reference),
@@ -94,6 +95,7 @@ def receive(world: World, action: Action) -> None:
         if quantity:
             grade = Grade(grade_for(seed, rates, f"{notice.reference}/{line.line_no}"))
             lines.append(GradedLine(line_no=line.line_no, sku=line.sku, quantity=quantity, grade=grade))
+    shelves.take_back(world, notice.node, lines)
     world.effect(Call(partner=action.partner, reference=""), "return.received", notice.reference)
     message = ReturnReceived(
         message_id=message_id("returned", action.partner, notice.reference),

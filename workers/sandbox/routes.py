@@ -23,7 +23,7 @@ from shared.gateways.channels.client import AvailabilityUpdate
 from shared.gateways.fulfillment.mapping import PickPackTask, PurchaseOrder, ReturnNotice, ShippingOrder
 from shared.gateways.http import UNKNOWN_REFERENCE
 from shared.gateways.protocol import Authorize, BuyLabel, CancelRequest, Capture, Refund, SendLabel, Void
-from workers.sandbox import carriers, channels, nodes, payments
+from workers.sandbox import carriers, channels, nodes, payments, shelves
 from workers.sandbox.world import Call, Refused, World
 
 D = TypeVar("D", bound=BaseModel)
@@ -61,6 +61,7 @@ def partner_routes(world: World) -> list[Route]:
     desk = Desk(world)
     found = sorted({operation.family for operation in OPERATIONS.values()})
     return [
+        Route("/{partner}/v1/stock", desk.tell_stock, methods=["GET"]),
         *(Route(f"/{{partner}}/v1/{family}", desk.look_up, methods=["GET"], name=family) for family in found),
         *(Route(f"/{{partner}}/v1/{path}", desk.perform, methods=["POST"], name=path) for path in OPERATIONS),
     ]
@@ -90,6 +91,18 @@ class Desk:
         status, answer = self._answer(request, call, lambda: self._known(call, family))
         await self._world.store.commit()
         return Response(answer, status, media_type="application/json")
+
+    async def tell_stock(self, request: Request) -> Response:
+        call = Call(partner=request.path_params["partner"], reference=request.query_params.get("reference", ""))
+        status, answer = self._answer(request, call, lambda: self._stock(call))
+        await self._world.store.commit()
+        return Response(answer, status, media_type="application/json")
+
+    def _stock(self, call: Call) -> tuple[int, str]:
+        report = shelves.report(self._world, call)
+        if report is None:
+            raise Refused(UNKNOWN_REFERENCE, 404)
+        return 200, report.model_dump_json()
 
     def _answer(self, request: Request, call: Call, act: Callable[[], tuple[int, str]]) -> tuple[int, str]:
         self._log(request, call)

@@ -52,6 +52,10 @@ CREATE TABLE IF NOT EXISTS job_label (
 CREATE TABLE IF NOT EXISTS shelf (
   partner TEXT, channel TEXT, sku TEXT, available INTEGER NOT NULL, sequence INTEGER NOT NULL,
   PRIMARY KEY (partner, channel, sku)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS node_stock (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, sku TEXT NOT NULL, units INTEGER NOT NULL,
+  why TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS node_stock_sku ON node_stock (node, sku);
 CREATE TABLE IF NOT EXISTS setting (kind TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 """
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from shared.domain.base import Model
+from shared.domain.base import Instant, Model
 from shared.domain.network import NodeType
 from shared.gateways.fulfillment.mapping import document_for, path_for, return_notice
 from shared.gateways.http import PartnerHttp
-from shared.gateways.protocol import CancelAnswer, CancelRequest, ExpectReturn, FulfillmentRequest, SendLabel
+from shared.gateways.protocol import (
+    CancelAnswer,
+    CancelRequest,
+    ExpectReturn,
+    FulfillmentRequest,
+    SendLabel,
+    StockFigure,
+    StockSnapshot,
+)
 
 
 class Receipt(Model):
@@ -20,6 +28,13 @@ class CancelReceipt(Receipt):
 
     accepted: bool
     reason: str = ""
+
+
+class StockReport(Receipt):
+    """A partner's word on what a node holds; the node is what it was asked for."""
+
+    as_of: Instant
+    figures: tuple[StockFigure, ...]
 
 
 class FulfillmentClient:
@@ -49,3 +64,9 @@ class FulfillmentClient:
 
     async def find_return(self, reference: str) -> bool:
         return await self._http.find("/v1/returns", Receipt, reference=reference) is not None
+
+    async def stock_snapshot(self, node_id: str) -> StockSnapshot | None:
+        report = await self._http.find("/v1/stock", StockReport, reference=node_id)
+        if report is None:
+            return None
+        return StockSnapshot(node_id=node_id, as_of=report.as_of, figures=report.figures)

@@ -63,3 +63,15 @@ CREATE TABLE alert (
 CREATE UNIQUE INDEX one_alert_per_crossing ON alert (kind, sku, node_id, channel) NULLS NOT DISTINCT
     WHERE cleared_at IS NULL;
 CREATE INDEX alert_opened_at ON alert (opened_at);
+
+-- What a partner held, by its own books, where that is not what the ledger says of the same moment. It is judged again
+-- in every reconciliation, until it is known what left by then: orders under way are no explanation for ever.
+CREATE TABLE stock_comparison (
+    node_id     text NOT NULL REFERENCES node,
+    sku         text NOT NULL REFERENCES item,
+    as_of       timestamptz NOT NULL,
+    theirs      bigint NOT NULL,
+    compared_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (node_id, sku)
+);
+CREATE INDEX message_in_shipped ON message_in (reference) WHERE type = 'fulfillment.shipped';
