@@ -3,15 +3,15 @@
 from workflows.alerts import StockWatchWorkflow
 from workflows.carts import CartSweepWorkflow
 from workflows.order import OrderWorkflow
-from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
 from workflows.prices import PricingWorkflow
+from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
 SCHEDULED_WORKFLOWS = (CartSweepWorkflow, ReconciliationWorkflow, StockWatchWorkflow)
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
+PLANNING_WORKFLOWS = (PricingWorkflow,)
 
 #: Of every queue.
-EVERY_WORKFLOW = (*ORDER_WORKFLOWS, *SCHEDULED_WORKFLOWS, *CHANNEL_WORKFLOWS)
-PLANNING_WORKFLOWS = (PricingWorkflow,)
+EVERY_WORKFLOW = (*ORDER_WORKFLOWS, *SCHEDULED_WORKFLOWS, *CHANNEL_WORKFLOWS, *PLANNING_WORKFLOWS)
