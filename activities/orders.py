@@ -91,10 +91,11 @@ class Orders(OrderActivities):
             return {}
         async with self._database.reading() as connection:
             coming = await bindings.read_coming(connection, sorted({line.sku for line in short}))
-        snapshot = question.snapshot
-        timetable = Timetable(snapshot.nodes, snapshot.rates)
+        timetable = Timetable(question.snapshot)
         return {
-            line.line_no: timetable.dates(question.order, line, question.policy, coming[line.sku], as_of=snapshot.as_of)
+            line.line_no: timetable.dates(
+                question.order, line, question.policy, coming[line.sku], as_of=question.snapshot.as_of
+            )
             for line in short
             if line.sku in coming
         }

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import loads, orders
-from shared.database.engine import Database
+from shared.database import bundles, inbounds, loads, orders
+from shared.database.engine import Database, around_races
 from shared.database.loads import Loaded
-from shared.errors import Fault, InvalidInput
+from shared.domain.base import Model
+from shared.domain.supply import Inbound, SupplyRow
+from shared.errors import Conflict, Fault, InvalidInput
 from shared.intake.columns import TABLES
+from shared.intake.supply import inbounds_of
 from shared.intake.tables import Sheet, check_references, read_table
 
 #: A fault of one table among several says which, by this name of its kind.
 Tables = Mapping[str, bytes]
-#: Tables whose rows become moves of the ledger: each tells the SKUs of which there is more, too.
-_MOVING = {"stock": loads.save_stock, "counts": loads.save_counts}
+
+
+async def _save_supply(
+    connection: AsyncConnection, rows: Mapping[int, Model], *, reference: str, actor: str
+) -> tuple[Loaded, list[str]]:
+    """Tell of each inbound of the table; returns the items of those that are new, too.
+
+    Raises:
+        InvalidInput: rows of one inbound differ, or an inbound is on record with other content.
+    """
+    told = inbounds_of({number: row for number, row in rows.items() if isinstance(row, SupplyRow)})
+    faults: list[Fault] = []
+    new: list[Inbound] = []
+    for number, inbound in told.items():
+        try:
+            if await inbounds.keep_inbound(connection, inbound, actor=actor):
+                new.append(inbound)
+        except Conflict as error:
+            faults.append(Fault(pointer=f"/{number}/inbound_id", code=error.code, message=str(error)))
+    if faults:
+        raise InvalidInput(faults)
+    added = sum(len(inbound.lines) for inbound in new)
+    loaded = Loaded(kind="supply", rows=len(rows), added=added, changed=0, unchanged=len(rows) - added, again=not new)
+    return loaded, sorted({line.sku for inbound in new for line in inbound.lines})
+
+
+#: Tables whose rows become moves of the ledger, or supply: each tells the SKUs of which there is more, too.
+_MOVING = {"stock": loads.save_stock, "counts": loads.save_counts, "supply": _save_supply}
 
 
 async def load(
@@ -38,7 +68,25 @@ async def load(
             waiting += woken
         if dry_run:
             await connection.rollback()
+    if not dry_run:
+        await _bind(database, sheets)
     return loaded, [] if dry_run else waiting
+
+
+async def _bind(database: Database, sheets: Sequence[Sheet]) -> None:
+    """Promise new supply to who waits, in their order of service, before they are woken."""
+    skus = sorted({row.sku for sheet in sheets for row in sheet.rows.values() if isinstance(row, SupplyRow)})
+    if not skus:
+        return
+    from shared.database import backorders, bindings  # they plan, which loads numpy
+
+    async with database.reading() as connection:
+        timetable = await backorders.read_timetable(connection)
+    async for attempt in around_races():
+        with attempt:
+            async with database.transaction() as connection:
+                now = datetime.now(UTC)
+                await bindings.rebind(connection, skus, timetable, as_of=now, because="more supply is expected")
 
 
 async def _check(connection: AsyncConnection, sheets: Sequence[Sheet]) -> None:
@@ -66,8 +114,15 @@ async def _known(connection: AsyncConnection, sheet: Sheet, sheets: Sequence[She
 
 async def _save(connection: AsyncConnection, sheet: Sheet, *, actor: str, several: bool) -> tuple[Loaded, list[str]]:
     if sheet.kind not in _MOVING:
-        return await loads.save_table(connection, sheet.kind, list(sheet.rows.values())), []
+        saved = await loads.save_table(connection, sheet.kind, list(sheet.rows.values()))
+        faults = await bundles.refused_components(connection, sheet.rows) if sheet.kind == "bundles" else []
+        if faults:
+            raise InvalidInput([_placed(fault, sheet, several=several) for fault in faults])
+        return saved, []
     reference = f"load/{sheet.content_hash[:24]}"
+    counted = {number: sku for number, row in sheet.rows.items() if (sku := getattr(row, "sku", None))}
+    if faults := await bundles.refused_stock(connection, counted):
+        raise InvalidInput([_placed(fault, sheet, several=several) for fault in faults])
     try:
         loaded, more = await _MOVING[sheet.kind](connection, sheet.rows, reference=reference, actor=actor)
     except InvalidInput as error:

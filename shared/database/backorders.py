@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, network
+from shared.database import carts
 from shared.database.engine import Database, around_races
+from shared.database.snapshots import read_snapshot
 from shared.database.stock import Move, receive
 from shared.domain.network import Place
 from shared.domain.orders import ServiceLevel
@@ -136,7 +137,7 @@ def turn_of(row: Any) -> Turn:
 
 async def read_timetable(connection: AsyncConnection) -> Timetable:
     """The network's dates of delivery."""
-    return Timetable(await network.read_nodes(connection), await network.read_rates(connection))
+    return Timetable(await read_snapshot(connection, (), datetime.now(UTC)))
 
 
 async def lock_waiting(connection: AsyncConnection, skus: Sequence[str]) -> None:

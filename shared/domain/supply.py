@@ -81,6 +81,24 @@ def check_origin(kind: InboundKind, node_id: str, origin_node_id: str | None) ->
         raise ValueError("a transfer goes to another node than it comes from")
 
 
+class SupplyRow(Model):
+    """One item of expected supply as a table tells it: the rows of one ``inbound_id`` agree in all but their item."""
+
+    inbound_id: Identifier
+    kind: InboundKind
+    node_id: Identifier
+    origin_node_id: Identifier | None = None
+    expected_at: Instant
+    sku: Sku
+    quantity: Quantity
+    reference: OptionalText = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        check_origin(self.kind, self.node_id, self.origin_node_id)
+        return self
+
+
 class ReceiptLine(Model):
     """What was counted in of one item.
 

@@ -18,6 +18,7 @@ from shared.domain.catalogue import Item, SourceOffer
 from shared.domain.counts import Count
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
+from shared.domain.supply import SupplyRow
 
 _DIGITS, _DECIMAL = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,12})?")
 
@@ -243,6 +244,19 @@ TABLES: Mapping[str, Table] = {
         sku=_SKU,
         on_hand=Column("40", _whole, required=True),
         safety=Column("2", _whole),
+    ),
+    "supply": _table(
+        SupplyRow,
+        "inbound_id sku",
+        {"node_id": "nodes", "origin_node_id": "nodes", "sku": "items"},
+        inbound_id=Column("PO-1234", required=True),
+        kind=Column("purchase_order", required=True),
+        node_id=_NODE,
+        origin_node_id=Column(""),
+        expected_at=Column("2026-12-01T12:00:00-05:00", _instant, required=True),
+        sku=_SKU,
+        quantity=Column("40", _whole, required=True),
+        reference=Column("4500012345"),
     ),
     "counts": _table(
         Count,

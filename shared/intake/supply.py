@@ -8,12 +8,15 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from shared.domain.base import Model
-from shared.domain.supply import Inbound, Receipt
+from shared.domain.supply import Inbound, InboundLine, Receipt, SupplyRow
 from shared.errors import Fault, InvalidInput
-from shared.intake.strict_json import token
+from shared.intake.strict_json import MAX_FAULTS, token
 from shared.intake.validation import fault_of
 
 M = TypeVar("M", bound=Model)
+
+#: What rows of one inbound agree in.
+_HEADER = ("kind", "node_id", "origin_node_id", "expected_at", "reference")
 
 
 def read_inbound(values: Mapping[str, Any]) -> Inbound:
@@ -32,6 +35,32 @@ def read_receipt(values: Mapping[str, Any]) -> Receipt:
         InvalidInput: with every fault of it.
     """
     return _read(Receipt, values)
+
+
+def inbounds_of(rows: Mapping[int, SupplyRow]) -> dict[int, Inbound]:
+    """The inbounds that a table's rows tell of, by the first row of each.
+
+    Raises:
+        InvalidInput: rows of one inbound differ in more than their item.
+    """
+    first: dict[str, int] = {}
+    faults: list[Fault] = []
+    lines: dict[int, list[InboundLine]] = {}
+    for number, row in rows.items():
+        begun = first.setdefault(row.inbound_id, number)
+        lines.setdefault(begun, []).append(InboundLine(sku=row.sku, quantity=row.quantity))
+        faults += (
+            Fault(pointer=f"/{number}/{name}", code="differs", message=f"is not what row {begun} says of this inbound")
+            for name in _HEADER
+            if getattr(row, name) != getattr(rows[begun], name)
+        )
+    if faults:
+        raise InvalidInput(faults[:MAX_FAULTS])
+    return {number: _inbound(rows[number], of_inbound) for number, of_inbound in lines.items()}
+
+
+def _inbound(row: SupplyRow, lines: list[InboundLine]) -> Inbound:
+    return Inbound(**{name: getattr(row, name) for name in ("inbound_id", *_HEADER)}, lines=tuple(lines))
 
 
 def _read(model: type[M], values: Mapping[str, Any]) -> M:

@@ -21,6 +21,7 @@ from shared.database.reconciliation import run_check
 from shared.database.stock import Move
 from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from shared.errors import Conflict, InvalidInput, NotFound
+from shared.loading import load
 from shared.messages import Wake
 from tests.support.facts import Facts
 
@@ -242,6 +243,32 @@ async def test_supply_that_is_cancelled_leaves_its_orders_to_other_supply(shop: 
     assert await shop.line(gone) == {"quantity": 3, "missing": 3}
     with pytest.raises(Conflict):
         await supply_client.slip(shop.doms, gone, LATER)
+
+
+async def test_a_table_tells_of_supply_once_and_binds_who_waits(shop: Shop) -> None:
+    early, late = await shop.wait(3), await shop.wait(3)
+    header = "inbound_id,kind,node_id,origin_node_id,expected_at,sku,quantity,reference"
+    first = f"PO-1,purchase_order,wh-columbus,,{SOON.isoformat()},{shop.sku},4,4500"
+    table = "\n".join(
+        [header, first, f"PO-1,purchase_order,wh-columbus,,{SOON.isoformat()},{shop.facts.sku(1)},9,4500"]
+    )
+    loaded, waiting = await load(shop.facts.database, {"supply": table.encode()})
+    assert (loaded[0].added, set(waiting)) == (2, {early, late})
+    assert await shop.bound() == {(early, "PO-1"): 3, (late, "PO-1"): 1}
+    again, _ = await load(shop.facts.database, {"supply": table.encode()})
+    assert (again[0].added, again[0].again) == (0, True)
+    wrong = [
+        first.replace(",4,", ",5,"),
+        f"PO-2,transfer,wh-columbus,,{SOON.isoformat()},{shop.sku},4,",
+        f"PO-3,advice,wh-columbus,,{SOON.isoformat()},{shop.sku},4,",
+        f"PO-3,advice,store-chicago,,{SOON.isoformat()},{shop.facts.sku(1)},4,",
+    ]
+    faults: dict[str, str] = {}
+    for rows in ([wrong[0]], [wrong[1]], wrong[2:]):
+        with pytest.raises(InvalidInput) as caught:
+            await load(shop.facts.database, {"supply": "\n".join([header, *rows]).encode()})
+        faults |= {fault.pointer: fault.code for fault in caught.value.faults}
+    assert faults == {"/2/inbound_id": "conflict", "/2": "invalid", "/3/node_id": "differs"}
 
 
 # --- receipts ---------------------------------------------------------------------------------------------

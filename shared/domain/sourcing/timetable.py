@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
 from shared.domain.network import Node
 from shared.domain.sourcing.engine import plan
-from shared.domain.sourcing.models import Policy, ServiceRate, Snapshot, SourcingOrder, Stock, WantedLine
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, Stock, WantedLine
 
 
 class Coming(NamedTuple):
@@ -20,11 +20,15 @@ class Coming(NamedTuple):
 
 
 class Timetable:
-    """Dates of delivery by the network's calendars, hand-over times and services."""
+    """Dates of delivery by the network's calendars, hand-over times and services.
 
-    def __init__(self, nodes: Sequence[Node], rates: tuple[ServiceRate, ...]) -> None:
-        self._nodes = {node.node_id: node for node in nodes}
-        self._rates = rates
+    Args:
+        network: What is known of it; its stock and loads are not looked at, as both will be others by then.
+    """
+
+    def __init__(self, network: Snapshot) -> None:
+        self._network = network
+        self._nodes = {node.node_id: node for node in network.nodes}
 
     def dates(
         self, order: SourcingOrder, line: WantedLine, policy: Policy, coming: Iterable[Coming], *, as_of: datetime
@@ -45,4 +49,4 @@ class Timetable:
 
     def _there(self, node: Node, line: WantedLine, as_of: datetime) -> Snapshot:
         stock = Stock(node_id=node.node_id, sku=line.sku, available=line.quantity)
-        return Snapshot.model_construct(as_of=as_of, nodes=(node,), stock=(stock,), loads=(), rates=self._rates)
+        return self._network.model_copy(update={"as_of": as_of, "nodes": (node,), "stock": (stock,), "loads": ()})
