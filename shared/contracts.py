@@ -195,15 +195,6 @@ class ReconciliationActivities:
         raise NotImplementedError
 
 
-class AlertActivities:
-    """Levels of stock: what counts hold back of them, and the alerts they are worth."""
-
-    @activity.defn(name="alerts.widen_buffers")
-    async def widen_buffers(self, step: WatchStep) -> WatchResult:
-        raise NotImplementedError
-
-    @activity.defn(name="alerts.evaluate")
-    async def evaluate(self, step: WatchStep) -> WatchResult:
 class ComparisonActivities:
     """The facts compared with what others know."""
 
@@ -216,6 +207,15 @@ class ComparisonActivities:
         raise NotImplementedError
 
 
+class AlertActivities:
+    """Levels of stock: what counts hold back of them, and the alerts they are worth."""
+
+    @activity.defn(name="alerts.widen_buffers")
+    async def widen_buffers(self, step: WatchStep) -> WatchResult:
+        raise NotImplementedError
+
+    @activity.defn(name="alerts.evaluate")
+    async def evaluate(self, step: WatchStep) -> WatchResult:
         raise NotImplementedError
 
 
