@@ -42,6 +42,15 @@ from shared.messages import (
     Withdraw,
     Withdrawn,
 )
+from shared.messages.feeds import (
+    FeedPollInput,
+    FeedRun,
+    FeedRunInput,
+    FeedWatchInput,
+    FeedWatchResult,
+    FetchedFile,
+    FetchedFiles,
+)
 
 # --- names ------------------------------------------------------------------------------------------------
 
@@ -236,4 +245,32 @@ class PriceActivities:
 
     @activity.defn(name="prices.solve")
     async def solve(self, step: PriceStep) -> PriceResult:
+        raise NotImplementedError
+
+
+class FeedActivities:
+    """What sources say of their stock. A file's run is in the database: each call goes on where the last one ended."""
+
+    @activity.defn(name="feeds.stage")
+    async def stage(self, request: FeedRunInput) -> FeedRun:
+        raise NotImplementedError
+
+    @activity.defn(name="feeds.apply")
+    async def apply(self, request: FeedRunInput) -> FeedRun:
+        raise NotImplementedError
+
+    @activity.defn(name="feeds.finish")
+    async def finish(self, request: FeedRunInput) -> FeedRun:
+        raise NotImplementedError
+
+    @activity.defn(name="feeds.fetch")
+    async def fetch(self, request: FeedPollInput) -> FetchedFiles:
+        raise NotImplementedError
+
+    @activity.defn(name="feeds.put_away")
+    async def put_away(self, fetched: FetchedFile) -> None:
+        raise NotImplementedError
+
+    @activity.defn(name="feeds.check_freshness")
+    async def check_freshness(self, request: FeedWatchInput) -> FeedWatchResult:
         raise NotImplementedError

@@ -20,6 +20,8 @@ class Settings(BaseSettings):
         temporal_address: ``host:port`` of the Temporal frontend. Empty means the embedded server under ``home``.
         payload_keys: AES keys for Temporal payloads, ``id:base64,id:base64``; the first encrypts, all decrypt.
         partner_key: Master key from which each partner's shared secret is derived (``shared.gateways.signing``).
+        sftp_passwords: Passwords at the SFTP servers of feed sources, a JSON object by source.
+        sftp_keys: Files of private keys for them, a JSON object by source.
     """
 
     model_config = SettingsConfigDict(env_prefix="DOMS_", extra="ignore")
@@ -35,6 +37,8 @@ class Settings(BaseSettings):
     temporal_api_key: SecretStr = SecretStr("")
     payload_keys: SecretStr = SecretStr("")
     partner_key: SecretStr = SecretStr("")
+    sftp_passwords: dict[str, SecretStr] = Field(default_factory=dict)
+    sftp_keys: dict[str, Path] = Field(default_factory=dict)
     api_url: str = ""
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

@@ -30,6 +30,7 @@ from shared.database.migrate import upgrade
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
 from shared.messages import CartSweepInput, PriceInput, ReconcileInput, WatchInput
+from shared.messages.feeds import FeedWatchInput
 from shared.settings import Settings
 from workers.connect import temporal_client
 
@@ -85,6 +86,14 @@ SCHEDULES: Mapping[str, Schedule] = {
         name="pricing",
         queue=PLANNING_QUEUE,
         summary="price what may run short before its next supply",
+    ),
+    "feed-watch": _every(
+        timedelta(minutes=1),
+        "FeedWatch",
+        FeedWatchInput(),
+        name="feed-watch",
+        queue=BATCH_QUEUE,
+        summary="hold back stock whose source's figures are too old",
     ),
     "publishing": _every(
         timedelta(minutes=1),

@@ -21,6 +21,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker
 from activities.alerts import Alerts
 from activities.carts import Carts
 from activities.comparisons import Comparisons
+from activities.feeds import Feeds
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
@@ -32,6 +33,7 @@ from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, ORDERS_QUEUE
 from shared.database import network
 from shared.database.engine import Database
 from shared.gateways.directory import Gateways
+from shared.gateways.feeds.sftp import SftpLogin, SftpLogins
 from shared.order_processes import OrderProcesses
 from shared.publishing_client import Followers
 from shared.settings import Settings
@@ -51,8 +53,10 @@ log = structlog.get_logger("worker")
 
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what was begun and stop."""
-    partner_key = settings.partner_key.get_secret_value()
-    await until_stopped(settings, lambda temporal: working(temporal, settings.database_url, partner_key))
+    partner_key, logins = settings.partner_key.get_secret_value(), sftp_logins(settings)
+    await until_stopped(
+        settings, lambda temporal: working(temporal, settings.database_url, partner_key, logins=logins)
+    )
 
 
 async def until_stopped(settings: Settings, work: Callable[[Client], AbstractAsyncContextManager[Database]]) -> None:
@@ -68,7 +72,9 @@ async def until_stopped(settings: Settings, work: Callable[[Client], AbstractAsy
 
 
 @asynccontextmanager
-async def working(temporal: Client, database_url: str, partner_key: str, **options: Any) -> AsyncIterator[Database]:
+async def working(
+    temporal: Client, database_url: str, partner_key: str, *, logins: SftpLogins | None = None, **options: Any
+) -> AsyncIterator[Database]:
     """Workers for every queue, for the length of the block. ``options`` go to the orders' worker."""
     database = Database(database_url)
     async with Gateways({}, partner_key) as gateways:
@@ -78,7 +84,7 @@ async def working(temporal: Client, database_url: str, partner_key: str, **optio
             async with (
                 aclosing(Orders(database, Doms(temporal, database))) as orders,
                 orders_worker(temporal, database, gateways, orders, **options),
-                batch_worker(temporal, database, gateways),
+                batch_worker(temporal, database, gateways, logins or {}),
                 channels_worker(temporal, database, gateways),
             ):
                 yield database
@@ -132,11 +138,12 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
     )
 
 
-def batch_worker(temporal: Client, database: Database, gateways: Gateways) -> Worker:
+def batch_worker(temporal: Client, database: Database, gateways: Gateways, logins: SftpLogins) -> Worker:
     """What runs on a schedule and must not stand in the way of orders."""
     doms = Doms(temporal, database)
     comparisons = Comparisons(database, gateways, OrderProcesses(temporal, database))
-    served = (Reconciliation(database, doms), comparisons, Alerts(database, doms), Carts(doms))
+    feeds = Feeds(database, doms, logins)
+    served = (Reconciliation(database, doms), comparisons, Alerts(database, doms), Carts(doms), feeds)
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,
@@ -146,6 +153,13 @@ def batch_worker(temporal: Client, database: Database, gateways: Gateways) -> Wo
         max_concurrent_activities=4,
         graceful_shutdown_timeout=timedelta(seconds=20),
     )
+
+
+def sftp_logins(settings: Settings) -> SftpLogins:
+    """Who we are at the SFTP servers of sources."""
+    passwords, keys = settings.sftp_passwords, settings.sftp_keys
+    sources = sorted(passwords.keys() | keys.keys())
+    return {each: SftpLogin(password=passwords.get(each), key_file=keys.get(each)) for each in sources}
 
 
 def channels_worker(temporal: Client, database: Database, gateways: Gateways) -> Worker:

@@ -2,6 +2,7 @@
 
 from workflows.alerts import StockWatchWorkflow
 from workflows.carts import CartSweepWorkflow
+from workflows.feeds import FeedPollWorkflow, FeedRunWorkflow, FeedWatchWorkflow
 from workflows.order import OrderWorkflow
 from workflows.prices import PricingWorkflow
 from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
@@ -9,7 +10,14 @@ from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
-SCHEDULED_WORKFLOWS = (CartSweepWorkflow, ReconciliationWorkflow, StockWatchWorkflow)
+SCHEDULED_WORKFLOWS = (
+    CartSweepWorkflow,
+    FeedPollWorkflow,
+    FeedRunWorkflow,
+    FeedWatchWorkflow,
+    ReconciliationWorkflow,
+    StockWatchWorkflow,
+)
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
 PLANNING_WORKFLOWS = (PricingWorkflow,)
 

@@ -36,6 +36,7 @@ _COMMANDS = (
     (_WORK, "counts", "workers.cli.counts:app", "Plan and record cycle counts, see how right the records are."),
     (_WORK, "alerts", "workers.cli.alerts:app", "List, acknowledge, resolve alerts of stock levels."),
     (_WORK, "supply", "workers.cli.supply:app", "What is expected: tell, list, show, depart, slip, receive, cancel."),
+    (_WORK, "feeds", "workers.cli.feeds:app", "What sources say of their stock: define, run, list, refusals."),
     (_WORK, "load", "workers.cli.load:load", "Load a merchant's tables from CSV files."),
     (_WORK, "cases", "workers.cli.cases:app", "What needs a person: list, show, resolve."),
     (_WORK, "reconcile", "workers.cli.reconcile:reconcile", "Compare the facts with themselves, resume what stalled."),

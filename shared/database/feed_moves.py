@@ -1,0 +1,138 @@
+"""Positions brought to what a source says of them, a chunk at a time, in moves of the ledger.
+
+A snapshot's figure holds for the moment it was taken: what we have booked since is added to it, so that an old
+one cannot bring back stock that has left. A count that is newer than the figure stands. No position falls below
+what orders and carts claim of it; that is a case for people.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.feed_runs import lock_run, stage_table
+from shared.database.feeds import run_of
+from shared.domain.feeds import Buffer, FeedSource, OurOrders
+from shared.messages.feeds import FeedRun
+
+#: Positions in one transaction: their locks are held for a fraction of a second.
+CHUNK = 20_000
+
+#: What is not sold of so many units on hand; the same as ``Buffer.of``.
+_BUFFER = "least({0}, :units + ({0} * :percent + 99) / 100)"
+_OPEN = """
+    WITH opened AS (
+        INSERT INTO stock_position (node_id, sku, on_hand, feed_buffer)
+        SELECT s.node_id, s.sku, {figure}, {buffer}
+        FROM {stage} s LEFT JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
+        WHERE s.n > :done AND s.n <= :upto AND p.sku IS NULL
+        ORDER BY s.node_id, s.sku
+        ON CONFLICT DO NOTHING
+        RETURNING node_id, sku, on_hand
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
+        SELECT node_id, sku, 'feed', on_hand, 0, :reference, :source_id FROM opened WHERE on_hand > 0
+    )
+    SELECT count(*) FROM opened WHERE on_hand > 0
+"""
+#: Positions that may have to change, locked in key order. What of them does change is worked out by the next
+#: statement, which sees everything that whoever held the locks has committed.
+_LOCK = """
+    CREATE TEMP TABLE feed_due ON COMMIT DROP AS
+    SELECT p.node_id, p.sku, s.quantity, s.missing
+    FROM {stage} s JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
+    WHERE s.n > :done AND s.n <= :upto AND ({differs} OR p.feed_buffer <> {buffer})
+    ORDER BY p.node_id, p.sku FOR NO KEY UPDATE OF p
+"""
+#: Naively compared; what was booked since, or is claimed where the source has taken our orders off, is looked at.
+_SNAPSHOT_DIFFERS = """
+    p.on_hand <> s.quantity OR (:deducted AND p.reserved > 0) OR EXISTS (
+        SELECT FROM stock_move m
+        WHERE m.at > :as_of AND m.node_id = p.node_id AND m.sku = p.sku AND m.cause <> 'feed' AND m.on_hand <> 0)
+"""
+_DELTA_DIFFERS = "s.quantity <> 0"
+#: Units of our orders that a source which takes them off had taken off at the moment of its figures: it had been
+#: told of them by then, and they had neither shipped nor been called back.
+_BOOKED = """
+    since AS (
+        SELECT m.node_id, m.sku, sum(m.on_hand) FILTER (WHERE m.cause NOT IN ('feed', 'count', 'adjust')) AS units,
+               bool_or(m.cause IN ('count', 'adjust')) AS counted
+        FROM feed_due d JOIN stock_move m ON m.node_id = d.node_id AND m.sku = d.sku
+        WHERE m.at > :as_of GROUP BY m.node_id, m.sku
+    ), deducted AS (
+        SELECT r.node_id, r.sku, sum(r.open + CASE WHEN f.shipped_at > :as_of THEN r.shipped ELSE 0 END
+            + CASE WHEN f.shipped_at IS NULL AND f.ended_at > :as_of THEN r.released ELSE 0 END) AS units
+        FROM fulfillment_order f JOIN reservation r ON r.owner = f.fulfillment_order_id
+        JOIN feed_due d ON d.node_id = r.node_id AND d.sku = r.sku
+        WHERE :deducted AND f.node_id = ANY(:node_ids) AND f.submitted_at <= :as_of
+          AND (f.ended_at IS NULL OR f.ended_at > :as_of)
+        GROUP BY r.node_id, r.sku
+    )
+"""
+_SNAPSHOT_FIGURE = "d.quantity + coalesce(since.units, 0) + coalesce(deducted.units, 0)"
+_DELTA_FIGURE = "p.on_hand + d.quantity"
+_APPLY = """
+    WITH {booked}, target AS (
+        SELECT d.node_id, d.sku, d.missing, p.on_hand, p.reserved + p.held AS claimed,
+               CAST(CASE WHEN since.counted THEN p.on_hand ELSE greatest({figure}, 0) END AS bigint) AS figure
+        FROM feed_due d JOIN stock_position p USING (node_id, sku)
+        LEFT JOIN since USING (node_id, sku) LEFT JOIN deducted USING (node_id, sku)
+    ), wanted AS (
+        SELECT *, greatest(figure, claimed) AS wanted FROM target
+    ), noted AS (
+        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
+        SELECT node_id, sku, 'feed', wanted - on_hand, 0, :reference, :source_id
+        FROM wanted WHERE wanted <> on_hand ORDER BY node_id, sku
+    ), brought AS (
+        UPDATE stock_position p SET on_hand = w.wanted, feed_buffer = {buffer}
+        FROM wanted w
+        WHERE p.node_id = w.node_id AND p.sku = w.sku AND (w.wanted <> w.on_hand OR p.feed_buffer <> {buffer})
+    ), cases AS (
+        INSERT INTO exception_case (kind, reference, detail)
+        SELECT 'stock.below_claims', node_id || '/' || sku, jsonb_build_object(
+            'source_id', CAST(:source_id AS text), 'run_id', CAST(:run_id AS text),
+            'figure', figure, 'claimed', claimed)
+        FROM wanted WHERE figure < claimed
+        ON CONFLICT (kind, reference) WHERE resolved_at IS NULL DO UPDATE SET detail = excluded.detail
+    )
+    SELECT count(*) FILTER (WHERE wanted <> on_hand AND NOT missing) AS changed,
+           count(*) FILTER (WHERE wanted <> on_hand AND missing) AS zeroed,
+           count(*) FILTER (WHERE figure < claimed) AS floored
+    FROM wanted
+"""
+_DONE = text("""
+    UPDATE feed_run SET done = :upto, changed = changed + :changed, zeroed = zeroed + :zeroed,
+                        floored = floored + :floored
+    WHERE run_id = :run_id RETURNING *
+""")
+
+
+async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSource, buffer: Buffer) -> FeedRun:
+    """Bring the next positions of a staged run to their figures; how far it came is part of the same transaction.
+
+    Args:
+        buffer: What is not sold of the positions, by how old the figures are now.
+    """
+    run = await lock_run(connection, run_id)
+    if run.status != "staged" or run.done >= run.staged:
+        return run
+    stage, upto = stage_table(run_id), min(run.done + CHUNK, run.staged)
+    delta = source.kind == "delta"
+    values = {
+        "run_id": run_id, "source_id": source.source_id, "reference": f"feed/{run_id}", "as_of": run.as_of,
+        "done": run.done, "upto": upto, "units": buffer.units, "percent": buffer.percent,
+        "deducted": source.our_orders is OurOrders.DEDUCTED, "node_ids": sorted(source.node_ids),
+    }  # fmt: skip
+    # What a delta adds to, or takes from, is looked at below, also where there was nothing yet.
+    first = "0" if delta else "s.quantity"
+    open_new = _OPEN.format(stage=stage, figure=first, buffer=_BUFFER.format(first))
+    opened = (await connection.execute(text(open_new), values)).scalar_one()
+    differs = _DELTA_DIFFERS if delta else _SNAPSHOT_DIFFERS
+    lock = _LOCK.format(stage=stage, differs=differs, buffer=_BUFFER.format("p.on_hand"))
+    await connection.execute(text(lock), values)
+    figure = _DELTA_FIGURE if delta else _SNAPSHOT_FIGURE
+    apply = _APPLY.format(booked=_BOOKED, figure=figure, buffer=_BUFFER.format("w.wanted"))
+    done = (await connection.execute(text(apply), values)).one()
+    counts = {"changed": done.changed + opened, "zeroed": done.zeroed, "floored": done.floored}
+    await connection.execute(text("DROP TABLE feed_due"))
+    return run_of((await connection.execute(_DONE, {"run_id": run_id, "upto": upto, **counts})).one())

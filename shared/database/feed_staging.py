@@ -1,0 +1,248 @@
+"""A file's rows resolved to positions, in key order, and the rows that cannot be, with the reason.
+
+The rows are copied as they are read, so a file of any length takes little memory. All of it is one transaction:
+a file is staged whole, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import BinaryIO
+
+from psycopg import AsyncConnection as Driver
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database.feed_runs import refuse, stage_table
+from shared.database.feeds import is_later, run_of
+from shared.domain.feeds import FeedSource
+from shared.gateways.feeds.figures import FeedFile, Figure, Refusal, UnreadableError, feed_file
+from shared.messages.feeds import FeedRun
+
+#: Clocks differ; figures of a later moment than this would keep every next file out.
+_AHEAD = timedelta(minutes=5)
+_BLOCK = 2_000
+
+#: A million rows take minutes, which is more than a step may.
+_PATIENCE = text("SET LOCAL statement_timeout = '10min'")
+_READ = text("""
+    CREATE TEMP TABLE feed_read (
+        row int, node_id text, sku text, partner_sku text, others text[], quantity bigint,
+        field text, code text, message text, line text
+    ) ON COMMIT DROP
+""")
+_NULL = r"\N"
+_NOTHING, _SOUND_ROW = f"\t{_NULL}" * 5, f"\t{_NULL}" * 4 + "\n"
+_COPY = b"COPY feed_read FROM STDIN"
+#: Item numbers that several items of a node share: nobody can say which of them is meant.
+_AMBIGUOUS = text("""
+    CREATE TEMP TABLE feed_ambiguous ON COMMIT DROP AS
+    SELECT node_id, partner_sku FROM source_offer WHERE node_id = ANY(:node_ids)
+    GROUP BY node_id, partner_sku HAVING count(*) > 1
+""")
+_OFFER = """
+    LEFT JOIN source_offer o ON o.node_id = r.node_id AND o.partner_sku = r.partner_sku
+        AND NOT EXISTS (SELECT FROM feed_ambiguous a WHERE a.node_id = o.node_id AND a.partner_sku = o.partner_sku)
+    LEFT JOIN LATERAL (
+        SELECT f.sku FROM unnest(r.others) WITH ORDINALITY AS u(number, n)
+        JOIN source_offer f ON f.node_id = r.node_id AND f.partner_sku = u.number
+        WHERE NOT EXISTS (SELECT FROM feed_ambiguous a WHERE a.node_id = f.node_id AND a.partner_sku = f.partner_sku)
+        ORDER BY u.n LIMIT 1
+    ) x ON o.sku IS NULL AND r.others IS NOT NULL
+"""
+_FOUND = """
+    CREATE TEMP TABLE feed_found ON COMMIT DROP AS
+    SELECT r.row, r.node_id, {sku} AS sku, r.quantity, r.code IS NOT NULL AS refused
+    FROM feed_read r {joins} WHERE r.node_id IS NOT NULL
+"""
+_NAMED = text("SELECT bool_or(sku IS NOT NULL), bool_or(partner_sku IS NOT NULL) FROM feed_read")
+_PACKS = text("""
+    UPDATE feed_found f SET quantity = f.quantity * o.pack_size
+    FROM source_offer o WHERE o.node_id = f.node_id AND o.sku = f.sku AND o.pack_size > 1
+""")
+_WITHOUT_PACK = text("""
+    UPDATE feed_found f SET refused = true
+    WHERE f.sku IS NOT NULL AND NOT f.refused
+      AND NOT EXISTS (SELECT FROM source_offer o WHERE o.node_id = f.node_id AND o.sku = f.sku)
+    RETURNING f.row
+""")
+#: Of several rows of a snapshot about one position the first counts; several of a delta add up.
+_SNAPSHOT = """
+    SELECT row_number() OVER w AS n, row, node_id, sku, quantity, missing,
+           lag(node_id) OVER w = node_id AND lag(sku) OVER w = sku AS again
+    FROM ({rows}) AS s WINDOW w AS (ORDER BY node_id, sku, row)
+"""
+_DELTA = """
+    SELECT row_number() OVER (ORDER BY node_id, sku) AS n, min(row) AS row, node_id, sku,
+           sum(quantity)::bigint AS quantity, false AS missing, NULL::boolean AS again
+    FROM ({rows}) AS s GROUP BY node_id, sku
+"""
+_SOUND = "SELECT row, node_id, sku, quantity, false AS missing FROM feed_found WHERE sku IS NOT NULL AND NOT refused"
+#: A row that was refused still says that the item is not missing.
+_MISSING = """
+    UNION ALL SELECT NULL, p.node_id, p.sku, 0, true FROM stock_position p
+    WHERE p.node_id = ANY(:node_ids) AND p.on_hand > 0
+      AND NOT EXISTS (SELECT FROM feed_found f WHERE f.node_id = p.node_id AND f.sku = p.sku)
+"""
+_REFUSE_READ = text("""
+    INSERT INTO feed_refusal (run_id, row, field, code, message, line)
+    SELECT :run_id, row, field, code, message, line FROM feed_read WHERE code IS NOT NULL
+""")
+_REFUSE_FOUND = """
+    INSERT INTO feed_refusal (run_id, row, field, code, message)
+    SELECT :run_id, r.row, 'item', CASE WHEN a.partner_sku IS NULL THEN 'unknown_item' ELSE 'ambiguous_item' END,
+           coalesce(r.partner_sku, r.sku) || CASE WHEN a.partner_sku IS NULL
+               THEN ' is no item number of an offer of ' ELSE ' is the number of several items of ' END || r.node_id
+    FROM feed_found f JOIN feed_read r ON r.row = f.row
+    LEFT JOIN feed_ambiguous a ON a.node_id = r.node_id AND a.partner_sku = r.partner_sku
+    WHERE f.sku IS NULL AND NOT f.refused
+    UNION ALL
+    SELECT :run_id, s.row, 'item', 'duplicate', 'an earlier row is about ' || s.sku || ' at ' || s.node_id
+    FROM {stage} s WHERE s.again
+"""
+_REFUSE_PACK = text("""
+    INSERT INTO feed_refusal (run_id, row, field, code, message)
+    SELECT :run_id, row, 'item', 'unknown_pack', 'there is no offer that says how many units a pack has'
+    FROM unnest(CAST(:rows AS int[])) AS r(row)
+""")
+_DROP_AGAIN = "DELETE FROM {stage} WHERE again"
+_UNTOLD = text("SELECT row FROM feed_refusal WHERE run_id = :run_id AND line = ''")
+_LINES = text("CREATE TEMP TABLE feed_line (row int, line text) ON COMMIT DROP")
+_TOLD = text("""
+    UPDATE feed_refusal r SET line = l.line FROM feed_line l WHERE r.run_id = :run_id AND r.line = '' AND r.row = l.row
+""")
+_REPEATED = text("""
+    SELECT run_id FROM feed_run
+    WHERE source_id = :source_id AND control_no = :control_no AND run_id <> :run_id AND status = 'applied' LIMIT 1
+""")
+_LAST = text("SELECT as_of, control_no FROM feed_source WHERE source_id = :source_id")
+_STAGED = """
+    UPDATE feed_run SET status = 'staged', as_of = :as_of, control_no = :control_no,
+        rows = (SELECT count(*) FROM feed_read),
+        refused = (SELECT count(*) FROM feed_refusal WHERE run_id = :run_id),
+        staged = (SELECT coalesce(max(n), 0) FROM {stage})
+    WHERE run_id = :run_id RETURNING *
+"""
+
+
+async def stage(
+    connection: AsyncConnection, run: FeedRun, source: FeedSource, file: BinaryIO, now: datetime
+) -> FeedRun:
+    """Read a run's file into its table of positions; a file that is refused as a whole leaves only the reason.
+
+    The connection's transaction must hold nothing else: all of it is rolled back when the file is refused.
+    """
+    reading = feed_file(source)
+    try:
+        async with connection.begin_nested():
+            await _read(connection, reading.rows(file))
+            run = run.model_copy(update={"as_of": reading.as_of or run.as_of, "control_no": reading.control_no})
+            await _check_order(connection, run, source, now)
+            staged = await _resolve(connection, run, source, reading, file)
+    except UnreadableError as error:
+        return await refuse(connection, run, error.code, error.message)
+    if staged.refused < staged.rows:
+        return staged
+    await connection.execute(text(f"DROP TABLE {stage_table(run.run_id)}"))
+    return await refuse(connection, staged, "nothing_known", f"none of its {staged.rows} rows can be applied")
+
+
+async def _read(connection: AsyncConnection, rows: Iterator[Figure | Refusal]) -> None:
+    await connection.execute(_PATIENCE)
+    await connection.execute(_READ)
+    await _copy(connection, _COPY, map(_line, rows))
+    await connection.execute(text("ANALYZE feed_read"))
+
+
+async def _copy(connection: AsyncConnection, statement: bytes, lines: Iterator[str]) -> None:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, Driver)
+    async with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        while block := "".join(islice(lines, _BLOCK)):
+            await copy.write(block.encode())
+
+
+def _line(row: Figure | Refusal) -> str:
+    """A row in the text form of COPY. Item numbers are checked when they are read: none holds a mark to escape."""
+    if isinstance(row, Figure):
+        return f"{_figure(row)}{_SOUND_ROW}"
+    told = _figure(row.figure) if row.figure else f"{row.row}{_NOTHING}"
+    return f"{told}\t{_text(row.field)}\t{_text(row.code)}\t{_text(row.message)}\t{_text(row.line)}\n"
+
+
+def _figure(figure: Figure) -> str:
+    row, node_id, sku, partner_sku, others, quantity = figure
+    more = "{" + ",".join(f'"{number}"' for number in others) + "}" if others else _NULL
+    return f"{row}\t{node_id}\t{sku or _NULL}\t{partner_sku or _NULL}\t{more}\t{quantity}"
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    return escaped.replace("\x00", "")
+
+
+async def _check_order(connection: AsyncConnection, run: FeedRun, source: FeedSource, now: datetime) -> None:
+    """Refuse what came before what is already applied: it would bring back stock that is gone.
+
+    Deltas add up in any order, so only a repeated one is refused.
+    """
+    values = run.model_dump(include={"run_id", "source_id", "control_no"})
+    if run.as_of is None:
+        raise UnreadableError("bad_moment", "does not say of which moment its figures are")
+    if run.as_of > now + _AHEAD:
+        raise UnreadableError("from_the_future", f"its figures are of {run.as_of:%Y-%m-%d %H:%M %Z}, which is to come")
+    if run.control_no is not None and (first := (await connection.execute(_REPEATED, values)).scalar()):
+        message = f"interchange {run.control_no} was applied before, with other content, in run {first}"
+        raise UnreadableError("repeated_control_number", message)
+    last = (await connection.execute(_LAST, values)).one()
+    if source.kind == "snapshot" and not is_later(run.as_of, run.control_no, last.as_of, last.control_no):
+        message = f"is of {run.as_of:%Y-%m-%d %H:%M %Z}; figures of {last.as_of:%Y-%m-%d %H:%M %Z} are applied already"
+        raise UnreadableError("older_than_applied", message)
+
+
+async def _resolve(
+    connection: AsyncConnection, run: FeedRun, source: FeedSource, reading: FeedFile, file: BinaryIO
+) -> FeedRun:
+    table = stage_table(run.run_id)
+    values = {"run_id": run.run_id, "node_ids": sorted(source.node_ids)}
+    await connection.execute(_AMBIGUOUS, values)
+    await connection.execute(text(await _finding(connection)))
+    if source.unit == "pack":
+        without = list((await connection.execute(_WITHOUT_PACK)).scalars())
+        await connection.execute(_REFUSE_PACK, values | {"rows": without})
+        await connection.execute(_PACKS)
+    await connection.execute(text("ANALYZE feed_found"))
+    rows = _SOUND + (_MISSING if source.missing_means_zero else "")
+    staged = (_SNAPSHOT if source.kind == "snapshot" else _DELTA).format(rows=rows)
+    await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
+    await connection.execute(text(f"CREATE TABLE {table} AS {staged}"), values)
+    await connection.execute(_REFUSE_READ, values)
+    await connection.execute(text(_REFUSE_FOUND.format(stage=table)), values)
+    await _tell_lines(connection, run.run_id, reading, file)
+    await connection.execute(text(_DROP_AGAIN.format(stage=table)))
+    await connection.execute(text(f"ALTER TABLE {table} ADD PRIMARY KEY (n)"))
+    await connection.execute(text(f"ANALYZE {table}"))
+    told = values | {"as_of": run.as_of, "control_no": run.control_no}
+    return run_of((await connection.execute(text(_STAGED.format(stage=table)), told)).one())
+
+
+async def _finding(connection: AsyncConnection) -> str:
+    """How the rows' items are found; tables that no row needs are not joined."""
+    own, partners = (await connection.execute(_NAMED)).one()
+    joins = ("LEFT JOIN item i ON i.sku = r.sku" if own else "") + (_OFFER if partners else "")
+    skus = (["i.sku"] if own else []) + (["o.sku", "x.sku"] if partners else [])
+    return _FOUND.format(sku=f"coalesce({', '.join(skus)})" if skus else "NULL::text", joins=joins)
+
+
+async def _tell_lines(connection: AsyncConnection, run_id: str, reading: FeedFile, file: BinaryIO) -> None:
+    """Give refused rows the text they were written as, from a second look into the file if any need it."""
+    wanted = set((await connection.execute(_UNTOLD, {"run_id": run_id})).scalars())
+    if not wanted:
+        return
+    file.seek(0)
+    lines: Iterable[tuple[int, str]] = reading.lines(file, wanted)
+    await connection.execute(_LINES)
+    await _copy(connection, b"COPY feed_line FROM STDIN", (f"{row}\t{_text(line)}\n" for row, line in lines))
+    await connection.execute(_TOLD, {"run_id": run_id})

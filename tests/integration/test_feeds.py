@@ -1,0 +1,390 @@
+"""Feeds on a real Postgres: every row is in or refused with its reason, and what is claimed or newer stands."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from temporalio.testing import ActivityEnvironment
+
+from activities.feeds import Feeds
+from shared.database import feed_moves, feeds
+from shared.database.engine import Database
+from shared.database.reservations import Claim, reserve
+from shared.database.stock import Move, move
+from shared.domain.feeds import Buffer, FeedSource
+from shared.errors import Conflict, InvalidInput, Unavailable
+from shared.feeds_client import take_in
+from shared.messages import Wake
+from shared.messages.feeds import FeedRun, FeedRunInput, FeedWatchInput
+from tests.support.stock import place, residuals, seed
+
+REAL = Path(__file__).parents[3] / "shared/data/edi/846/Stedi-Demos__malouf_lowes_846_20221006.edi"
+
+
+class Woken:
+    """Remembers whom it was asked to wake."""
+
+    def __init__(self) -> None:
+        self.workflows: list[str] = []
+
+    async def wake(self, workflow_id: str, wake: Wake) -> None:
+        self.workflows.append(workflow_id)
+
+
+class Desk:
+    """A source's files, run as a worker does."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.woken = database, Woken()
+        self.feeds = Feeds(database, self.woken, {})
+
+    async def define(self, **changes: Any) -> FeedSource:
+        settings: dict[str, Any] = {
+            "source_id": "acme",
+            "node_id": "n1",
+            "reading": {"format": "csv", "sku": "sku", "quantity": "qty"},
+            "counts": "on_hand",
+        }
+        source = FeedSource.model_validate(settings | changes)
+        async with self.database.transaction() as connection:
+            await feeds.define(connection, source, actor="test")
+        return source
+
+    async def take(self, source: FeedSource, content: str | bytes, as_of: datetime | None = None) -> FeedRun:
+        data = content if isinstance(content, bytes) else content.encode()
+        at = as_of or datetime.now(UTC)
+        return await take_in(self.database, source, io.BytesIO(data), name="stock.csv", as_of=at, actor="test")
+
+    async def run(self, source: FeedSource, content: str | bytes, as_of: datetime | None = None) -> FeedRun:
+        return await self.go_on(await self.take(source, content, as_of))
+
+    async def go_on(self, run: FeedRun) -> FeedRun:
+        request, env = FeedRunInput(source_id=run.source_id, run_id=run.run_id), ActivityEnvironment()
+        if run.over:
+            return run
+        run = await env.run(self.feeds.stage, request)
+        while run.status == "staged" and run.done < run.staged:
+            run = await env.run(self.feeds.apply, request)
+        return run if run.status == "refused" else await env.run(self.feeds.finish, request)
+
+    async def refused(self, run: FeedRun) -> list[tuple[int, str, str, str]]:
+        parts = [part async for part in feeds.refusals(self.database, run.run_id)]
+        return [(row.row, row.field, row.code, row.line) for part in parts for row in part]
+
+    async def rows(self, statement: str, **values: Any) -> list[Any]:
+        async with self.database.reading() as connection:
+            return list((await connection.execute(text(statement), values)).all())
+
+    async def on_hand(self, node_id: str = "n1") -> dict[str, int]:
+        rows = await self.rows("SELECT sku, on_hand FROM stock_position WHERE node_id = :n", n=node_id)
+        return {row.sku: row.on_hand for row in rows}
+
+    async def free(self, sku: str, node_id: str = "n1") -> int:
+        rows = await self.rows("SELECT free FROM stock_position WHERE node_id = :n AND sku = :s", n=node_id, s=sku)
+        return int(rows[0].free)
+
+    async def cases(self, kind: str) -> list[str]:
+        rows = await self.rows("SELECT reference FROM exception_case WHERE kind = :k AND resolved_at IS NULL", k=kind)
+        return [row.reference for row in rows]
+
+    async def move(self, sku: str, units: int, cause: str = "receive") -> None:
+        change = Move(node_id="n1", sku=sku, cause=cause, on_hand=units, reference=f"{cause}/{datetime.now(UTC)}")
+        async with self.database.transaction() as connection:
+            await move(connection, [change])
+
+    async def watch(self) -> None:
+        await ActivityEnvironment().run(self.feeds.check_freshness, FeedWatchInput())
+
+
+@pytest.fixture
+async def desk(fresh_database_url: str) -> AsyncIterator[Desk]:
+    """Ten of each of three items at two nodes, since ten days."""
+    database = Database(fresh_database_url)
+    await seed(database, nodes=2, skus=3, on_hand=10)
+    async with database.transaction() as connection:
+        await connection.execute(text("ALTER TABLE stock_move DISABLE TRIGGER append_only"))
+        await connection.execute(text("UPDATE stock_move SET at = at - interval '10 days'"))
+        await connection.execute(text("ALTER TABLE stock_move ENABLE TRIGGER append_only"))
+    desk = Desk(database)
+    yield desk
+    async with database.reading() as connection:
+        told = await residuals(connection)
+    assert told.keys() <= {"lines_unlike_their_reservations"}, told
+    await database.close()
+
+
+async def test_every_row_is_in_or_refused_with_its_reason_and_its_line(desk: Desk) -> None:
+    source = await desk.define()
+    content = 'sku,qty\ns1,7\ns2,10\ns9,4\ns3,2.5\n"s3",-1\ns1,8\ns3\n'
+    run = await desk.run(source, content)
+    assert (run.status, run.rows, run.changed, run.unchanged, run.refused) == ("applied", 7, 1, 1, 5)
+    assert await desk.refused(run) == [
+        (4, "item", "unknown_item", "s9,4"),
+        (5, "quantity", "fraction", "s3,2.5"),
+        (6, "quantity", "negative", '"s3",-1'),
+        (7, "item", "duplicate", "s1,8"),
+        (8, "", "wrong_number_of_cells", "s3"),
+    ]
+    assert await desk.on_hand() == {"s1": 7, "s2": 10, "s3": 10}
+    moves = await desk.rows("SELECT * FROM stock_move WHERE cause = 'feed'")
+    assert [(m.sku, m.on_hand, m.reference, m.actor) for m in moves] == [("s1", -3, f"feed/{run.run_id}", "acme")]
+
+
+async def test_the_same_content_is_answered_with_its_first_run(desk: Desk) -> None:
+    source = await desk.define()
+    now = datetime.now(UTC)
+    first = await desk.run(source, "sku,qty\ns1,7\n", now - timedelta(hours=1))
+    await desk.move("s1", 5)
+    again = await desk.run(source, "sku,qty\ns1,7\n", now)
+    assert (again.again, again.run_id, again.changed) == (True, first.run_id, 1)
+    assert (await desk.on_hand())["s1"] == 12
+
+
+async def test_content_that_comes_back_later_is_news_unless_the_file_says_when_it_was(desk: Desk) -> None:
+    """Seven, then five, then seven again is a stock that moves, not a repeat."""
+    source = await desk.define()
+    now = datetime.now(UTC)
+    for hours, units in ((3, 7), (2, 5), (1, 7)):
+        run = await desk.run(source, f"sku,qty\ns1,{units}\n", now - timedelta(hours=hours))
+        assert (run.status, run.again) == ("applied", False)
+    assert (await desk.on_hand())["s1"] == 7
+    dated = await desk.define(reading={"format": "csv", "sku": "sku", "quantity": "qty", "as_of": "at"})
+    first, second = (f"sku,qty,at\ns1,3,{now + timedelta(seconds=n):%Y-%m-%dT%H:%M:%SZ}\n" for n in (0, 1))
+    assert not (await desk.run(dated, first)).again
+    assert not (await desk.run(dated, second)).again
+    assert (await desk.run(dated, first)).again
+
+
+async def test_an_older_snapshot_is_refused_whole(desk: Desk) -> None:
+    source = await desk.define()
+    now = datetime.now(UTC)
+    await desk.run(source, "sku,qty\ns1,7\n", now)
+    late = await desk.run(source, "sku,qty\ns1,9\n", now - timedelta(minutes=1))
+    assert (late.status, late.code) == ("refused", "older_than_applied")
+    assert (await desk.on_hand())["s1"] == 7
+    assert await desk.cases("feed.refused") == ["acme"]
+    await desk.run(source, "sku,qty\ns1,6\n", now + timedelta(seconds=1))
+    assert await desk.cases("feed.refused") == [], "a later file that is applied answers it"
+    ahead = await desk.run(source, "sku,qty\ns1,9\n", now + timedelta(hours=1))
+    assert ahead.code == "from_the_future", "it would keep every next file out"
+
+
+async def test_a_snapshot_cannot_resurrect_what_left_after_it_was_taken(desk: Desk) -> None:
+    source = await desk.define()
+    taken = datetime.now(UTC)
+    await desk.move("s1", -4, "write_off")
+    await desk.move("s2", 6)
+    run = await desk.run(source, "sku,qty\ns1,10\ns2,10\ns3,9\n", taken)
+    assert await desk.on_hand() == {"s1": 6, "s2": 16, "s3": 9}
+    assert (run.changed, run.unchanged) == (1, 2)
+
+
+async def test_a_count_that_is_newer_than_the_snapshot_stands(desk: Desk) -> None:
+    source = await desk.define()
+    taken = datetime.now(UTC)
+    await desk.move("s1", -3, "count")
+    await desk.run(source, "sku,qty\ns1,10\n", taken)
+    assert (await desk.on_hand())["s1"] == 7
+
+
+async def test_nothing_falls_below_what_is_claimed(desk: Desk) -> None:
+    source = await desk.define()
+    await place(desk.database, {"o": [(1, "s1", 6)]})
+    claim = Claim(owner="o/f1", line_no=1, order_id="o", node_id="n1", sku="s1", quantity=6)
+    async with desk.database.transaction() as connection:
+        assert await reserve(connection, [claim])
+    run = await desk.run(source, "sku,qty\ns1,2\n")
+    assert ((await desk.on_hand())["s1"], run.floored) == (6, 1)
+    assert await desk.cases("stock.below_claims") == ["n1/s1"]
+    await desk.run(source, "sku,qty\ns1,6\n")
+    assert await desk.cases("stock.below_claims") == [], "it agrees now"
+
+
+async def test_missing_items_are_zero_only_if_the_source_says_so(desk: Desk) -> None:
+    source = await desk.define()
+    await desk.run(source, "sku,qty\ns1,7\n")
+    assert await desk.on_hand() == {"s1": 7, "s2": 10, "s3": 10}
+    whole = await desk.define(missing_means_zero=True)
+    run = await desk.run(whole, "sku,qty\ns1,7\ns2,many\n")
+    assert await desk.on_hand() == {"s1": 7, "s2": 10, "s3": 0}, "a row that is refused is not missing"
+    assert (run.zeroed, run.changed, run.unchanged, run.refused) == (1, 0, 1, 1)
+    assert await desk.on_hand("n2") == {"s1": 10, "s2": 10, "s3": 10}
+
+
+async def test_packs_are_converted_by_the_offer(desk: Desk) -> None:
+    async with desk.database.transaction() as connection:
+        await connection.execute(text("INSERT INTO source_offer VALUES ('n1', 's1', 'A-1', 100, 12, 0)"))
+    reading = {"format": "csv", "partner_sku": "Item", "sku": "sku", "quantity": "qty", "thousands": ","}
+    source = await desk.define(unit="pack", reading=reading)
+    run = await desk.run(source, 'Item,sku,qty\nA-1,,"1,003"\n,s2,4\nA-1,,0.5\n')
+    assert await desk.on_hand() == {"s1": 12036, "s2": 10, "s3": 10}
+    assert [(row, code) for row, _, code, _ in await desk.refused(run)] == [(3, "unknown_pack"), (4, "fraction")]
+
+
+async def test_a_number_that_several_items_share_names_none_of_them(desk: Desk) -> None:
+    async with desk.database.transaction() as connection:
+        await connection.execute(
+            text("""
+            INSERT INTO source_offer VALUES ('n1', 's1', 'A', 1, 1, 0), ('n1', 's2', 'A', 1, 1, 0),
+                                            ('n1', 's3', 'B', 1, 1, 0)
+        """)
+        )
+    source = await desk.define(reading={"format": "csv", "partner_sku": 1, "quantity": 2, "header": False})
+    run = await desk.run(source, "A,1\nB,2\n")
+    assert (await desk.on_hand(), [code for _, _, code, _ in await desk.refused(run)]) == (
+        {"s1": 10, "s2": 10, "s3": 2}, ["ambiguous_item"],
+    )  # fmt: skip
+
+
+async def test_deltas_add_up_in_any_order_and_each_once(desk: Desk) -> None:
+    source = await desk.define(kind="delta")
+    now = datetime.now(UTC)
+    await desk.run(source, "sku,qty\ns1,-3\ns2,5\ns1,-2\n", now)
+    await desk.run(source, "sku,qty\ns1,4\ns3,-25\n", now - timedelta(hours=1))
+    again = await desk.run(source, "sku,qty\ns1,4\ns3,-25\n", now + timedelta(hours=1))
+    assert again.again
+    assert await desk.on_hand() == {"s1": 9, "s2": 15, "s3": 0}
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("sku,qty\ns1,1\ns2,2\n", "truncated"),
+        ("sku,qty\ns1,1\nEND,2\n", "wrong_count"),
+        ("sku,qty\nEND,0\ns1,1\n", "after_trailer"),
+        ("sku;qty\ns1;1\nEND;1\n", "missing_column"),
+        ('sku,qty\ns1,"1\n', "not_csv"),
+        (b"sku,qty\ns1,\xff\n", "not_utf8"),
+        ("sku,qty\nEND,0\n", "empty"),
+        ("", "missing_column"),
+        ("sku,qty\nno,1\nEND,1\n", "nothing_known"),
+        ("sku,qty\n" + "s1,1\n" * 50, "too_large"),
+        ("sku,qty\n" + "s1,1\n" * 5, "too_many_rows"),
+    ],
+)
+async def test_a_file_that_is_not_whole_changes_nothing(desk: Desk, content: str | bytes, code: str) -> None:
+    reading = {"format": "csv", "sku": "sku", "quantity": "qty", "trailer": {"marker": "END", "rows": 2}}
+    source = await desk.define(reading=reading, max_bytes=200, max_rows=4, missing_means_zero=True)
+    run = await desk.run(source, content)
+    assert (run.status, run.code) == ("refused", code)
+    assert await desk.on_hand() == {"s1": 10, "s2": 10, "s3": 10}
+    assert await desk.cases("feed.refused") == ["acme"]
+    assert await desk.rows("SELECT FROM feed_chunk") == []
+    assert (await desk.rows("SELECT applying FROM feed_source"))[0].applying is None
+
+
+async def test_a_refused_file_may_be_tried_again(desk: Desk) -> None:
+    at = datetime.now(UTC)
+    source = await desk.define(max_bytes=10)
+    assert (await desk.run(source, "sku,qty\ns1,7\n", at)).code == "too_large"
+    source = await desk.define()
+    assert (await desk.run(source, "sku,qty\ns1,7\n", at)).status == "applied"
+
+
+async def test_a_run_that_is_killed_between_chunks_ends_the_same(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_moves, "CHUNK", 1)
+    source = await desk.define()
+    run = await desk.take(source, "sku,qty\ns1,1\ns2,2\ns3,3\n")
+    request = FeedRunInput(source_id="acme", run_id=run.run_id)
+    env = ActivityEnvironment()
+    await env.run(desk.feeds.stage, request)
+    async with desk.database.transaction() as connection:
+        half = await feed_moves.apply_chunk(connection, run.run_id, source, Buffer())
+    assert (half.done, await desk.on_hand()) == (1, {"s1": 1, "s2": 10, "s3": 10})
+    with pytest.raises(Unavailable, match="is being applied"):
+        await desk.run(source, "sku,qty\ns1,5\n")
+    with pytest.raises(Conflict, match="is being applied"):
+        await desk.define()
+    same = await desk.take(source, "sku,qty\ns1,1\ns2,2\ns3,3\n", run.as_of)
+    assert (same.run_id, same.status, same.again) == (run.run_id, "staged", False)
+    done = await desk.go_on(same)
+    assert (done.changed, await desk.on_hand()) == (3, {"s1": 1, "s2": 2, "s3": 3})
+    await desk.go_on(await desk.take(source, "sku,qty\ns1,1\ns2,2\ns3,3\n", run.as_of))
+    assert len(await desk.rows("SELECT FROM stock_move WHERE cause = 'feed'")) == 3
+    assert not await desk.rows("SELECT FROM pg_tables WHERE tablename LIKE 'feed_stage_%'")
+
+
+async def test_old_figures_are_discounted_then_hidden_and_fresh_ones_sold(desk: Desk) -> None:
+    limits = {"stale_after": timedelta(hours=4), "stale_percent": 25, "hide_after": timedelta(days=1)}
+    source = await desk.define(buffer_units=1, **limits)
+    now = datetime.now(UTC)
+    await desk.run(source, "sku,qty\ns1,7\ns2,10\n", now - timedelta(days=2))
+    assert [await desk.free(sku) for sku in ("s1", "s2")] == [0, 0], "what is old already is not sold first"
+    await desk.watch()
+    assert [await desk.free(sku) for sku in ("s1", "s2", "s3")] == [0, 0, 0]
+    assert await desk.cases("feed.stale") == ["acme/n1"]
+    await desk.run(source, "sku,qty\ns1,7\ns2,12\n", now - timedelta(hours=5))
+    await desk.watch()
+    assert [await desk.free(sku) for sku in ("s1", "s2", "s3")] == [7 - 1 - 2, 12 - 1 - 3, 10 - 1 - 3]
+    await desk.run(source, "sku,qty\ns1,7\ns2,11\n", now)
+    await desk.watch()
+    assert [await desk.free(sku) for sku in ("s1", "s2", "s3")] == [6, 10, 9]
+    assert (await desk.cases("feed.stale"), await desk.free("s1", "n2")) == ([], 10)
+    (row,) = await desk.rows("SELECT * FROM stock_source")
+    assert (row.state, row.as_of) == ("fresh", now)
+    later = now + timedelta(minutes=1)
+    await desk.run(source, "sku,qty\ns1,7\ns2,11\n", later)
+    assert (await desk.rows("SELECT as_of FROM stock_source"))[0].as_of == later, "who says the same again was heard"
+
+
+async def test_a_source_that_lets_a_node_go_holds_nothing_back_of_it(desk: Desk) -> None:
+    source = await desk.define(buffer_units=4)
+    await desk.run(source, "sku,qty\ns1,10\n")
+    assert await desk.free("s1") == 10 - 4
+    await desk.define(node_id="n2")
+    assert await desk.free("s1") == 10
+    with pytest.raises(InvalidInput, match="speaks for the stock of n2"):
+        await desk.define(source_id="other", node_id="n2")
+    with pytest.raises(InvalidInput, match="there is no node n7"):
+        await desk.define(node_id="n7")
+
+
+async def test_orders_that_wait_are_woken_by_what_a_file_brings(desk: Desk) -> None:
+    source = await desk.define()
+    await place(desk.database, {"o": [(1, "s1", 60)]})
+    async with desk.database.transaction() as connection:
+        await connection.execute(text("UPDATE order_line SET unallocated = 0, backordered = 60"))
+    run = await desk.run(source, "sku,qty\ns1,80\n")
+    assert (run.orders_woken, desk.woken.workflows) == (1, ["order/o"])
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"a real partner's 846 is not here: {REAL}")
+async def test_a_real_advice_of_six_warehouses(desk: Desk) -> None:
+    """Items known by any of their three numbers are in at each warehouse, every other line is refused at each."""
+    content = REAL.read_bytes()
+    lines = [part.split(b"*") for part in content.replace(b"\n", b"").split(b"~") if part.startswith(b"LIN*")]
+    numbers = [{name.decode(): value.decode() for name, value in zip(p[2::2], p[3::2], strict=True)} for p in lines]
+    async with desk.database.transaction() as connection:
+        for n, told in enumerate(numbers[:1900]):
+            number = told["VN"] if n % 3 == 0 else told["UP"] if n % 3 == 1 or not told["SK"].strip() else told["SK"]
+            values = {"sku": f"m{n}", "number": number}
+            await connection.execute(text("INSERT INTO item SELECT :sku, '', 1, 1, 1, 1, 1, 1, 'USD'"), values)
+            await connection.execute(text("INSERT INTO source_offer SELECT 'n1', :sku, :number, 1, 1, 0"), values)
+            await connection.execute(text("INSERT INTO source_offer SELECT 'n2', :sku, :number, 1, 1, 0"), values)
+    source = await desk.define(
+        node_id=None, nodes={"002": "n1", "007": "n2"}, reading={"format": "x12_846"}, counts="available"
+    )
+    run = await desk.run(source, content)
+    refused = await desk.refused(run)
+    codes = {code: sum(each == code for _, _, each, _ in refused) for _, _, code, _ in refused}
+    assert (run.status, run.rows, run.control_no) == ("applied", 2019 * 6, "039295820")
+    assert codes == {"unknown_node": 2019 * 4, "unknown_item": 119 * 2}
+    assert run.changed + run.unchanged == 1900 * 2
+    assert refused[0][3].startswith("LIN*1*VN*LU04TTFSPF*SK*1617678*UP*848971007259 REF*WS*001*0")
+    wanted = {f"m{n}": q for n, q in enumerate(_of_warehouse(content, b"007")[:1900])}
+    assert {sku: units for sku, units in (await desk.on_hand("n2")).items() if sku.startswith("m")} == wanted
+    cut = await desk.run(source, content[: len(content) // 2])
+    assert (cut.status, cut.code) == ("refused", "truncated")
+    other = await desk.run(source, content.replace(b"QTY*33*1564*EA", b"QTY*33*1565*EA"))
+    assert (other.status, other.code) == ("refused", "repeated_control_number")
+
+
+def _of_warehouse(content: bytes, code: bytes) -> list[int]:
+    parts = [part.split(b"*") for part in content.replace(b"\n", b"").split(b"~")]
+    return [int(part[3]) for part in parts if part[:3] == [b"REF", b"WS", code]]
