@@ -25,7 +25,10 @@ _TARGETS: Mapping[str, _Target] = {
     "partners": _Target("partner", "partner_id"),
     "nodes": _Target("node", "node_id"),
     "items": _Target("item", "sku"),
+    "bundles": _Target("bundle_component", "bundle_sku, component_sku"),
     "offers": _Target("source_offer", "node_id, sku"),
+    "rates": _Target("service_rate", "carrier, service, max_distance_km"),
+    "zones": _Target("carrier_zone", "carrier, origin, destination"),
     "channels": _Target("channel", "channel"),
     "eligibility": _Target("channel_node", "channel, node_id"),
     "allocation": _Target("channel_allocation", "channel, sku"),
@@ -135,7 +138,7 @@ def _merge(source: str, target: _Target, columns: Sequence[str]) -> str:
 
 def _cells(model: Model) -> list[Any]:
     values = model.model_dump(mode="json").values()
-    return [json.dumps(value) if isinstance(value, dict) else value for value in values]
+    return [json.dumps(value) if isinstance(value, dict | list) else value for value in values]
 
 
 async def _copy(connection: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

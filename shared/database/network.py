@@ -47,7 +47,7 @@ _SAVE_NODES = text("""
 _SAVE_RATES = text("""
     INSERT INTO service_rate SELECT * FROM jsonb_populate_recordset(NULL::service_rate, CAST(:rows AS jsonb))
     ON CONFLICT (carrier, service, max_distance_km) DO UPDATE SET
-        level = excluded.level, breaks = excluded.breaks, transit_days = excluded.transit_days
+        level = excluded.level, breaks = excluded.breaks, transit_days = excluded.transit_days, zone = excluded.zone
 """)
 _SAVE_PARTNERS = text("""
     INSERT INTO partner SELECT * FROM jsonb_populate_recordset(NULL::partner, CAST(:rows AS jsonb))

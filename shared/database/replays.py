@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network
+from shared.database import network, zones
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
@@ -115,4 +115,5 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         orders=replayed,
         arrivals=tuple(Arrival(*row) for row in arrivals),
         leaving=tuple(Leaving(*row) for row in leaving),
+        zones=await zones.read_charts(connection),
     )

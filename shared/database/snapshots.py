@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network, prices
+from shared.database import network, prices, zones
 from shared.domain.catalogue import Item
 from shared.domain.sourcing.models import NodeLoad, Snapshot, Stock, WantedLine
 from shared.errors import Fault, InvalidInput
@@ -42,6 +42,7 @@ async def read_unpriced(connection: AsyncConnection, skus: Iterable[str], as_of:
         as_of=as_of,
         nodes=await network.read_nodes(connection),
         rates=await network.read_rates(connection),
+        zones=await zones.read_charts(connection),
         stock=tuple(Stock(**row._mapping) for row in stock),
         loads=tuple(NodeLoad(**row._mapping) for row in loads),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, network, prices
+from shared.database import carts, network, prices, zones
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.pricing.models import NO_PRICES, Prices
@@ -24,6 +24,7 @@ from shared.domain.sourcing.models import (
     SourcingOrder,
     Stock,
     WantedLine,
+    ZoneChart,
 )
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryReroute, fulfillment_order_id
 
@@ -82,6 +83,7 @@ class Network:
     version: int = 0
     nodes: tuple[Node, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
+    zones: tuple[ZoneChart, ...] = ()
     loads: tuple[NodeLoad, ...] = ()
     prices: Prices = NO_PRICES
     loads_at: float = 0.0
@@ -139,6 +141,7 @@ async def read_question(
         stock=stock,
         loads=remembered.loads,
         rates=remembered.rates,
+        zones=remembered.zones,
     )
     snapshot = remembered.prices.at(request.as_of).put_on(snapshot)
     policy = remembered.policies.get(row.policy_version)
@@ -199,6 +202,7 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
     if remembered.version != version:
         remembered.nodes = await network.read_nodes(connection)
         remembered.rates = await network.read_rates(connection)
+        remembered.zones = await zones.read_charts(connection)
         remembered.version = version
     if monotonic - remembered.loads_at > 1.0:
         rows = await connection.execute(_LOADS)

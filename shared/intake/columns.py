@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from itertools import pairwise
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from shared.domain.alerts import Threshold
 from shared.domain.availability import Allocation, Channel, ChannelNode, Units
@@ -18,6 +19,7 @@ from shared.domain.catalogue import Item, SourceOffer
 from shared.domain.counts import Count
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
+from shared.domain.sourcing.models import RateBreak, ServiceRate
 from shared.domain.supply import SupplyRow
 
 _DIGITS, _DECIMAL = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,12})?")
@@ -42,6 +44,19 @@ class StockCount(Model):
     sku: Sku
     on_hand: Annotated[int, Field(ge=0, le=10**9)]
     safety: Units | None = None
+
+
+class CarrierZone(Model):
+    """The zone a carrier has a parcel in that goes from one area to another.
+
+    Attributes:
+        origin, destination: First three characters of the postal codes.
+    """
+
+    carrier: Identifier
+    origin: Annotated[str, StringConstraints(min_length=3, max_length=3)]
+    destination: Annotated[str, StringConstraints(min_length=3, max_length=3)]
+    zone: Annotated[int, Field(ge=1)]
 
 
 def _whole(cell: str) -> int:
@@ -103,6 +118,15 @@ def _dates(cell: str) -> tuple[date, ...]:
         return tuple(date.fromisoformat(day) for day in cell.split(" "))
     except ValueError:
         raise BadCellError("bad_format", "must be dates with spaces between, such as 2026-12-25 2027-01-01") from None
+
+
+def _breaks(cell: str) -> tuple[RateBreak, ...]:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}:[0-9]{1,12}( [1-9][0-9]{0,8}:[0-9]{1,12})*", cell):
+        raise BadCellError("bad_format", "must be grams:price of a parcel, rising, such as 500:720 2000:1135")
+    steps = [tuple(map(int, step.split(":"))) for step in cell.split(" ")]
+    if any(before >= after for (before, _), (after, _) in pairwise(steps)):
+        raise BadCellError("not_rising", "each weight must be more than the one before")
+    return tuple(RateBreak(up_to_g=up_to, price_minor=price) for up_to, price in steps)
 
 
 @dataclass(frozen=True)
@@ -205,6 +229,27 @@ TABLES: Mapping[str, Table] = {
         cost_minor=Column("640", _whole, required=True),
         pack_size=Column("1", _small),
         lead_days=Column("2", _small),
+    ),
+    "rates": _table(
+        ServiceRate,
+        "carrier service max_distance_km",
+        {"carrier": "partners"},
+        carrier=Column("usps", required=True),
+        service=Column("ground", required=True),
+        level=Column("standard", required=True),
+        max_distance_km=Column("480", _small, required=True),
+        breaks=Column("500:720 2000:1135 31751:4200", _breaks, required=True),
+        transit_days=Column("3", _small, required=True),
+        zone=Column("3", _small),
+    ),
+    "zones": _table(
+        CarrierZone,
+        "carrier origin destination",
+        {"carrier": "partners"},
+        carrier=Column("usps", required=True),
+        origin=Column("432", required=True),
+        destination=Column("100", required=True),
+        zone=Column("4", _small, required=True),
     ),
     "channels": _table(
         Channel,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
@@ -13,6 +14,7 @@ from shared.database.loads import Loaded
 from shared.database.network import read_nodes
 from shared.database.positions import read_history
 from shared.database.reservations import Claim, reserve
+from shared.database.snapshots import read_snapshot
 from shared.database.stock import Settle, settle
 from shared.errors import InvalidInput
 from shared.intake.columns import TABLES
@@ -114,9 +116,10 @@ async def test_a_dry_run_counts_and_keeps_nothing(database: Database) -> None:
 
 async def test_a_whole_merchant_is_loaded_at_once_and_again(database: Database) -> None:
     tables = {kind: table.template() for kind, table in TABLES.items()}
-    first = await put_all(database, tables)
+    others = "usps,carrier,https://usps.example\nwebshop,channel,https://shop.example\n"
+    first = await put_all(database, tables | {"partners": tables["partners"] + others})
     again = await put_all(database, tables)
-    assert [counts(loaded) for loaded in first] == [(1, 0, 0)] * len(TABLES)
+    assert [counts(loaded) for loaded in first] == [(3 if kind == "partners" else 1, 0, 0) for kind in TABLES]
     assert [counts(loaded) for loaded in again] == [(0, 0, 1)] * len(TABLES)
     changed = await put(database, nodes=tables["nodes"].replace("14:00", "15:00"))
     assert [counts(loaded) for loaded in changed] == [(0, 1, 0)]
@@ -140,3 +143,45 @@ async def test_fifty_thousand_rows_take_seconds(fresh_database_url: str) -> None
     print(f"{loaded.rows} rows in {took:.1f} s")
     assert counts(loaded) == (0, 50_000, 0)
     assert took < 30
+
+
+RATES = "carrier,service,level,max_distance_km,breaks,transit_days,zone\n"
+ZONES = "carrier,origin,destination,zone\n"
+_PLACES = text("""
+    UPDATE node SET place = jsonb_build_object('latitude', 40, 'longitude', -83, 'postal_code', '43217')
+""")
+
+
+async def test_rates_and_zones_are_what_the_planner_meets(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(_PLACES)
+        partner = (await connection.execute(text("SELECT partner_id FROM partner ORDER BY 1 LIMIT 1"))).scalar_one()
+    tables = {
+        "rates": RATES
+        + f"{partner},ground,standard,480,500:720 2000:1135,3,2\n{partner},ground,standard,9000,500:990,5,8\n",
+        "zones": ZONES + f"{partner},432,100,4\n{partner},432,005,5\n{partner},999,100,8\n",
+    }
+    first = await put_all(database, tables)
+    again = await put_all(database, tables | {"zones": tables["zones"].replace("100,4", "100,3")})
+    assert [counts(loaded) for loaded in first] == [(2, 0, 0), (3, 0, 0)]
+    assert [counts(loaded) for loaded in again] == [(0, 0, 2), (0, 1, 2)]
+    async with database.reading() as connection:
+        seen = await read_snapshot(connection, ["s1"], datetime.now(UTC))
+    loaded = [rate for rate in seen.rates if rate.service == "ground" and rate.carrier == partner]
+    assert [(rate.zone, [(step.up_to_g, step.price_minor) for step in rate.breaks]) for rate in loaded] == [
+        (2, [(500, 720), (2000, 1135)]),
+        (8, [(500, 990)]),
+    ]
+    assert [(chart.origin, chart.zones) for chart in seen.zones] == [("432", {"100": 3, "005": 5})]
+
+
+async def test_bad_rates_and_zones_are_told_at_once(database: Database) -> None:
+    tables = {
+        "rates": RATES + "nobody,ground,standard,480,500:720 400:800,3,2\nn,g,slow,480,500-720,3,\n",
+        "zones": ZONES + "nobody,4321,100,0\n",
+    }
+    with pytest.raises(InvalidInput) as refused:
+        await put_all(database, tables)
+    pointers = {fault.pointer for fault in refused.value.faults}
+    assert {"/rates.csv/2/breaks", "/rates.csv/2/carrier", "/rates.csv/3/breaks", "/rates.csv/3/level"} <= pointers
+    assert {"/zones.csv/2/origin", "/zones.csv/2/zone", "/zones.csv/2/carrier"} <= pointers

@@ -28,6 +28,7 @@ class Tariff(NamedTuple):
     transit_days: int
     up_to: tuple[int, ...]
     price: tuple[int, ...]
+    zone: int = 0
 
     def cost(self, grams: int) -> tuple[int, int]:
         """Price and number of parcels of a shipment."""
@@ -77,7 +78,8 @@ def compile_tariff(rate: ServiceRate) -> Tariff:
     for step in reversed(breaks):
         prices.append(min(step.price_minor, prices[-1]) if prices else step.price_minor)
     up_to = tuple(step.up_to_g for step in breaks)
-    return Tariff(rate.carrier, rate.service, rate.max_distance_km, rate.transit_days, up_to, tuple(reversed(prices)))
+    price = tuple(reversed(prices))
+    return Tariff(rate.carrier, rate.service, rate.max_distance_km, rate.transit_days, up_to, price, rate.zone)
 
 
 def services_for(rates: Iterable[ServiceRate], level: ServiceLevel) -> list[list[Tariff]]:
@@ -89,9 +91,10 @@ def services_for(rates: Iterable[ServiceRate], level: ServiceLevel) -> list[list
     return [sorted(services[name], key=lambda zone: zone[2:]) for name in sorted(services)]
 
 
-def zone_at(zones: Sequence[Tariff], km: float) -> Tariff | None:
-    """The first zone that reaches the distance."""
-    return next((zone for zone in zones if km <= zone.reach_km), None)
+def zone_at(zones: Sequence[Tariff], km: float, number: int = 0) -> Tariff | None:
+    """The zone of the carrier's number, where it has one; else the first that reaches the distance."""
+    numbered = (zone for zone in zones if zone.zone == number) if number else iter(())
+    return next(numbered, None) or next((zone for zone in zones if km <= zone.reach_km), None)
 
 
 def volume_mm3(line: WantedLine) -> int:

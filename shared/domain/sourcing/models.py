@@ -89,6 +89,7 @@ class ServiceRate(Model):
 
     Attributes:
         max_distance_km: The zone's outer edge; a destination belongs to the first zone that reaches it.
+        zone: The carrier's number of the zone, where its ``ZoneChart`` decides and not the distance; 0 is none.
         breaks: By rising weight; a heavier shipment goes as several parcels.
         transit_days: Working days from hand-over to delivery.
     """
@@ -99,6 +100,15 @@ class ServiceRate(Model):
     max_distance_km: Annotated[int, Field(ge=1)]
     breaks: Annotated[tuple[RateBreak, ...], Field(min_length=1)]
     transit_days: Annotated[int, Field(ge=0)]
+    zone: Annotated[int, Field(ge=0)] = 0
+
+
+class ZoneChart(Model):
+    """A carrier's zones from one area, by area of destination; an area is a postal code's first three characters."""
+
+    carrier: Identifier
+    origin: str
+    zones: dict[str, int]
 
 
 class Snapshot(Model):
@@ -113,6 +123,7 @@ class Snapshot(Model):
     stock: tuple[Stock, ...]
     loads: tuple[NodeLoad, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
+    zones: tuple[ZoneChart, ...] = ()
     day_prices: tuple[DayPrice, ...] = ()
     price_version: str | None = None
 

@@ -23,6 +23,7 @@ from shared.domain.sourcing.models import (
     Snapshot,
     SourcingOrder,
     Stock,
+    ZoneChart,
 )
 from shared.domain.sourcing.tally import PolicyResult, Tally
 
@@ -66,6 +67,7 @@ class Replay(NamedTuple):
     orders: tuple[ReplayedOrder, ...]
     arrivals: tuple[Arrival, ...] = ()
     leaving: tuple[Leaving, ...] = ()
+    zones: tuple[ZoneChart, ...] = ()
 
 
 class Comparison(Model):
@@ -128,6 +130,7 @@ class _World:
             as_of=at,
             nodes=self._replay.nodes,
             rates=self._replay.rates,
+            zones=self._replay.zones,
             stock=tuple(
                 Stock.model_construct(
                     node_id=node_id, sku=sku, available=units, unit_cost_minor=self._cost(node_id, sku)

@@ -153,6 +153,7 @@ class _Roads:
         self.as_of = snapshot.as_of
         self.policy = policy
         self.services = services_for(snapshot.rates, order.service)
+        self.charts = {(chart.carrier, chart.origin): chart.zones for chart in snapshot.zones}
         self.loads = {load.node_id: load.units for load in snapshot.loads}
         prices = snapshot.day_prices if policy.weights.capacity else ()
         self.day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
@@ -164,7 +165,7 @@ class _Roads:
         km = distance_km(node.place, self.order.ship_to)
         if self._too_far(node, km):
             return Because.TOO_FAR
-        tariffs = [tariff for zones in self.services if (tariff := zone_at(zones, km)) is not None]
+        tariffs = [tariff for zones in self.services if (tariff := self._tariff(node, zones, km)) is not None]
         if not tariffs:
             return Because.NO_SERVICE
         units = sum(min(wanted[sku], row.available) for sku, row in stock.items())
@@ -173,6 +174,13 @@ class _Roads:
             return Because.NO_CAPACITY
         fixed = node.handling_order_minor + dropship_fee(node)
         return Source(node, ways, stock, fixed, max(way.capacity for way in ways))
+
+    def _tariff(self, node: Node, zones: list[Tariff], km: float) -> Tariff | None:
+        """A service's tariff from the node to the customer: by the carrier's chart, or by distance."""
+        to = self.order.ship_to
+        chart = self.charts.get((zones[0].carrier, node.place.postal_code[:3])) if self.charts else None
+        number = chart.get(to.postal_code[:3], 0) if chart and node.place.country == to.country else 0
+        return zone_at(zones, km, number)
 
     def _too_far(self, node: Node, km: float) -> bool:
         reach = self.policy.max_distance_km

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing import plan
 from shared.domain.sourcing.freight import Way, billable_g, cheapest, compile_tariff, services_for, zone_at
-from shared.domain.sourcing.models import RateBreak, ServiceRate
-from tests.support.sourcing import AS_OF, line, rates
+from shared.domain.sourcing.models import Policy, RateBreak, ServiceRate, ZoneChart
+from tests.support.sourcing import AS_OF, flat_rate, line, node, order, place, rates, snapshot
 
 LEVELS = list(ServiceLevel)
 
@@ -86,3 +87,30 @@ def test_equal_costs_go_to_the_earlier_delivery() -> None:
     found = cheapest([late, soon], 100, 1)
     assert found is not None
     assert found.way is soon
+
+
+def test_a_chart_decides_the_zone_where_the_carrier_has_one() -> None:
+    near, far = (
+        flat_rate(price).model_copy(update={"zone": zone, "max_distance_km": reach})
+        for price, zone, reach in ((400, 2, 1000), (900, 5, 30_000))
+    )
+    other = flat_rate(700).model_copy(update={"carrier": "road"})
+
+    def freight(destination: str, *charts: ZoneChart) -> int:
+        customer = place(10).model_copy(update={"postal_code": destination})
+        at = node("n", city=2)
+        wanted = order(line(1, "a")).model_copy(update={"ship_to": customer})
+        seen = snapshot(
+            [at.model_copy(update={"place": at.place.model_copy(update={"postal_code": "60601"})})],
+            {("n", "a"): 1},
+            rates=[near, far, other],
+        ).model_copy(update={"zones": charts})
+        return plan(wanted, seen, Policy()).shipments[0].cost.freight
+
+    chart = ZoneChart(carrier="sky", origin="606", zones={"432": 5, "441": 2, "450": 8})
+    assert freight("43210") == 400, "Chicago is near Columbus"
+    assert freight("43210", chart) == 700, "its own carrier calls it far, the other is cheaper"
+    assert freight("44101", chart) == 400
+    assert freight("45001", chart) == 400, "a zone without a price falls back to the distance"
+    assert freight("99901", chart) == 400
+    assert freight("43210", chart.model_copy(update={"origin": "100"})) == 400
