@@ -34,18 +34,21 @@ _READ = text("""
         WHERE n.ship_enabled AND coalesce(x.sells, c.every_node)
     ), mine AS MATERIALIZED (
         SELECT node_id FROM eligible WHERE channel = :channel
+    ), bundle AS MATERIALIZED (
+        SELECT * FROM bundle_component WHERE bundle_sku = ANY(CAST(:skus AS text[]))
     ), asked AS MATERIALIZED (
         SELECT sku FROM item WHERE sku = ANY(CAST(:skus AS text[]))
+        UNION SELECT component_sku FROM bundle
     ), allocation AS MATERIALIZED (
         SELECT a.*, c.rank FROM channel_allocation a JOIN channel c USING (channel)
-        WHERE a.sku IS NULL OR a.sku = ANY(CAST(:skus AS text[]))
+        WHERE a.sku IS NULL OR a.sku IN (SELECT sku FROM asked)
     ), pooled AS MATERIALIZED (
         SELECT sku FROM asked WHERE EXISTS (SELECT FROM allocation WHERE sku IS NULL AND pool > 0)
         UNION SELECT sku FROM allocation WHERE sku IS NOT NULL AND pool > 0
     ), free AS (
         SELECT p.sku, sum(p.free) AS units
         FROM stock_position p
-        WHERE p.sku = ANY(CAST(:skus AS text[])) AND p.node_id IN (SELECT node_id FROM mine)
+        WHERE p.sku IN (SELECT sku FROM asked) AND p.node_id IN (SELECT node_id FROM mine)
         GROUP BY p.sku
     ), by_node AS (
         SELECT p.sku, jsonb_object_agg(p.node_id, p.free) AS units
@@ -58,6 +61,9 @@ _READ = text("""
            (SELECT coalesce(jsonb_object_agg(sku, coalesce(units, 0)), '{}')
             FROM asked LEFT JOIN free USING (sku)) AS free,
            (SELECT coalesce(jsonb_object_agg(sku, units), '{}') FROM by_node) AS by_node,
+           (SELECT coalesce(jsonb_object_agg(bundle_sku, parts), '{}') FROM (
+                SELECT bundle_sku, jsonb_object_agg(component_sku, quantity) AS parts FROM bundle
+                GROUP BY bundle_sku) b) AS bundles,
            (SELECT coalesce(jsonb_agg(to_jsonb(a) ORDER BY rank, channel), '[]') FROM allocation a) AS allocations,
            (SELECT coalesce(jsonb_object_agg(channel, nodes), '{}') FROM (
                 SELECT channel, jsonb_agg(node_id) AS nodes FROM eligible GROUP BY channel) e) AS eligible
@@ -71,8 +77,11 @@ _CHANGED = text("""
         UNION ALL
         SELECT sku, tx FROM availability_change
         WHERE tx >= CAST(:after AS xid8) AND tx < pg_snapshot_xmin(pg_current_snapshot())
+    ), sold AS (
+        SELECT sku, tx FROM changed
+        UNION ALL SELECT b.bundle_sku, c.tx FROM changed c JOIN bundle_component b ON b.component_sku = c.sku
     ), latest AS (
-        SELECT sku, max(tx) AS tx FROM changed GROUP BY sku
+        SELECT sku, max(tx) AS tx FROM sold GROUP BY sku
     ), page AS (
         SELECT sku, tx FROM latest WHERE sku IS NOT NULL ORDER BY tx FETCH FIRST :limit ROWS WITH TIES
     )
@@ -125,6 +134,8 @@ async def read_availability(connection: AsyncConnection, channel: str, skus: Seq
     """
     row = (await connection.execute(_READ, {"channel": channel, "skus": list(dict.fromkeys(skus))})).one()
     units = _units(channel, row)
+    for sku, parts in row.bundles.items():
+        units[sku] = min(units[part] // quantity for part, quantity in parts.items())
     items = tuple(
         Available.model_construct(sku=sku, available=units.get(sku, 0), known=sku in row.free)
         for sku in dict.fromkeys(skus)

@@ -62,6 +62,10 @@ _STORY = text(f"""
                     WHERE l.order_id = o.order_id ORDER BY line_no''')
 } AS lines,
            {
+    _all('''SELECT b.*, i.name FROM bundle_line b JOIN item i USING (sku)
+                    WHERE b.order_id = o.order_id ORDER BY line_no''')
+} AS bundles,
+           {
     _all('''SELECT f.*, n.name AS node_name, n.node_type,
                            (SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY line_no), '[]') FROM reservation c
                             WHERE c.owner = f.fulfillment_order_id) AS lines,

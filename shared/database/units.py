@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.bundles import bundled_units
 from shared.database.steps import keep_result, lock_order, note
 from shared.database.stock import Settle, settle
+from shared.domain.bundles import in_components
 from shared.domain.cancellation import (
     CancellableClaim,
     CancellableLine,
@@ -218,12 +220,14 @@ async def _decide(connection: AsyncConnection, request: CancelUnits) -> Cancella
     wanted: dict[int, int] = {}
     for line in request.lines:
         wanted[line.line_no] = wanted.get(line.line_no, 0) + line.quantity
-    return decide_cancellation(
+    units, broken = in_components(wanted, await bundled_units(connection, request.order_id)) if wanted else (None, 0)
+    decision = decide_cancellation(
         lines,
         [CancellableClaim(**row._mapping) for row in claims],
-        wanted or None,
+        units,
         keep=request.keep,
     )
+    return decision.model_copy(update={"too_late": decision.too_late + broken})
 
 
 def _cancelled_line(taken: Any) -> dict[str, int]:

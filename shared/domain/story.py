@@ -57,6 +57,18 @@ class LineStory(Model):
     unit_price_minor: int
     total_minor: int
     units: UnitCount
+    bundle_line_no: int | None = None
+
+
+class BundleStory(Model):
+    """A line of a bundle as it was ordered; its units are in the lines that name it."""
+
+    line_no: int
+    sku: str
+    name: str
+    quantity: int
+    unit_price_minor: int
+    total_minor: int
 
 
 class PackageLine(Model):
@@ -214,6 +226,7 @@ class OrderStory(Model):
 
     Attributes:
         fulfillment, payment, returned: The roll-ups; ``on_hold`` lies over them.
+        lines: Lines of items that have stock; each of ``bundles`` is there as its components.
         plan: The planner's latest decision with every candidate's cost or reason; ``plans`` counts them all.
         waits_for: What it waits for now, a sentence each.
     """
@@ -243,6 +256,7 @@ class OrderStory(Model):
     units: UnitCount
     money: Money
     lines: tuple[LineStory, ...]
+    bundles: tuple[BundleStory, ...] = ()
     fulfillments: tuple[FulfillmentStory, ...]
     holds: tuple[HoldStory, ...]
     operations: tuple[PaymentOperation, ...]

@@ -25,6 +25,8 @@ def _parts(order: OrderStory) -> Iterator[RenderableType]:
     yield _head(order)
     lines = [(n.line_no, n.sku, n.name, _units(n.units), money(n.total_minor, order.currency)) for n in order.lines]
     yield table("lines", ("line#", "item", "name", "units", "total#"), lines)
+    if order.bundles:
+        yield _bundles(order)
     if order.fulfillments:
         yield _fulfillments(order)
         yield from _parcels(order)
@@ -42,6 +44,16 @@ def _parts(order: OrderStory) -> Iterator[RenderableType]:
         yield table("needs a person", ("since", "case", "about", "detail"), cases)
     events = [(f"{e.at:%m-%d %H:%M:%S}", e.actor, e.event, _detail(e.detail)) for e in order.timeline]
     yield table("timeline (UTC)", ("at", "by", "event", "detail"), events)
+
+
+def _bundles(order: OrderStory) -> RenderableType:
+    rows = []
+    for bundle in order.bundles:
+        parts = [line for line in order.lines if line.bundle_line_no == bundle.line_no]
+        told = ", ".join(f"{line.units.ordered // bundle.quantity} {line.sku} (line {line.line_no})" for line in parts)
+        total = money(bundle.total_minor, order.currency)
+        rows.append((bundle.line_no, bundle.sku, bundle.name, bundle.quantity, told, total))
+    return table("bundles", ("line#", "bundle", "name", "ordered#", "each is", "total#"), rows)
 
 
 def _head(order: OrderStory) -> Text:
