@@ -6,73 +6,104 @@ as the rules allow, and among such plans takes the cheapest, its terms weighed a
 lower ``node_id``.
 
 A node makes at most one shipment of an order. With ``allow_line_split`` off, a line comes whole from one node
-or is short whole.
+or is short whole. A policy with stages is applied stage by stage; each plans what the ones before it left.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 
-from shared.domain.sourcing.explain import candidates, shortages
-from shared.domain.sourcing.models import Plan, PlannedLine, PlannedShipment, Policy, Snapshot, SourcingOrder
-from shared.domain.sourcing.solution import Parts
-from shared.domain.sourcing.solving import solve
-from shared.domain.sourcing.sources import Priced, Source, survey
-from shared.domain.sourcing.weighing import judge
+from shared.domain.sourcing.conditions import ConditionFailed
+from shared.domain.sourcing.confines import Confines
+from shared.domain.sourcing.merging import together
+from shared.domain.sourcing.models import Because, Candidate, Plan, Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.once import Planned, plan_once, said_of_stage
+from shared.domain.sourcing.stages import Stage, StageTried, Tried
+from shared.domain.sourcing.staging import Staged, Taken, rest_of, short_of, staged, told, why_passed_over
 
 
 def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
     """Decide which nodes ship which units of an order, by which service.
 
     Units that cannot be planned come back as shortages. The plan is proven cheapest when ``optimal`` is set;
-    otherwise ``gap_minor`` bounds what a better one could save.
+    otherwise ``gap_minor`` bounds what a better one could save. Of a plan that several stages have a part in, both
+    are said of each part.
     """
-    network = survey(order, snapshot, policy)
-    judged = judge(network.sources, policy)
-    solution = solve(order.lines, judged.sources, judged.policy)
-    shipments = tuple(
-        _shipment(network.sources[index], judged.price(index, network.sources[index], parts), parts, policy, turn)
-        for turn, (index, parts) in enumerate(solution.shipments)
-    )
-    return Plan.model_construct(
-        order_id=order.order_id,
-        policy_version=policy.version,
-        as_of=snapshot.as_of,
-        shipments=shipments,
-        shortages=shortages(order, network, shipments, policy),
-        candidates=candidates(order, network, judged, shipments),
-        runner_up_minor=None if solution.runner_up is None else judged.minor(solution.runner_up),
-        optimal=solution.proven,
-        gap_minor=-judged.minor(-solution.gap),
-        weighed_minor=None if judged.unit is None else judged.minor(solution.cost),
-        price_version=snapshot.price_version,
+    if policy.stages and not order.only:
+        return _in_stages(order, snapshot, policy)
+    confines = Confines(lines=order.lines, together=policy.keep_bundles_together)
+    return plan_once(order, snapshot, policy, confines).plan
+
+
+def _in_stages(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
+    taken = Taken()
+    for stage in policy.stages:
+        found = _by(stage, order, snapshot, policy, taken)
+        if isinstance(found, StageTried):
+            taken.tried.append(found)
+            continue
+        taken.last, broken = found
+        tried = told(stage, taken.last, taken.left_of(order), broken)
+        taken.tried.append(tried)
+        if tried.units:
+            taken.take(taken.last)
+        if tried.outcome is not Tried.TOOK_ALL:
+            taken.rest = rest_of(stage, tried.outcome)
+        if tried.outcome is Tried.TOOK_ALL or taken.rest is not None:
+            break
+    return _told(order, snapshot, policy, taken)
+
+
+def _by(stage: Stage, order: SourcingOrder, snapshot: Snapshot, policy: Policy, taken: Taken) -> Planned | StageTried:
+    """The stage's plan for what is left, or why it has none."""
+    because = why_passed_over(stage, order, snapshot.as_of)
+    if because:
+        return StageTried(name=stage.name, outcome=Tried.PASSED_OVER, because=because)
+    try:
+        rules = staged(stage, order, snapshot, policy, taken)
+    except ConditionFailed as error:
+        return StageTried(name=stage.name, outcome=Tried.PASSED_OVER, because=f"its condition on nodes failed: {error}")
+    if rules.policy.max_shipments < 1:
+        return Planned(_nothing(rules))
+    plan, broken = plan_once(rules.order, rules.snapshot, rules.policy, rules.confines)
+    floored = {row.sku for row in snapshot.stock if row.available} if stage.hard.floor_units else set()
+    return Planned(said_of_stage(plan, rules.barred, floored), broken)
+
+
+def _nothing(rules: Staged) -> Plan:
+    return Plan(
+        order_id=rules.order.order_id,
+        policy_version=rules.policy.version,
+        as_of=rules.snapshot.as_of,
+        shortages=tuple(short_of(line, Because.MAX_SHIPMENTS) for line in rules.order.lines),
     )
 
 
-def _shipment(source: Source, priced: Priced | None, parts: Parts, policy: Policy, turn: int) -> PlannedShipment:
-    if priced is None:
-        raise AssertionError("solvers only choose shipments that have a way out")
-    quote = priced.quote
-    penalty = policy.split_penalty_minor if turn else 0
-    return PlannedShipment.model_construct(
-        node_id=source.node.node_id,
-        carrier=quote.way.tariff.carrier,
-        service=quote.way.tariff.service,
-        lines=_planned(parts),
-        parcels=quote.parcels,
-        ship_by=quote.way.ship_by,
-        deliver_by=quote.way.deliver_by,
-        cost=priced.terms.model_copy(update={"split_penalty": penalty}) if penalty else priced.terms,
+def _told(order: SourcingOrder, snapshot: Snapshot, policy: Policy, taken: Taken) -> Plan:
+    """What the stages came to, as one plan; what is still short has the reasons of the last one tried."""
+    last = taken.last or Plan(order_id=order.order_id, policy_version=policy.version, as_of=snapshot.as_of)
+    reasons = {short.line_no: short.because for short in last.shortages}
+    alone = len(taken.plans) == 1
+    deciding = taken.plans[0] if alone else last
+    return deciding.model_copy(
+        update={
+            "shipments": together(order, snapshot, policy, taken.plans),
+            "shortages": tuple(
+                short_of(line, reasons.get(line.line_no, Because.NO_STAGE)) for line in taken.left_of(order).lines
+            ),
+            "candidates": _seen(deciding, taken.plans),
+            "runner_up_minor": deciding.runner_up_minor if alone else None,
+            "weighed_minor": deciding.weighed_minor if alone else None,
+            "optimal": all(each.optimal for each in taken.plans or [last]),
+            "gap_minor": sum(each.gap_minor for each in taken.plans),
+            "stages": tuple(taken.tried),
+            "rest": taken.rest,
+        }
     )
 
 
-def _planned(parts: Parts) -> tuple[PlannedLine, ...]:
-    units: Counter[int] = Counter()
-    skus: dict[int, str] = {}
-    for line, quantity in parts:
-        units[line.line_no] += quantity
-        skus[line.line_no] = line.sku
-    return tuple(
-        PlannedLine.model_construct(line_no=line_no, sku=skus[line_no], quantity=units[line_no])
-        for line_no in sorted(units)
-    )
+def _seen(deciding: Plan, plans: Sequence[Plan]) -> tuple[Candidate, ...]:
+    """Every node as the plan that chose it saw it, the others as the deciding one did if it looked at any."""
+    chosen = {one.node_id: one for plan in reversed(plans) for one in plan.candidates if one.chosen}
+    seen = next((plan.candidates for plan in (deciding, *reversed(plans)) if plan.candidates), ())
+    return tuple(chosen.get(one.node_id) or one.model_copy(update={"chosen": False}) for one in seen)

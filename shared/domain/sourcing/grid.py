@@ -84,18 +84,20 @@ class Choice:
         return frozenset(node for node, _ in self.shipments)
 
 
-def by_node(keys: Ints, steps: tuple[int, ...], limit: int) -> Choice:
+def by_node(keys: Ints, steps: tuple[int, ...], limit: int, finish: Ints | None = None) -> Choice:
     """The best plan with at most one shipment of each node and ``limit`` in all.
 
     Args:
         keys: One row per node; column 0, the empty shipment, is zero; ``INF`` where it is not possible.
+        finish: What it costs to end in each state; ``INF`` where a plan may not end.
     """
     grid = pairs(steps)
     layers = [_nothing_yet(len(keys), steps, limit)]
     for row in keys:
         layers.append(_either(layers[-1], row, grid))
-    state = int(layers[-1][-1].argmin())
-    return Choice(int(layers[-1][-1][state]), tuple(_retrace(layers, keys, grid, state)))
+    ends = layers[-1][-1] if finish is None else np.minimum(layers[-1][-1] + finish, INF)
+    state = int(ends.argmin())
+    return Choice(int(ends[state]), tuple(_retrace(layers, keys, grid, state)))
 
 
 def with_another(keys: Ints, steps: tuple[int, ...], limit: int, chosen: list[int]) -> int:

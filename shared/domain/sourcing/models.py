@@ -14,10 +14,16 @@ from pydantic import Field
 from shared.domain.base import Identifier, Instant, Minor, Model, Quantity, Sku
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing.stages import Batch, Rest, Stage, StageTried
+from shared.domain.sourcing.weights import Weights as Weights  # noqa: PLC0414 - they are part of a policy
 
 
 class WantedLine(Model):
-    """Units of one order line that need a source."""
+    """Units of one order line that need a source.
+
+    Attributes:
+        group: Lines of one group may have to come from one node in one shipment, such as a bundle's.
+    """
 
     line_no: int
     sku: Sku
@@ -27,6 +33,11 @@ class WantedLine(Model):
     width_mm: int = 150
     height_mm: int = 100
     unit_price_minor: Minor = 0
+    group: int | None = None
+
+    @property
+    def value_minor(self) -> int:
+        return self.quantity * self.unit_price_minor
 
 
 class SourcingOrder(Model):
@@ -36,6 +47,8 @@ class SourcingOrder(Model):
         excluded: Nodes that may not be used: they rejected it, did not answer, or staff said so.
         only: When not empty, the only nodes that may be used (a staff reroute).
         needed_by: The date the customer was promised or asked for; later is late, not forbidden.
+        priority: 1 (first) to 5 (last).
+        tags: What the channel marked the order with.
     """
 
     order_id: str
@@ -46,6 +59,10 @@ class SourcingOrder(Model):
     excluded: tuple[Identifier, ...] = ()
     only: tuple[Identifier, ...] = ()
     needed_by: Instant | None = None
+    priority: int = 3
+    tags: tuple[str, ...] = ()
+    received_at: Instant | None = None
+    promised_at: Instant | None = None
 
 
 class Stock(Model):
@@ -128,24 +145,9 @@ class Snapshot(Model):
     price_version: str | None = None
 
 
-Percent = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-
-
-class Weights(Model):
-    """How much each cost term counts when plans are compared, in percent; only their ratio matters.
-
-    A plan is always told in the money it costs, whatever its terms weigh. A policy for which scarcity or capacity
-    weighs nothing does not look at such prices at all.
-    """
-
-    freight: Percent = 100
-    handling: Percent = 100
-    dropship_fee: Percent = 100
-    item_cost: Percent = 100
-    split_penalty: Percent = 100
-    lateness: Percent = 100
-    scarcity: Percent = 100
-    capacity: Percent = 100
+def _unused(value: object) -> bool:
+    """What came later is only written where it is used: earlier content keeps its hash."""
+    return not value
 
 
 class Policy(Model):
@@ -159,6 +161,10 @@ class Policy(Model):
         dim_divisor: Cubic millimetres that count as one gram.
         exclude_nodes: Never ship, unless staff chose them for the order.
         max_distance_km: Nodes further from the customer do not ship, unless staff chose them; ``None`` is no limit.
+        stages: Tried in their order, each within the rules above; without any, those rules are all there is. They
+            do not hold for what staff send to nodes of their choice.
+        batches: Which of several orders takes its turn first, wherever a pool of them is served.
+        keep_bundles_together: The lines of a bundle come from one node in one shipment.
     """
 
     version: str = "default/1"
@@ -171,6 +177,9 @@ class Policy(Model):
     exclude_nodes: tuple[Identifier, ...] = ()
     max_distance_km: Annotated[int, Field(ge=1)] | None = None
     weights: Weights = Weights()
+    stages: Annotated[tuple[Stage, ...], Field(max_length=20, exclude_if=_unused)] = ()
+    batches: Annotated[tuple[Batch, ...], Field(max_length=20, exclude_if=_unused)] = ()
+    keep_bundles_together: Annotated[bool, Field(exclude_if=_unused)] = False
 
 
 class CostTerms(Model):
@@ -238,6 +247,9 @@ class Because(StrEnum):
     MAX_SHIPMENTS = "max_shipments"
     NOT_IN_POLICY = "not_in_policy"
     TOO_FAR = "too_far"
+    NOT_IN_STAGE = "not_in_stage"
+    RULED_OUT = "ruled_out"
+    NO_STAGE = "no_stage"
 
 
 class Candidate(Model):
@@ -272,7 +284,9 @@ class Plan(Model):
         runner_up_minor: Cost of the best plan that uses another set of nodes; ``None`` when there is none.
         optimal: Proven cheapest; false when a deadline or a bound ended the search (``gap_minor`` says how far).
         weighed_minor: The plan's cost as the policy weighs its terms, rounded down, when it weighs them at all;
-            ``runner_up_minor`` and ``gap_minor`` are then weighed alike.
+            ``runner_up_minor`` and ``gap_minor`` are then weighed alike. Broken soft limits are part of it.
+        stages: The policy's stages as the order met them; empty when it has none.
+        rest: What becomes of the shortages, where a stage says so.
     """
 
     order_id: str
@@ -286,6 +300,8 @@ class Plan(Model):
     gap_minor: int = 0
     weighed_minor: int | None = None
     price_version: str | None = None
+    stages: Annotated[tuple[StageTried, ...], Field(exclude_if=_unused)] = ()
+    rest: Annotated[Rest | None, Field(exclude_if=_unused)] = None
 
     @property
     def total_minor(self) -> int:
