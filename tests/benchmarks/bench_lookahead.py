@@ -92,8 +92,8 @@ def _priced(
 ) -> Iterator[tuple[str, float, int]]:
     yield "planner, priced once", *planner.run(orders, Resolver(lookahead, forecast, 1))
     yield f"planner, priced {solves} times", *planner.run(orders, Resolver(lookahead, forecast, solves))
-    learning = Resolver(lookahead, forecast, solves, BELIEF)
-    yield f"planner, priced {solves} times, forecast corrected", *planner.run(orders, learning)
+    watchful = Resolver(lookahead, forecast, solves, BELIEF)
+    yield f"planner, priced {solves} times, forecast corrected and doubted", *planner.run(orders, watchful)
 
 
 def table(found: Sequence[list[Figure]], sigma: float) -> Iterator[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from shared.domain.geo import distance_km
 from shared.domain.network import Calendar, Node, NodeType, Place
 from shared.domain.orders import ServiceLevel
+from shared.domain.pricing.forecast import trust
 from shared.domain.pricing.program import Answer, Carry, Flow, Option, Program
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import (
@@ -189,7 +190,8 @@ class Resolver:
 
     Attributes:
         forecast: Rate by type and metro that the program believes in.
-        belief: Periods of the forecast that weigh as much as one observed; ``None`` never learns from what comes.
+        belief: How many observed periods the forecast weighs as much as; ``None`` never looks at what comes. Else
+            the forecast is corrected by it, and an item's prices are lowered as the live ones are when it is far off.
     """
 
     def __init__(self, lookahead: Lookahead, forecast: Floats, times: int, belief: float | None = None) -> None:
@@ -203,8 +205,19 @@ class Resolver:
         """Dollars by centre and item, from the stock left and the orders expected from this period on."""
         instance = self.lookahead.instance
         self._solved = period * self.times // instance.periods + 1
-        rate = self.forecast
-        if self.belief is not None:
-            rate = (self.belief * rate + realised(instance, seen)) / (self.belief + period)
-        answer = self.lookahead.solve(rate * (instance.periods - period), stock)
-        return answer.prices.reshape(K, ITEMS)
+        left = instance.periods - period
+        if self.belief is None:
+            return self.lookahead.solve(self.forecast * left, stock).prices.reshape(K, ITEMS)
+        came = realised(instance, seen)
+        rate = (self.belief * self.forecast + came) / (self.belief + period)
+        prices = self.lookahead.solve(rate * left, stock).prices.reshape(K, ITEMS)
+        expected, ordered = (self._units(orders) for orders in (self.forecast * period, came))
+        doubted: Floats = prices * [trust(*each) for each in zip(expected, ordered, strict=True)]
+        return doubted
+
+    def _units(self, orders: Floats) -> list[float]:
+        """Units of each item in orders by type and metro."""
+        units = np.zeros(ITEMS)
+        for items, count in zip(self.lookahead.instance.types, orders.sum(axis=1), strict=True):
+            units[list(items)] += count
+        return [float(each) for each in units]
