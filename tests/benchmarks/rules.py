@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from shared.domain.geo import distance_km
 from shared.domain.network import NodeType
-from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import CostTerms, Policy, Snapshot, SourcingOrder, WantedLine
 from shared.domain.sourcing.sources import Source
 
 Case = tuple[SourcingOrder, Snapshot, Policy]
@@ -18,19 +18,20 @@ _OWN_FIRST = (NodeType.WAREHOUSE, NodeType.LOGISTICS, NodeType.STORE, NodeType.V
 
 def cost_of(case: Case, sources: Sequence[Source], given: Given) -> int:
     """What a rule's answer costs by the planner's own prices, minor units."""
+    terms = terms_of(case, sources, given)
+    return sum(one.total for one in terms) + max(0, len(terms) - 1) * case[2].split_penalty_minor
+
+
+def terms_of(case: Case, sources: Sequence[Source], given: Given) -> list[CostTerms]:
+    """The cost of each shipment a rule makes, split penalties left out."""
     lines = {line.line_no: line for line in case[0].lines}
-    total = shipments = 0
-    for index in {at for (at, _), units in given.items() if units}:
+    found: list[CostTerms] = []
+    for index in sorted({at for (at, _), units in given.items() if units}):
         parts = [(lines[line_no], units) for (at, line_no), units in given.items() if at == index and units]
         priced = sources[index].price(parts, case[2].dim_divisor)
         if priced is not None:
-            total += priced.terms.total
-            shipments += 1
-    return total + max(0, shipments - 1) * case[2].split_penalty_minor
-
-
-def shipments_of(given: Given) -> int:
-    return len({at for (at, _), units in given.items() if units})
+            found.append(priced.terms)
+    return found
 
 
 def walk(case: Case, sources: Sequence[Source], ranked: Sequence[int]) -> Given:
