@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -193,6 +196,29 @@ async def receive(
 
 
 @app.command
+async def advice(file: str, *, actor: Actor = "staff") -> Answer:
+    """Count in what a 3PL says it has received, from a file of X12 944 stock transfer receipt advices.
+
+    W17 names the inbound as the depositor's order number. A receipt that was booked before counts once.
+
+    ```
+    doms supply advice 944-20260714.edi
+    ```
+
+    Args:
+        file: The file, or - for standard input.
+    """
+    from shared import supply_client
+    from shared.gateways.supply.x12 import read_receipt_advice
+
+    content = sys.stdin.buffer.read() if file == "-" else await asyncio.to_thread(Path(file).read_bytes)
+    receipts = read_receipt_advice(content)
+    async with doms_client() as doms:
+        booked = [await supply_client.receive(doms, receipt, actor=actor) for receipt in receipts]
+    return Answer(booked, show=lambda: _all_received(booked))
+
+
+@app.command
 async def cancel(inbound_id: str, *, reason: str = "") -> Answer:
     """Give up what has not come: orders that waited for it wait for other supply. Repeated, nothing more happens.
 
@@ -288,6 +314,12 @@ def _shown(told: InboundStory) -> Any:
         receipts = [(when(r.at), r.reference, r.actor) for r in told.receipts]
         parts.append(table("receipts", ("at", "reference", "by"), receipts))
     return Group(*parts)
+
+
+def _all_received(booked: Sequence[Received]) -> Any:
+    from rich.console import Group
+
+    return Group(*map(_received, booked))
 
 
 def _received(received: Received) -> Any:
