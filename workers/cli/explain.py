@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from shared.domain.decisions import Decision, Explanation
     from shared.domain.sourcing.models import Candidate, CostTerms, Plan
 
-_TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity")
+_TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
+          "clearance")  # fmt: skip
 _COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 

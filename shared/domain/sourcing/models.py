@@ -70,6 +70,7 @@ class Stock(Model):
 
     Attributes:
         scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
+        clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere.
     """
 
     node_id: Identifier
@@ -77,6 +78,7 @@ class Stock(Model):
     available: Annotated[int, Field(ge=0)]
     unit_cost_minor: Minor = 0
     scarcity_minor: Minor = 0
+    clearance_minor: Minor = 0
 
 
 class NodeLoad(Model):
@@ -156,6 +158,8 @@ class Policy(Model):
     Attributes:
         split_penalty_minor: Added for every shipment beyond the first.
         late_day_minor: Added for each day a unit's delivery passes ``needed_by``.
+        clear_unit_minor: Added for each unit from a node that has next to none of the item, nothing from the node that
+            has most of it, and in proportion between: overstock leaves first.
         wait_day_minor: Added for each day until a unit's delivery, late or not; told as lateness.
         max_shipments: More shipments than this are never planned.
         dim_divisor: Cubic millimetres that count as one gram.
@@ -177,6 +181,7 @@ class Policy(Model):
     exclude_nodes: tuple[Identifier, ...] = ()
     max_distance_km: Annotated[int, Field(ge=1)] | None = None
     weights: Weights = Weights()
+    clear_unit_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
     stages: Annotated[tuple[Stage, ...], Field(max_length=20, exclude_if=_unused)] = ()
     batches: Annotated[tuple[Batch, ...], Field(max_length=20, exclude_if=_unused)] = ()
     keep_bundles_together: Annotated[bool, Field(exclude_if=_unused)] = False
@@ -187,6 +192,7 @@ class CostTerms(Model):
 
     Attributes:
         scarcity, capacity: What later orders are expected to lose by these units leaving this node, on this day.
+        clearance: What the policy adds for units that are not taken where most of their item lie.
     """
 
     freight: int = 0
@@ -197,6 +203,7 @@ class CostTerms(Model):
     lateness: int = 0
     scarcity: int = 0
     capacity: int = 0
+    clearance: int = 0
 
     @property
     def paid(self) -> int:
@@ -205,7 +212,8 @@ class CostTerms(Model):
 
     @property
     def total(self) -> int:
-        return self.paid + self.split_penalty + self.lateness + self.scarcity + self.capacity
+        steering = self.split_penalty + self.lateness + self.scarcity + self.capacity + self.clearance
+        return self.paid + steering
 
 
 class PlannedLine(Model):

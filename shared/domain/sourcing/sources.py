@@ -62,9 +62,9 @@ class Source:
         return held.available if held is not None else 0
 
     def unit_cost(self, sku: str) -> int:
-        """What taking one unit costs beside its handling: the goods, and what later orders lose."""
+        """What taking one unit costs beside its handling: the goods, what later orders lose, and clearance."""
         held = self.stock.get(sku)
-        return held.unit_cost_minor + held.scarcity_minor if held is not None else 0
+        return held.unit_cost_minor + held.scarcity_minor + held.clearance_minor if held is not None else 0
 
     def price(self, parts: list[tuple[WantedLine, int]], dim_divisor: int) -> Priced | None:
         """What shipping these units costs, or ``None`` when there are more than the node can ship."""
@@ -84,6 +84,7 @@ class Source:
             lateness=units * quote.way.late_unit,
             scarcity=sum(quantity * row.scarcity_minor for row, quantity in rows),
             capacity=units * quote.way.capacity_unit,
+            clearance=sum(quantity * row.clearance_minor for row, quantity in rows),
         )
         return Priced(terms, quote)
 
@@ -117,6 +118,8 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     for row in snapshot.stock:
         if row.available and row.sku in wanted and row.node_id in held:
             held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
+    if policy.clear_unit_minor:
+        held = _cleared(held, policy.clear_unit_minor)
     roads = _Roads(order, snapshot, policy)
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
@@ -131,6 +134,21 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
 
 def _unpriced(row: Stock) -> Stock:
     return row.model_copy(update={"scarcity_minor": 0})
+
+
+def _cleared(held: dict[str, dict[str, Stock]], unit_minor: int) -> dict[str, dict[str, Stock]]:
+    """Stock with what taking a unit adds where less of its item lies than at the node that has most."""
+    most: dict[str, int] = {}
+    for stock in held.values():
+        for sku, row in stock.items():
+            most[sku] = max(most.get(sku, 0), row.available)
+    return {
+        node_id: {
+            sku: row.model_copy(update={"clearance_minor": unit_minor * (most[sku] - row.available) // most[sku]})
+            for sku, row in stock.items()
+        }
+        for node_id, stock in held.items()
+    }
 
 
 def _barred(node: Node, order: SourcingOrder, policy: Policy) -> Because | None:

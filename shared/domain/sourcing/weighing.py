@@ -59,7 +59,9 @@ def _without_prices(sources: tuple[Source, ...]) -> set[str]:
     """Terms that are zero in every plan, as no source has a price: what they weigh says nothing."""
     scarce = any(row.scarcity_minor for source in sources for row in source.stock.values())
     busy = any(way.capacity_unit for source in sources for way in source.ways)
-    return {name for name, priced in (("scarcity", scarce), ("capacity", busy)) if not priced}
+    cleared = any(row.clearance_minor for source in sources for row in source.stock.values())
+    priced = {"scarcity": scarce, "capacity": busy, "clearance": cleared}
+    return {name for name, is_priced in priced.items() if not is_priced}
 
 
 def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) -> Source:
@@ -75,6 +77,7 @@ def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) ->
             update={
                 "unit_cost_minor": row.unit_cost_minor * weights.item_cost,
                 "scarcity_minor": row.scarcity_minor * weights.scarcity,
+                "clearance_minor": row.clearance_minor * weights.clearance,
             }
         )
         for sku, row in source.stock.items()

@@ -26,3 +26,4 @@ class Weights(Model):
     lateness: Percent = 100
     scarcity: Percent = 100
     capacity: Percent = 100
+    clearance: Percent = 100

@@ -13,6 +13,7 @@ from shared.domain.network import Calendar, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import Because, Plan, Policy, Snapshot
+from shared.domain.sourcing.presets import PRESETS
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, rates, snapshot
 from tests.unit.domain.sourcing.test_oracle import check_rules, random_case
 
@@ -230,3 +231,15 @@ def test_ten_thousand_lines(split: bool) -> None:
     assert units(found) >= 0.95 * fillable
     assert found.gap_minor < 0.25 * found.total_minor
     assert found.model_dump_json() == plan(wanted, seen, policy).model_dump_json()
+
+
+def test_overstock_leaves_first_while_that_costs_little() -> None:
+    def ships(surcharge: int, *, full: int = 100, scant: int = 20) -> tuple[str, int]:
+        nodes = [node("full", order_minor=surcharge), node("scant")]
+        seen = snapshot(nodes, {("full", "a"): full, ("scant", "a"): scant})
+        (shipment,) = plan(order(line(1, "a")), seen, PRESETS["clear-overstock"]).shipments
+        return shipment.node_id, shipment.cost.clearance
+
+    assert ships(200) == ("full", 0)
+    assert ships(250) == ("scant", 240), "300 less a fifth of it, as it holds a fifth of what the other does"
+    assert ships(0, full=20) == ("full", 0), "as much at both: the lower name, as always"

@@ -129,7 +129,14 @@ def shipment_cost(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]])
     weights = case[2].weights
     scarcity = sum(n * rows[sku].scarcity_minor for sku, n in needed.items()) * weights.scarcity
     handling = (at.handling_order_minor + units * at.handling_unit_minor) * weights.handling
-    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost + scarcity
+    clearance = sum(n * cleared(case, at, sku) for sku, n in needed.items()) * weights.clearance
+    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost + scarcity + clearance
+
+
+def cleared(case: Case, at: Node, sku: str) -> int:
+    """What a unit costs beside for the stock that lies elsewhere, by the policy's documentation."""
+    units = {row.node_id: row.available for row in case[1].stock if row.sku == sku}
+    return case[2].clear_unit_minor * (max(units.values()) - units[at.node_id]) // max(units.values())
 
 
 def every_plan(case: Case) -> Iterator[tuple[int, int, frozenset[str]]]:
@@ -259,6 +266,7 @@ def weighing_case(seed: int) -> Case:
     rng = random.Random(-seed)
     rules = {
         "weights": Weights(**{name: rng.choice([0, 30, 100, 100, 100, 250]) for name in Weights.model_fields}),
+        "clear_unit_minor": rng.choice([0, 0, 250]),
         "wait_day_minor": rng.choice([0, 40]),
         "exclude_nodes": rng.choice([(), (), ("n1",)]),
         "max_distance_km": rng.choice([None, None, 1500]),
