@@ -117,9 +117,12 @@ async def test_a_dry_run_counts_and_keeps_nothing(database: Database) -> None:
 async def test_a_whole_merchant_is_loaded_at_once_and_again(database: Database) -> None:
     tables = {kind: table.template() for kind, table in TABLES.items()}
     others = "usps,carrier,https://usps.example\nwebshop,channel,https://shop.example\n"
-    first = await put_all(database, tables | {"partners": tables["partners"] + others})
+    bundle = "SET-0001,Train set,900,400,300,100,2499,1280,USD\n"
+    more = {"partners": tables["partners"] + others, "items": tables["items"] + bundle}
+    first = await put_all(database, tables | more)
     again = await put_all(database, tables)
-    assert [counts(loaded) for loaded in first] == [(3 if kind == "partners" else 1, 0, 0) for kind in TABLES]
+    rows = {"partners": 3, "items": 2}
+    assert [counts(loaded) for loaded in first] == [(rows.get(kind, 1), 0, 0) for kind in TABLES]
     assert [counts(loaded) for loaded in again] == [(0, 0, 1)] * len(TABLES)
     changed = await put(database, nodes=tables["nodes"].replace("14:00", "15:00"))
     assert [counts(loaded) for loaded in changed] == [(0, 1, 0)]
