@@ -81,6 +81,8 @@ async def _bind(database: Database, sheets: Sequence[Sheet]) -> None:
     from shared.database import backorders, bindings  # they plan, which loads numpy
 
     async with database.reading() as connection:
+        if not await orders.orders_waiting_for(connection, skus, limit=1):
+            return
         timetable = await backorders.read_timetable(connection)
     async for attempt in around_races():
         with attempt:

@@ -41,8 +41,8 @@ async def load(
     ```
 
     Args:
-        kind: partners, nodes, items, bundles, offers, rates, zones, channels, eligibility, allocation, stock, counts,
-            thresholds, or all.
+        kind: partners, nodes, items, bundles, offers, rates, zones, channels, eligibility, allocation, stock, supply,
+            counts, thresholds, or all.
         file: The CSV file, or - for standard input; for all, the directory.
         dry_run: Check everything and count what would change, and change nothing.
         template: Print the header and an example row instead.
