@@ -15,6 +15,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import OrderActivities
+    from shared.domain.orders import HoldKind
     from shared.messages import (
         CancelledUnits,
         CancelOrder,
@@ -157,7 +158,8 @@ class OrderCommands(OrderCore):
 
     async def _hold(self, hold: HoldState, actor: str) -> CommandOutcome:
         await self._record_hold(hold, placed=True, actor=actor, reason=hold.reason)
-        live = [process for process in self._processes.values() if not process.done]
+        reached = hold.kind is not HoldKind.SOURCING
+        live = [process for process in self._processes.values() if reached and not process.done]
         stopped = sum(process.units for process in live if process.untold)
         running = tuple(
             f"{process.node_id} was already told to ship fulfillment order {process.n}"
@@ -181,6 +183,8 @@ class OrderCommands(OrderCore):
         hold = self._holds.pop(command.hold_id, None)
         if hold is None:
             return CommandOutcome(done=False, message=f"hold {command.hold_id} no longer stands")
+        # Who releases what was queued wants it looked at now.
+        self._stock_arrived = self._stock_arrived or hold.kind is HoldKind.SOURCING
         await self._record_hold(hold, placed=False, actor=command.actor, reason=command.reason)
         left = ", ".join(sorted(self._holds))
         return CommandOutcome(done=True, message=f"released; still held by {left}" if left else "released")

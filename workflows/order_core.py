@@ -12,7 +12,8 @@ from temporalio.common import SearchAttributeUpdate
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import EXCEPTION, NODES, PROMISED_AT, STATUS, OrderActivities
     from shared.domain.fulfillment import Happened, Stage
-    from shared.domain.orders import UnitCount, fulfillment_of
+    from shared.domain.orders import HoldKind, UnitCount, fulfillment_of
+    from shared.domain.sourcing.stages import Rest
     from shared.messages import (
         CancelledUnits,
         CancelOrder,
@@ -55,6 +56,7 @@ class OrderCore:
         self._unsure = state.unsure
         self._contended = False
         self._stock_arrived = state.stock_arrived
+        self._cancel_at = state.cancel_at
         self._published: tuple[str, str, list[str], datetime | None] | None = None
         self._processes = {f.n: FulfillmentProcess(self, f) for f in state.fulfillments}
         self._tasks: list[asyncio.Task[None]] = []
@@ -76,6 +78,7 @@ class OrderCore:
             promised_at=self._promised_at,
             steps=self._steps,
             exception=self._exception,
+            cancel_at=self._cancel_at,
         )
 
     def next_key(self, name: str) -> str:
@@ -97,7 +100,12 @@ class OrderCore:
 
     @property
     def may_release(self) -> bool:
-        return self._authorized and not self._holds
+        return self._authorized and all(hold.kind is HoldKind.SOURCING for hold in self._holds.values())
+
+    @property
+    def queued(self) -> bool:
+        """Whether a person is to decide about the units without a source."""
+        return any(hold.kind is HoldKind.SOURCING for hold in self._holds.values())
 
     def take_back(self, units: int) -> None:
         """A fulfillment order ended without shipping these; they need a source again."""
@@ -144,7 +152,23 @@ class OrderCore:
             self._promised_at = result.order_promised_at
         elif result.promised_at is not None:
             self._promised_at = max(self._promised_at or result.promised_at, result.promised_at)
+        if not only and not self._contended:
+            await self._follow(result.rest)
         return sum(fulfillment.units for fulfillment in result.fulfillments)
+
+    async def _follow(self, rest: Rest | None) -> None:
+        """Do with the units that wait as the policy's stage says."""
+        if rest is None or not workflow.patched("2026-11-after-actions"):
+            self._cancel_at = None
+        elif rest.after is not None:
+            end = workflow.now() + rest.after
+            self._cancel_at = min(self._cancel_at or end, end)
+        elif not self.queued:
+            reason = f"stage {rest.stage} found no source for {self._backordered} units"
+            hold = HoldState(hold_id=self.next_key("sourcing"), kind=HoldKind.SOURCING, reason=reason)
+            self._holds[hold.hold_id] = hold
+            await self._record_hold(hold, placed=True, actor="doms", reason=reason)
+            self.needs_person(f"queued: {reason}")
 
     def _begin(self, fulfillment: FulfillmentState) -> None:
         if fulfillment.n in self._processes:
@@ -271,4 +295,5 @@ class OrderCore:
         return "\n".join(lines)
 
     def _patience_ends(self) -> datetime:
-        return self._order.received_at + self.policy.backorder_patience
+        end = self._order.received_at + self.policy.backorder_patience
+        return min(end, self._cancel_at) if self._cancel_at is not None else end

@@ -111,7 +111,7 @@ class OrderStory(OrderCommands):
 
     def _may_source(self) -> bool:
         wanted = self._unallocated or self._unsure or (self._backordered and self._stock_arrived)
-        return bool(wanted) and not self._deciding.locked()
+        return bool(wanted) and not self._deciding.locked() and (self._winding_down or not self.queued)
 
     def _finished(self) -> bool:
         return not self._has_open_units() and not self._deciding.locked()
@@ -140,7 +140,10 @@ class OrderStory(OrderCommands):
         if workflow.now() < self._patience_ends():
             self._stock_arrived = True
         else:
-            await self._cancel_waiting("backorder patience is over")
+            stage_said_so = self._cancel_at is not None and workflow.now() >= self._cancel_at
+            await self._cancel_waiting(
+                "no stock in the time its policy's stage gives" if stage_said_so else "backorder patience is over"
+            )
 
     async def _cancel_waiting(self, reason: str) -> None:
         async with self._deciding:

@@ -22,10 +22,10 @@ _KEEP = text("""
     WITH kept AS (
         INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, customer_ref,
                             ship_to, place, service, priority, shipping_minor, total_minor, payment, policy_version,
-                            cart_hold_id)
+                            cart_hold_id, tags)
         VALUES (:order_id, :channel, :channel_order_id, :content_hash, :currency, :placed_at, :customer_ref,
                 CAST(:ship_to AS jsonb), CAST(:place AS jsonb), :service, :priority, :shipping_minor, :total_minor,
-                CAST(:payment AS jsonb), :policy_version, :cart_hold_id)
+                CAST(:payment AS jsonb), :policy_version, :cart_hold_id, CAST(:tags AS text[]))
         ON CONFLICT DO NOTHING
         RETURNING order_id, received_at
     ), lines AS (
@@ -171,6 +171,7 @@ async def keep_order(
         "payment": document.payment.model_dump_json(),
         "policy_version": policy_version,
         "cart_hold_id": cart_hold_id_of(document.channel, document.cart_id) if document.cart_id else None,
+        "tags": list(document.tags),
         "lines": _STOCK_LINES.dump_json(list(lines)).decode(),
         "bundles": json.dumps(bundles),
         "detail": json.dumps(

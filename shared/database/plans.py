@@ -23,6 +23,7 @@ from shared.database.reservations import Claim, reserve_each
 from shared.domain.base import Instant, Model
 from shared.domain.orders import Verdict
 from shared.domain.sourcing.models import CostTerms, Plan, PlannedShipment
+from shared.domain.sourcing.stages import Rest, Then
 from shared.errors import NotFound
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfillment_order_id
 
@@ -259,8 +260,15 @@ def _result(bid: _Bid, supplied: datetime | None) -> SourceResult:
         fulfillments=tuple(_state(shipment, n) for n, shipment in enumerate(plan.shipments, start=bid.next_n)),
         backordered=sum(bid.waiting.values()) - sum(claim.quantity for claim in bid.claims),
         promised_at=max(promised, default=None),
+        rest=_rest(plan),
         order_promised_at=max([*promised, bid.promised_at] if bid.promised_at else promised, default=None),
     )
+
+
+def _rest(plan: Plan) -> Rest | None:
+    """What the process has to do with what waits; that it waits is said already."""
+    acts = plan.rest is not None and plan.rest.then in (Then.QUEUE, Then.CANCEL_AFTER)
+    return plan.rest if acts and plan.shortages else None
 
 
 def _state(shipment: PlannedShipment, n: int) -> FulfillmentState:

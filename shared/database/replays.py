@@ -23,12 +23,12 @@ from shared.messages import order_id_of
 from shared.places import locate
 
 _ORDERS = text("""
-    SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, lines.lines
+    SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags, lines.lines
     FROM orders o CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
                    'line_no', l.line_no, 'sku', l.sku, 'quantity', l.quantity, 'weight_g', i.weight_g,
                    'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
-                   'unit_price_minor', l.unit_price_minor) ORDER BY l.line_no) AS lines
+                   'unit_price_minor', l.unit_price_minor, 'group', l.bundle_line_no) ORDER BY l.line_no) AS lines
         FROM order_line l JOIN item i USING (sku) WHERE l.order_id = o.order_id) lines
     WHERE o.received_at >= :since ORDER BY o.received_at, o.order_id LIMIT :limit
 """)
@@ -65,6 +65,9 @@ def _stored(row: Any) -> ReplayedOrder:
         ship_to=Place.model_validate(row.place),
         service=ServiceLevel(row.service),
         lines=tuple(WantedLine.model_validate(line) for line in row.lines),
+        priority=row.priority,
+        tags=tuple(row.tags),
+        received_at=row.received_at,
     )
     return ReplayedOrder(order, row.received_at, row.promised_at)
 
@@ -84,6 +87,9 @@ async def documents(connection: AsyncConnection, given: Sequence[OrderDocument],
                 ship_to=locate(document.ship_to),
                 service=document.service,
                 lines=_priced(document, items),
+                priority=document.priority,
+                tags=document.tags,
+                received_at=document.placed_at,
             ),
             document.placed_at,
         )

@@ -30,6 +30,7 @@ from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryRe
 
 _ORDER = text("""
     SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, o.cart_hold_id, p.sourcing,
+           o.priority, o.tags, o.received_at, o.promised_at,
            EXISTS (SELECT FROM order_line l JOIN cart_hold_line h USING (sku)
                    WHERE l.order_id = o.order_id AND h.open > 0
                      AND h.expires_at <= statement_timestamp()) AS overdue_holds,
@@ -43,7 +44,8 @@ _ORDER = text("""
             FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.n > :known AND f.ended_at IS NULL) AS unknown,
            (SELECT jsonb_agg(jsonb_build_array(l.line_no, l.sku, l.unallocated + l.backordered, i.weight_g,
-                                               i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor)
+                                               i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor,
+                                               l.bundle_line_no)
                              ORDER BY l.line_no)
             FROM order_line l JOIN item i USING (sku)
             WHERE l.order_id = o.order_id AND l.unallocated + l.backordered > 0) AS lines
@@ -70,7 +72,8 @@ _LOADS = text("""
 """)
 _HOLDER = text("SELECT node_id FROM fulfillment_order WHERE fulfillment_order_id = :owner")
 _FULFILLMENT_LINES = text("""
-    SELECT r.line_no, r.sku, r.open, i.weight_g, i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor
+    SELECT r.line_no, r.sku, r.open, i.weight_g, i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor,
+           l.bundle_line_no
     FROM reservation r JOIN item i USING (sku) JOIN order_line l USING (order_id, line_no)
     WHERE r.owner = :owner AND r.open > 0 ORDER BY r.line_no
 """)
@@ -134,6 +137,10 @@ async def read_question(
         excluded=tuple(sorted(set(row.excluded or ()) - set(request.only))),
         only=request.only,
         needed_by=None,
+        priority=row.priority,
+        tags=tuple(row.tags),
+        received_at=row.received_at,
+        promised_at=row.promised_at,
     )
     snapshot = Snapshot.model_construct(
         as_of=request.as_of,
@@ -194,7 +201,9 @@ async def _stock(connection: AsyncConnection, order: Any, lines: Sequence[Wanted
 
 
 def _wanted(line: list[Any]) -> WantedLine:
-    names = ("line_no", "sku", "quantity", "weight_g", "length_mm", "width_mm", "height_mm", "unit_price_minor")
+    names = (
+        "line_no", "sku", "quantity", "weight_g", "length_mm", "width_mm", "height_mm", "unit_price_minor", "group",
+    )  # fmt: skip
     return WantedLine.model_construct(**dict(zip(names, line, strict=True)))
 
 

@@ -97,6 +97,7 @@ class OrderDocument(Document):
         priority: 1 (first) to 5 (last); who overtakes whom when stock is scarce.
         shipping_minor: What the customer pays for shipping, tax included.
         cart_id: The channel's cart this order was made of: the units held for it are the order's.
+        tags: What the channel marks the order with, for the conditions of policies.
     """
 
     channel: Identifier
@@ -111,6 +112,7 @@ class OrderDocument(Document):
     priority: Annotated[int, Field(strict=True, ge=1, le=5)] = 3
     payment: PaymentMethod
     cart_id: Identifier | None = None
+    tags: Annotated[tuple[Identifier, ...], Field(max_length=20, exclude_if=lambda tags: not tags)] = ()
 
     @model_validator(mode="after")
     def _lines_are_numbered_once(self) -> OrderDocument:
@@ -251,12 +253,13 @@ def lifecycle_of(units: UnitCount, *, started: bool, finished: bool) -> Lifecycl
 
 
 class HoldKind(StrEnum):
-    """Why an order is held. Each kind blocks releasing to nodes; several may stand at once."""
+    """Why an order is held. Each kind but the last blocks releasing to nodes; several may stand at once."""
 
     PAYMENT = "payment"
     FRAUD = "fraud"
     ADDRESS = "address"
     STAFF = "staff"
+    SOURCING = "sourcing"  #: only units without a source wait for a person; the others go on
 
 
 class Verdict(Model):

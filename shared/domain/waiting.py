@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from shared.domain.orders import HoldKind
 from shared.domain.policy import ProcessPolicy
 from shared.domain.story import FulfillmentStory, LineStory, OrderStory, ReturnStory, SupplyStory
 
@@ -21,6 +22,7 @@ def _sentences(order: OrderStory, policy: ProcessPolicy) -> Iterator[str]:
     standing = [hold for hold in order.holds if hold.released_at is None]
     for hold in standing:
         yield f"release of hold {hold.hold_id} ({hold.kind}: {hold.reason})"
+    stopped = any(hold.kind is not HoldKind.SOURCING for hold in standing)
     if order.closed_at is None:
         yield from _before_shipping(order, policy)
     for operation in order.operations:
@@ -28,7 +30,7 @@ def _sentences(order: OrderStory, policy: ProcessPolicy) -> Iterator[str]:
             yield f"the payment provider's answer to {operation.kind} {operation.reference}"
     for fulfillment in order.fulfillments:
         if fulfillment.ended_at is None:
-            yield from _fulfillment(fulfillment, policy, held=bool(standing) or order.lifecycle == "placed")
+            yield from _fulfillment(fulfillment, policy, held=stopped or order.lifecycle == "placed")
     for returned in order.returns:
         yield from _return(returned, policy)
 
@@ -41,7 +43,7 @@ def _before_shipping(order: OrderStory, policy: ProcessPolicy) -> Iterator[str]:
     if order.accepted and order.lifecycle == "placed" and not order.operations:
         yield "its payment to be authorised"
     short = [line for line in order.lines if line.units.backordered]
-    until = _at(order.received_at + policy.backorder_patience)
+    until = _at(_ends(order, policy))
     for line in short[:_NAMED]:
         yield from _backorder(line, [each for each in order.supply if each.line_no == line.line_no], until)
     if len(short) > _NAMED:
@@ -54,6 +56,15 @@ def _backorder(line: LineStory, supply: Sequence[SupplyStory], until: str) -> It
         yield f"stock of {line.sku}: {each.quantity} units of {where}, delivered by {_at(each.promised_at)}"
     if undated := line.units.backordered - sum(each.quantity for each in supply):
         yield f"stock of {line.sku}: {undated} units, until {until}"
+
+
+def _ends(order: OrderStory, policy: ProcessPolicy) -> datetime:
+    """When what waits for stock is cancelled, at the latest."""
+    patience = order.received_at + policy.backorder_patience
+    rest = order.plan.rest if order.plan is not None else None
+    if order.plan is None or rest is None or rest.after is None:
+        return patience
+    return min(patience, order.plan.as_of + rest.after)
 
 
 def _fulfillment(f: FulfillmentStory, policy: ProcessPolicy, *, held: bool) -> Iterator[str]:

@@ -59,6 +59,7 @@ class OrderState(Model):
         stock_arrived: Stock that a backorder waits for has come and has not been looked at.
         steps: Number of keyed steps taken; the next step's key continues the count.
         exception: Why the order needs a person, empty when it does not.
+        cancel_at: When what waits for stock is cancelled although the order's patience is longer.
     """
 
     verdict: Verdict | None = None
@@ -74,6 +75,7 @@ class OrderState(Model):
     promised_at: Instant | None = None
     steps: int = 0
     exception: str = ""
+    cancel_at: Instant | None = None
 
 
 class OrderInput(Model):

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from shared.domain.base import Instant, Model
 from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.stages import Rest
 from shared.messages.commands import LineQuantity
 from shared.messages.processes import FulfillmentState, HoldState
 
@@ -35,6 +36,7 @@ class SourceResult(Model):
         contended: Others were faster each time: there may be stock, so look again soon.
         order_promised_at: What the whole order is promised now, by its fulfillment orders and the supply it waits
             for; it takes the place of what the process remembers, be it earlier or later.
+        rest: What the policy's stage says of the units that must wait, when it says more than that they do.
     """
 
     fulfillments: tuple[FulfillmentState, ...] = ()
@@ -43,6 +45,7 @@ class SourceResult(Model):
     look_again: bool = False
     contended: bool = False
     order_promised_at: Instant | None = None
+    rest: Rest | None = None
 
 
 class CancelUnits(Model):

@@ -192,7 +192,7 @@ async def reroute(order_id: str, n: int, *, to: str = "", reason: str = "", acto
 async def hold(
     order_id: str,
     *,
-    kind: Literal["payment", "fraud", "address", "staff"] = "staff",
+    kind: Literal["payment", "fraud", "address", "staff", "sourcing"] = "staff",
     reason: str = "",
     actor: Actor = "staff",
 ) -> Answer:
@@ -204,7 +204,7 @@ async def hold(
 
     Args:
         order_id: The order.
-        kind: What the hold is about.
+        kind: What the hold is about; sourcing stops only the search for sources, the others stop releasing to nodes.
         reason: Why; it is kept in the timeline.
     """
     from shared.domain.orders import HoldKind
