@@ -23,7 +23,7 @@ from shared.order_processes import OrderProcesses
 #: Processes and nodes asked at a time.
 _AT_ONCE = 8
 _PAGE = 5_000
-#: A partner's clock further ahead of ours than this says nothing of the moment of its figures.
+#: How far another clock may be ahead of ours: a partner's further ahead says nothing of the moment of its figures.
 _SKEW = timedelta(minutes=1)
 _FAILED = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.TIMED_OUT)
 #: What is not over: an order that rolled over goes on in another run.
@@ -85,7 +85,7 @@ class Comparisons(ComparisonActivities):
         found = dict(zip(suspects, await self._ask(suspects), strict=True))
         dead = [order_id for order_id, status in found.items() if status not in _ALIVE]
         async with self._database.reading() as connection:
-            over = await reconciliation.not_open(connection, dead, before=datetime.now(UTC)) if dead else {}
+            over = await reconciliation.not_open(connection, dead, before=datetime.now(UTC) + _SKEW) if dead else {}
         dead = [order_id for order_id in dead if order_id not in over]
         ended = {order_id: status for order_id in dead if (status := found[order_id]) is not None}
         return [order_id for order_id in dead if found[order_id] is None], ended

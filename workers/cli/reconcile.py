@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 async def reconcile(*, resend_after: float = 30.0) -> Answer:
-    """Compare the facts with themselves, open a case for each break, and resume what a crash left behind.
+    """Compare the facts with themselves, with Temporal's processes and with the partners' own books of stock.
 
+    What a crash left behind is resumed, a break opens a case (`doms cases list`) and is mended where that is safe: a
+    lost process is started again, an ended order gives back what it reserved, and stock that a partner tells to be
+    other than the ledger is corrected by a move, when the difference is known exactly and was the same in two runs.
     The exit code is 4 when anything does not agree.
 
     ```
@@ -42,5 +45,5 @@ async def reconcile(*, resend_after: float = 30.0) -> Answer:
 
 
 def _drawn(result: ReconcileResult) -> Any:
-    title = f"{result.breaks} breaks, {result.repaired} resumed"
+    title = f"{result.breaks} breaks, {result.repaired} mended or resumed"
     return table(title, ("check", "rows compared#"), sorted(result.checked.items()))
