@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
 from shared.database import orders, reconciliation
 from shared.database.engine import Database
+from shared.errors import Conflict, NotFound
 from shared.messages import order_workflow_id
 
 _PREFIX = order_workflow_id("")
@@ -45,12 +46,21 @@ class OrderProcesses:
             raise
 
     async def restart(self, order_id: str) -> None:
-        """Start the process of an order that has none, or whose process failed; a running one is left alone.
+        """Start the process of an order that has none, or whose process did not come to its end; a running one goes on.
 
         Its steps answer with their first results and its calls look up what was done, so that it goes on where the
         facts are. What it was told before, it is told again by the next resumption of wake-ups.
+
+        Raises:
+            NotFound: there is no such order.
+            Conflict: the order is over.
         """
         async with self._database.transaction() as connection:
+            known = await orders.find_order(connection, order_id)
+            if known is None:
+                raise NotFound(f"there is no order {order_id}", order_id=order_id)
+            if known.closed:
+                raise Conflict(f"{order_id} is over: it needs no process", order_id=order_id)
             await reconciliation.tell_again(connection, order_id)
             start = await orders.read_start(connection, order_id)
         await self._temporal.start_workflow(

@@ -28,7 +28,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "recon.partner_unreachable": "A partner did not tell its stock: nothing is known to be wrong or right there.",
     "recon.process_missing": "An order is open and has no process. It is started again and goes on by the facts.",
     "recon.process_ended": "An order is open and its process is over. One that failed is started again; one that was "
-    "terminated or cancelled waits for you: cancel the order, or start it again.",
+    "terminated or cancelled waits for you: `doms cases restart ORDER` has it go on.",
     "recon.process_left": "An order is over and its process still runs. Look at it in Temporal, then end it there.",
     "recon.process_unknown": "A process runs for an order nobody knows: the database is older than Temporal. What it "
     "did outside is real; enter the order again, or end the process and take back what it did.",

@@ -9,8 +9,18 @@ from datetime import timedelta
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
+from shared.errors import Conflict, NotFound
+from shared.order_processes import OrderProcesses
 from tests.support import discrepancies
-from tests.support.discrepancies import IN_THE_DATABASE, OF_PROCESSES, agree, lose_process, put, reconcile
+from tests.support.discrepancies import (
+    IN_THE_DATABASE,
+    OF_PROCESSES,
+    agree,
+    lose_process,
+    put,
+    reconcile,
+    terminate_process,
+)
 from tests.support.system import System
 
 NODE, SILENT_NODE = "wh-columbus", "store-chicago"
@@ -101,6 +111,22 @@ async def test_an_order_whose_process_is_lost_is_taken_to_its_end(shop: System, 
     await shop.until(over)
     outcome = await shop.ended(order_id)
     assert outcome.status == "delivered"
+
+
+async def test_an_order_whose_process_was_terminated_goes_on_when_staff_say_so(shop: System) -> None:
+    sku = shop.world.items[51].sku
+    await shop.stock(sku, wh_columbus=4)
+    await shop.behave("late", node_id=NODE)
+    order_id = await shop.place(shop.order((sku, 2)))
+    await shop.stage(order_id, 1, "requested")
+    await terminate_process(shop, order_id)
+    await OrderProcesses(shop.temporal, shop.database).restart(order_id)
+    outcome = await shop.ended(order_id)
+    assert outcome.status == "delivered"
+    with pytest.raises(Conflict):
+        await OrderProcesses(shop.temporal, shop.database).restart(order_id)
+    with pytest.raises(NotFound):
+        await OrderProcesses(shop.temporal, shop.database).restart("webshop/nobody")
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -73,6 +74,16 @@ async def test_the_same_run_again_changes_nothing(shop: Facts) -> None:
     await tells(shop, 47, at=second)
     await tells(shop, 47, at=second)
     assert await on_hand(shop) == 47
+
+
+async def test_runs_that_overlap_correct_once(shop: Facts) -> None:
+    await tells(shop, 47)
+    at = await moment(shop)
+    done = await asyncio.gather(*(tells(shop, 47, at=at) for _ in range(4)))
+    assert sum(each.repaired for each in done) == 1
+    assert await on_hand(shop) == 47
+    assert (await tells(shop, 47)).breaks == 0
+    assert [still_open for still_open, _ in await cases(shop)] == [False]
 
 
 async def test_a_difference_that_goes_by_itself_is_none(shop: Facts) -> None:

@@ -38,7 +38,7 @@ _COMMANDS = (
     (_WORK, "supply", "workers.cli.supply:app", "What is expected: tell, list, show, depart, slip, receive, cancel."),
     (_WORK, "feeds", "workers.cli.feeds:app", "What sources say of their stock: define, run, list, refusals."),
     (_WORK, "load", "workers.cli.load:load", "Load a merchant's tables from CSV files."),
-    (_WORK, "cases", "workers.cli.cases:app", "What needs a person: list, show, resolve."),
+    (_WORK, "cases", "workers.cli.cases:app", "What needs a person: list, show, resolve, restart."),
     (_WORK, "reconcile", "workers.cli.reconcile:reconcile", "Compare the facts with themselves, resume what stalled."),
     (_WORK, "demo", "workers.cli.demo:demo", "A retailer's day, live, with its summary."),
     (_WORK, "replay", "workers.cli.demo:replay", "Run a real retailer's invoices through the system."),

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from workers.cli.output import Answer, table, when
 from workers.cli.staff import Actor
-from workers.connect import doms_client
+from workers.connect import doms_client, settings_in_effect, temporal_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +83,28 @@ async def resolve(case_id: int, *, because: str, actor: Actor = "staff") -> Answ
     async with doms_client() as doms, doms.database.transaction() as connection:
         case = await cases.resolve_case(connection, case_id, actor=actor, resolution=because)
     return Answer(case, text=f"case {case_id} is resolved: {case.resolution}")
+
+
+@app.command
+async def restart(order: str) -> Answer:
+    """Start the process of an open order again, whose process was terminated, failed or is lost.
+
+    Nothing is done twice: what the order's steps did is on record, and what they asked of partners is looked up. A
+    process that runs is left alone.
+
+    ```
+    doms cases restart webshop/1001
+    ```
+
+    Args:
+        order: The order, as CHANNEL/ID.
+    """
+    from shared.order_processes import OrderProcesses
+
+    temporal = await temporal_client(settings_in_effect(), program="doms-cases")
+    async with doms_client() as doms:
+        await OrderProcesses(temporal, doms.database).restart(order)
+    return Answer({"order_id": order}, text=f"{order} goes on; follow it with `doms orders watch {order}`")
 
 
 def _listed(found: Sequence[Case]) -> Any:
