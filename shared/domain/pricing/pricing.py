@@ -18,7 +18,8 @@ from shared.domain.pricing.models import MILLI, Kind, Outlook, PriceList, Shippi
 from shared.domain.pricing.program import Answer, Carry, Flow, Option, Program
 from shared.domain.pricing.scarcity import DAYS_AHEAD, busy_days, days_until_supply, scarce_stock, shipping_days
 
-#: Kinds of orders told apart, those of most units; what is left is counted as single units by region and item.
+#: Kinds of orders told apart in all periods together, those of most units; what is left is counted as single
+#: units by region and item. So many take some seconds to price.
 KINDS = 2_000
 SHORT_FACTOR = 2.0
 
@@ -68,7 +69,7 @@ class _Pricing:
     def prices(self) -> PriceList:
         if not self.limit:
             return PriceList()
-        expected, merged = told_apart(self.outlook, KINDS)
+        expected, merged = told_apart(self.outlook, KINDS // len(self.periods))
         flows: list[Flow] = []
         orders: list[float] = []
         for each in expected:

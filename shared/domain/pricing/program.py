@@ -8,8 +8,9 @@
 The dual of a limit is its price: what one unit more of it would save. Relaxing shipments to fractions makes the
 optimum a lower bound on what any rule can expect to pay (Jasin and Sinha, Operations Research 63(6), 2015).
 
-HiGHS solves it, on one thread, so the same input gives the same answer. A program is built once and solved for
-many demands and limits, each time from the last basis. Never build one in a process that serves orders.
+HiGHS solves it, on one thread, so the same input gives the same answer: a small program by the simplex method,
+from the last basis when it is solved again for another demand, a large one by an interior point and crossover,
+which is several times faster then. Never build one in a process that serves orders.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+#: Columns from which on a program is large.
+LARGE = 20_000
 
 
 class Carry(NamedTuple):
@@ -146,7 +149,8 @@ def _solver(costs: list[float], rows: _Rows) -> Any:
     model.a_matrix_.index_ = np.array(rows.index, dtype=np.int32)
     model.a_matrix_.value_ = np.array(rows.value)
     solver = highspy.Highs()  # type: ignore[no-untyped-call]
-    for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0), ("solver", "simplex")):
+    method = "ipm" if len(costs) >= LARGE else "simplex"
+    for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0), ("solver", method)):
         solver.setOptionValue(option, value)
     solver.passModel(model)
     return solver
