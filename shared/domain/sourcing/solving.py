@@ -19,6 +19,7 @@ from shared.domain.sourcing import bulk
 from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.costs import Atoms, Keys, keys_of
 from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
+from shared.domain.sourcing.lagrange import raised_bound
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.polish import polish
 from shared.domain.sourcing.solution import Solution
@@ -167,6 +168,9 @@ class _Program:
 
 def _bounded(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
     """The solution with its gap; proven when that is zero and every unit wanted is shipped."""
-    gap = max(0, solution.cost - lower_bound(lines, sources, policy, solution.units))
+    bound = lower_bound(lines, sources, policy, solution.units)
     full = solution.units == sum(line.quantity for line in lines)
+    if full:
+        bound = raised_bound(lines, sources, policy, above=bound, cost=solution.cost)
+    gap = max(0, solution.cost - bound)
     return solution._replace(proven=full and gap == 0, gap=gap)

@@ -243,3 +243,11 @@ def test_overstock_leaves_first_while_that_costs_little() -> None:
     assert ships(200) == ("full", 0)
     assert ships(250) == ("scant", 240), "300 less a fifth of it, as it holds a fifth of what the other does"
     assert ships(0, full=20) == ("full", 0), "as much at both: the lower name, as always"
+
+
+@pytest.mark.parametrize(("lines", "nodes", "most"), [(8, 20, 3), (16, 20, 1), (30, 50, 2)])
+def test_large_orders_come_with_a_certificate_that_says_something(lines: int, nodes: int, most: int) -> None:
+    found = [plan(*instance(seed, lines=lines, nodes=nodes, most=most)) for seed in range(3)]
+    assert sum(one.gap_minor for one in found) < 0.2 * sum(one.total_minor for one in found)
+    for one in found:
+        assert one.optimal == (one.gap_minor == 0 and not one.shortages)
