@@ -55,10 +55,10 @@ _DELTA_DIFFERS = "s.quantity <> 0"
 #: told of them by then, and they had neither shipped nor been called back.
 _BOOKED = """
     since AS (
-        SELECT m.node_id, m.sku, sum(m.on_hand) FILTER (WHERE m.cause NOT IN ('feed', 'count', 'adjust')) AS units,
+        SELECT m.node_id, m.sku, sum(m.on_hand) FILTER (WHERE m.cause NOT IN ('count', 'adjust')) AS units,
                bool_or(m.cause IN ('count', 'adjust')) AS counted
         FROM feed_due d JOIN stock_move m ON m.node_id = d.node_id AND m.sku = d.sku
-        WHERE m.at > :as_of GROUP BY m.node_id, m.sku
+        WHERE m.at > :as_of AND m.on_hand <> 0 AND m.cause <> 'feed' GROUP BY m.node_id, m.sku
     ), deducted AS (
         SELECT r.node_id, r.sku, sum(r.open + CASE WHEN f.shipped_at > :as_of THEN r.shipped ELSE 0 END
             + CASE WHEN f.shipped_at IS NULL AND f.ended_at > :as_of THEN r.released ELSE 0 END) AS units

@@ -83,6 +83,11 @@ _RESOLVE_REFUSED = text("""
     UPDATE exception_case SET resolved_at = now(), resolution = 'a later file was applied in feed run ' || :run_id
     WHERE resolved_at IS NULL AND kind = 'feed.refused' AND reference = :source_id
 """)
+_RESOLVE_STALE = """
+    UPDATE exception_case SET resolved_at = now(), resolution = 'fresh again with feed run ' || :run_id
+    WHERE resolved_at IS NULL AND kind = 'feed.stale' AND :state = 'fresh'
+      AND reference IN (SELECT :source_id || '/' || node_id FROM {stage})
+"""
 #: Backordered items of which there is some now at a node of the source.
 _WAITING = text("""
     SELECT DISTINCT l.sku FROM order_line l JOIN stock_position p ON p.sku = l.sku
@@ -192,6 +197,7 @@ async def conclude(connection: AsyncConnection, run: FeedRun, source: FeedSource
     applied = run_of((await connection.execute(_APPLIED, values)).one())
     await connection.execute(text(_REFRESH.format(stage=stage)), values)
     await connection.execute(text(_RESOLVE.format(stage=stage)), values)
+    await connection.execute(text(_RESOLVE_STALE.format(stage=stage)), values)
     await connection.execute(_RESOLVE_REFUSED, values)
     await connection.execute(text(f"DROP TABLE {stage}"))
     await connection.execute(_DROP, values)

@@ -24,9 +24,16 @@ _DEFINE = text("""
     RETURNING applying
 """)
 _LET_GO = text("DELETE FROM stock_source WHERE source_id = :source_id AND node_id <> ALL(:node_ids) RETURNING node_id")
+_RESOLVE_STALE = text("""
+    UPDATE exception_case SET resolved_at = now(), resolution = 'no longer fed by ' || :source_id
+    WHERE resolved_at IS NULL AND kind = 'feed.stale'
+      AND reference IN (SELECT :source_id || '/' || n FROM unnest(CAST(:left AS text[])) AS n)
+""")
+#: What is held back by another definition is looked at again when the state is worked out the next time.
+_DOUBT = text("UPDATE stock_source SET state = 'unknown' WHERE source_id = :source_id")
 _UNBUFFER = text("""
     WITH locked AS (
-        SELECT node_id, sku FROM stock_position WHERE node_id = ANY(:node_ids) AND feed_buffer > 0
+        SELECT node_id, sku FROM stock_position WHERE node_id = ANY(:left) AND feed_buffer > 0
         ORDER BY node_id, sku FOR NO KEY UPDATE
     )
     UPDATE stock_position p SET feed_buffer = 0 FROM locked l WHERE p.node_id = l.node_id AND p.sku = l.sku
@@ -104,7 +111,9 @@ async def define(connection: AsyncConnection, source: FeedSource, *, actor: str)
     if applying := kept.scalar_one():
         raise Conflict(f"run {applying} of {source.source_id} is being applied; try again when it is over")
     if left := list((await connection.execute(_LET_GO, values)).scalars()):
-        await connection.execute(_UNBUFFER, {"node_ids": left})
+        await connection.execute(_UNBUFFER, {"left": left})
+        await connection.execute(_RESOLVE_STALE, {"source_id": source.source_id, "left": left})
+    await connection.execute(_DOUBT, values)
     await connection.execute(_TAKE, values)
 
 

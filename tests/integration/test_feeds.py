@@ -337,6 +337,14 @@ async def test_a_source_that_lets_a_node_go_holds_nothing_back_of_it(desk: Desk)
     source = await desk.define(buffer_units=4)
     await desk.run(source, "sku,qty\ns1,10\n")
     assert await desk.free("s1") == 10 - 4
+    await desk.define(buffer_units=1)
+    await desk.watch()
+    assert await desk.free("s1") == 10 - 1, "what another definition holds back is looked at again"
+    await desk.define(buffer_units=0)
+    await desk.watch()
+    assert await desk.free("s1") == 10
+    await desk.define(buffer_units=2)
+    await desk.watch()
     await desk.define(node_id="n2")
     assert await desk.free("s1") == 10
     with pytest.raises(InvalidInput, match="speaks for the stock of n2"):
@@ -360,13 +368,22 @@ async def test_a_real_advice_of_six_warehouses(desk: Desk) -> None:
     content = REAL.read_bytes()
     lines = [part.split(b"*") for part in content.replace(b"\n", b"").split(b"~") if part.startswith(b"LIN*")]
     numbers = [{name.decode(): value.decode() for name, value in zip(p[2::2], p[3::2], strict=True)} for p in lines]
+    known = [
+        told["VN"] if n % 3 == 0 else told["UP"] if n % 3 == 1 or not told["SK"].strip() else told["SK"]
+        for n, told in enumerate(numbers[:1900])
+    ]
     async with desk.database.transaction() as connection:
-        for n, told in enumerate(numbers[:1900]):
-            number = told["VN"] if n % 3 == 0 else told["UP"] if n % 3 == 1 or not told["SK"].strip() else told["SK"]
-            values = {"sku": f"m{n}", "number": number}
-            await connection.execute(text("INSERT INTO item SELECT :sku, '', 1, 1, 1, 1, 1, 1, 'USD'"), values)
-            await connection.execute(text("INSERT INTO source_offer SELECT 'n1', :sku, :number, 1, 1, 0"), values)
-            await connection.execute(text("INSERT INTO source_offer SELECT 'n2', :sku, :number, 1, 1, 0"), values)
+        await connection.execute(
+            text("INSERT INTO item SELECT 'm' || n, '', 1, 1, 1, 1, 1, 1, 'USD' FROM generate_series(0, 1899) AS n")
+        )
+        await connection.execute(
+            text("""
+                INSERT INTO source_offer SELECT node_id, 'm' || n - 1, number, 1, 1, 0
+                FROM unnest(CAST(:known AS text[])) WITH ORDINALITY AS k(number, n),
+                     unnest(ARRAY['n1', 'n2']) AS v(node_id)
+            """),
+            {"known": known},
+        )
     source = await desk.define(
         node_id=None, nodes={"002": "n1", "007": "n2"}, reading={"format": "x12_846"}, counts="available"
     )

@@ -78,5 +78,5 @@ CREATE TABLE feed_sighting (
 );
 
 CREATE INDEX source_offer_partner_sku ON source_offer (node_id, partner_sku);
--- Moves are written in the order of their time, so a summary of blocks finds those since a moment.
-CREATE INDEX stock_move_at ON stock_move USING brin (at) WITH (pages_per_range = 32);
+-- What was booked since a source took its figures. Reservations, which are most of all moves, pay nothing for it.
+CREATE INDEX stock_move_booked ON stock_move (at) WHERE on_hand <> 0 AND cause <> 'feed';

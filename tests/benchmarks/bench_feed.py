@@ -1,0 +1,148 @@
+"""How long a source's file takes to become stock, and how much memory, beside a plain COPY of the same file.
+
+    python -m tests.benchmarks.bench_feed [--rows 1000000]
+
+Starts a Postgres of its own with fsync on. The same file is loaded four ways in one run: by COPY into a plain table,
+which only writes it down; as a first snapshot, when every row opens a position; again with 1 % of its rows changed;
+and again with the same content. The time of a run is from the file on disk to its end, with what is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from temporalio.testing import ActivityEnvironment
+
+from activities.feeds import Feeds
+from shared.database import feeds
+from shared.database.engine import Database
+from shared.database.migrate import upgrade
+from shared.domain.feeds import FeedSource
+from shared.feeds_client import take_in
+from shared.messages import Wake
+from shared.messages.feeds import FeedRun, FeedRunInput
+from tests.support.stack import short_home
+from workers.stack.postgres import postgres_running
+
+SOURCE = FeedSource.model_validate(
+    {
+        "source_id": "acme",
+        "node_id": "n1",
+        "reading": {"format": "csv", "partner_sku": "item", "quantity": "qty"},
+        "counts": "available",
+        "max_rows": 10_000_000,
+    }
+)
+
+
+class NoProcesses:
+    async def wake(self, workflow_id: str, wake: Wake) -> None:
+        raise AssertionError("no order waits here")
+
+
+def write(path: Path, rows: int, *, changed_every: int = 0) -> None:
+    """A file of all items; every so many-th row differs from the first file."""
+    with path.open("w") as file:
+        file.write("item,qty\n")
+        for n in range(rows):
+            other = changed_every and n % changed_every == 0
+            file.write(f"ACME-{n:07}-XL,{n % 50 + 1 + other}\n")
+
+
+def prepare(url: str, rows: int) -> None:
+    """A node that offers every item."""
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO partner VALUES ('p', 'fulfillment', 'http://127.0.0.1:1')")
+        connection.execute("""
+            INSERT INTO node (node_id, name, node_type, partner_id, place, calendar, handling_days)
+            VALUES ('n1', 'n1', 'vendor', 'p', '{}', '{}', 1)
+        """)
+        connection.execute(
+            "INSERT INTO item SELECT 'sku' || n, '', 1, 1, 1, 1, 1, 1, 'USD' FROM generate_series(0, %s - 1) AS n",
+            [rows],
+        )
+        connection.execute(
+            """
+            INSERT INTO source_offer SELECT 'n1', 'sku' || n, 'ACME-' || lpad(n::text, 7, '0') || '-XL', 1, 1, 0
+            FROM generate_series(0, %s - 1) AS n
+            """,
+            [rows],
+        )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+
+
+def copy(url: str, path: Path) -> None:
+    """What there is to beat: the file, written down in a table and nothing more."""
+    with psycopg.connect(url) as connection, path.open("rb") as file:
+        connection.execute("DROP TABLE IF EXISTS plain")
+        connection.execute("CREATE TABLE plain (item text, qty bigint)")
+        with connection.cursor().copy("COPY plain FROM STDIN (FORMAT csv, HEADER)") as into:
+            while block := file.read(1 << 18):
+                into.write(block)
+
+
+async def feed(database: Database, path: Path) -> FeedRun:
+    """Take a file in and apply it, as a worker does."""
+    worker, env = Feeds(database, NoProcesses(), {}), ActivityEnvironment()
+    with path.open("rb") as file:
+        run = await take_in(database, SOURCE, file, name=path.name, as_of=datetime.now(UTC), actor="bench")
+    request = FeedRunInput(source_id=run.source_id, run_id=run.run_id)
+    if run.over:
+        return run
+    run = await env.run(worker.stage, request)
+    while run.status == "staged" and run.done < run.staged:
+        run = await env.run(worker.apply, request)
+    return await env.run(worker.finish, request)
+
+
+async def timed(name: str, work: Callable[[], Awaitable[FeedRun]], plain: float) -> None:
+    began = time.perf_counter()
+    run = await work()
+    seconds = time.perf_counter() - began
+    print(f"{name:<32}{seconds:>8.2f} s  {seconds / plain:>6.1f} x COPY   {run.status}, {run.changed} changed"
+          f"{', answered with the first run' if run.again else ''}; peak {peak():,.0f} MB", flush=True)  # fmt: skip
+
+
+def peak() -> float:
+    """The most memory this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def main(rows: int) -> None:
+    with short_home() as home, postgres_running(home) as server:
+        url = server.url("postgres")
+        upgrade(url)
+        prepare(url, rows)
+        first, second = home / "first.csv", home / "second.csv"
+        write(first, rows)
+        write(second, rows, changed_every=100)
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            copy(url, first)
+            times.append(time.perf_counter() - began)
+        plain = sorted(times)[1]
+        print(f"{rows:,} rows, {first.stat().st_size / 1e6:.0f} MB; peak before the first feed {peak():,.0f} MB")
+        print(f"{'COPY into a plain table':<32}{plain:>8.2f} s  (of {', '.join(f'{each:.2f}' for each in times)})")
+        database = Database(url, pool_size=2)
+        async with database.transaction() as connection:
+            await feeds.define(connection, SOURCE, actor="bench")
+        await timed("first snapshot, all new", lambda: feed(database, first), plain)
+        await timed("1 % of its rows changed", lambda: feed(database, second), plain)
+        await timed("the same content again", lambda: feed(database, second), plain)
+        await database.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    asyncio.run(main(parser.parse_args().rows))
