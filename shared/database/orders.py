@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
@@ -14,8 +15,10 @@ from shared.domain.base import Model
 from shared.domain.bundles import StockLine
 from shared.domain.carts import cart_hold_id_of
 from shared.domain.network import Place
-from shared.domain.orders import OrderDocument, Verdict
+from shared.domain.orders import OrderDocument, ServiceLevel, Verdict
 from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.batches import in_sequence
+from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
 from shared.messages import OrderInput
 
 _KEEP = text("""
@@ -67,6 +70,16 @@ _WAITING_FOR = text("""
 
 
 _STOCK_LINES = TypeAdapter(list[StockLine])
+_WAITING_TO_SORT = text("""
+    SELECT o.order_id, o.channel, o.place, o.service, o.priority, o.tags, o.received_at, o.promised_at,
+           jsonb_agg(jsonb_build_object('line_no', w.line_no, 'sku', w.sku, 'unit_price_minor', w.unit_price_minor,
+                                        'quantity', w.unallocated + w.backordered) ORDER BY w.line_no) AS lines
+    FROM orders o JOIN order_line w USING (order_id)
+    WHERE o.closed_at IS NULL AND w.unallocated + w.backordered > 0
+      AND o.order_id IN (SELECT order_id FROM order_line WHERE backordered > 0 AND sku = ANY(:skus))
+    GROUP BY o.order_id
+""")
+_BATCHES = text("SELECT sourcing, now() AS now FROM policy_version WHERE active AND sourcing ? 'batches'")
 
 
 class OrderStart(Model):
@@ -206,6 +219,25 @@ async def active_policy(connection: AsyncConnection) -> tuple[str, ProcessPolicy
 
 
 async def orders_waiting_for(connection: AsyncConnection, skus: Sequence[str], limit: int = 1000) -> list[str]:
-    """Open orders with backordered units of these SKUs, first the ones that go first."""
+    """Open orders with backordered units of these SKUs, first the ones that go first by the active policy's batches."""
+    active = (await connection.execute(_BATCHES)).first()
+    if active is not None:
+        pool = [_pooled(row) for row in await connection.execute(_WAITING_TO_SORT, {"skus": list(skus)})]
+        served = in_sequence(pool, Policy.model_validate(active.sourcing), active.now)
+        return [order.order_id for order in served[:limit]]
     rows = await connection.execute(_WAITING_FOR, {"skus": list(skus), "limit": limit})
     return [row.order_id for row in rows]
+
+
+def _pooled(row: Any) -> SourcingOrder:
+    return SourcingOrder(
+        order_id=row.order_id,
+        channel=row.channel,
+        ship_to=Place.model_validate(row.place),
+        service=ServiceLevel(row.service),
+        lines=tuple(WantedLine.model_validate(line) for line in row.lines),
+        priority=row.priority,
+        tags=tuple(row.tags),
+        received_at=row.received_at,
+        promised_at=row.promised_at,
+    )

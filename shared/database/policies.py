@@ -55,6 +55,16 @@ _DESTINATIONS = text("""
     SELECT DISTINCT ON (place ->> 'country', place ->> 'postal_code') place
     FROM (SELECT place FROM orders ORDER BY received_at DESC LIMIT 2000) latest
 """)
+#: Those with rules of their own and those that sold anything; a channel needs no other introduction.
+_CHANNELS = text("""
+    WITH RECURSIVE sold AS (
+        (SELECT channel FROM orders ORDER BY channel LIMIT 1)
+        UNION ALL
+        SELECT (SELECT o.channel FROM orders o WHERE o.channel > s.channel ORDER BY o.channel LIMIT 1)
+        FROM sold s WHERE s.channel IS NOT NULL
+    )
+    SELECT channel FROM sold WHERE channel IS NOT NULL UNION SELECT channel FROM channel
+""")
 
 
 class Activation(Model):
@@ -99,7 +109,8 @@ async def faults_of(connection: AsyncConnection, policy: PolicyVersion) -> list[
     """What makes the policy unfit for the network and the destinations of the latest orders."""
     nodes, rates = await network.read_nodes(connection), await network.read_rates(connection)
     places = [Place.model_validate(row.place) for row in await connection.execute(_DESTINATIONS)]
-    return [Fault(**finding.model_dump()) for finding in check_policy(policy, nodes, rates, places)]
+    channels = list((await connection.execute(_CHANNELS)).scalars())
+    return [Fault(**finding.model_dump()) for finding in check_policy(policy, nodes, rates, places, channels)]
 
 
 async def draft(connection: AsyncConnection, policy: PolicyVersion) -> PolicyVersion:

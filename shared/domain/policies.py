@@ -71,6 +71,8 @@ def _values(policy: PolicyVersion) -> Iterator[tuple[str, Any]]:
 
 
 def _flat(pointer: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        value = dict(enumerate(value))
     if not isinstance(value, dict):
         yield pointer, value
         return

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import cel
 
+from shared.domain.sourcing.facts import LINE_FIELDS
+
 #: Tokens an expression may have, and brackets that may be open at once.
 MOST_TOKENS = 250
 MOST_DEPTH = 12
@@ -191,8 +193,6 @@ def _over_lines(tokens: list[_Token], place: int) -> bool:
 
 
 def _variable(tokens: list[_Token], place: int, bound: dict[str, bool], scope: Scope) -> Iterator[str]:
-    from shared.domain.sourcing.facts import LINE_FIELDS
-
     name = tokens[place].text
     if name in bound:
         fields: Mapping[str, str] = LINE_FIELDS if bound[name] else {}

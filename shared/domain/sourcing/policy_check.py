@@ -14,8 +14,10 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, Place
 from shared.domain.policies import PolicyVersion, named
 from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.finding import Finding
 from shared.domain.sourcing.models import Policy, ServiceRate, Weights
 from shared.domain.sourcing.presets import PRESETS
+from shared.domain.sourcing.stage_check import check_stages, unknown_settings, with_presets
 
 _NAME: TypeAdapter[str] = TypeAdapter(Identifier)
 #: Durations of which the first must not be longer than the second.
@@ -23,14 +25,6 @@ _ORDERED = (
     ("backorder_retry", "backorder_patience", "a backorder would end before it looked for stock again"),
     ("answer_within", "exclude_for", "a silent node would be asked again while the next one may still be silent"),
 )
-
-
-class Finding(Model):
-    """One thing wrong with a policy; ``pointer`` is a JSON pointer into its file."""
-
-    pointer: str
-    code: str
-    message: str
 
 
 def read_policy(value: Any) -> PolicyVersion | list[Finding]:
@@ -49,6 +43,9 @@ def read_policy(value: Any) -> PolicyVersion | list[Finding]:
         found += _unknown(weights, set(Weights.model_fields), "/sourcing/weights")
         changes["weights"] = preset.weights.model_dump() | weights
     found += _unknown(sourcing, set(Policy.model_fields) - {"version"}, "/sourcing")
+    found += unknown_settings(sourcing)
+    if "stages" in sourcing:
+        changes["stages"] = with_presets(sourcing["stages"])
     found += _unknown(process, set(ProcessPolicy.model_fields), "/process")
     policy = _validated(Policy, preset.model_dump() | sourcing | changes, "/sourcing", found)
     rules = _validated(ProcessPolicy, process, "/process", found)
@@ -90,18 +87,24 @@ def _validated(kind: type[Model], values: dict[str, Any], pointer: str, found: l
 
 
 def check_policy(
-    policy: PolicyVersion, nodes: Sequence[Node], rates: Sequence[ServiceRate], destinations: Sequence[Place] = ()
+    policy: PolicyVersion,
+    nodes: Sequence[Node],
+    rates: Sequence[ServiceRate],
+    destinations: Sequence[Place] = (),
+    channels: Sequence[str] = (),
 ) -> list[Finding]:
     """Everything that makes a policy unfit for this network.
 
     Args:
         destinations: Where orders go; the policy must not cut off any that the network reaches without it.
+        channels: Channels that are known to sell.
     """
     sourcing = policy.sourcing
     return [
         *_nodes(sourcing, nodes),
         *_cut_off(sourcing, nodes, rates, destinations),
         *_contradictions(sourcing),
+        *check_stages(sourcing, nodes, channels),
         *_durations(policy.process),
     ]
 

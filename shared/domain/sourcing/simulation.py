@@ -7,6 +7,7 @@ that wait for stock: what has no source when its order comes is counted as short
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from shared.domain.base import Instant, Model
 from shared.domain.network import Node
+from shared.domain.sourcing.batches import in_sequence
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import (
     NodeLoad,
@@ -90,7 +92,7 @@ def compare(replay: Replay, policies: Sequence[Policy]) -> Comparison:
     results: list[PolicyResult] = []
     for policy in policies:
         tally = Tally(policy.version)
-        for each, found in zip(orders, _plans(replay, orders, policy), strict=True):
+        for each, found in _plans(replay, _in_turn(orders, policy), policy):
             if found.promised_at is not None:
                 told.setdefault(each.order.order_id, found.promised_at)
             tally.add(each.order, each.at, found, told.get(each.order.order_id))
@@ -99,12 +101,23 @@ def compare(replay: Replay, policies: Sequence[Policy]) -> Comparison:
     return Comparison(orders=len(orders), begins=begins, ends=ends, policies=tuple(results))
 
 
-def _plans(replay: Replay, orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[Plan]:
+def _in_turn(orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[ReplayedOrder]:
+    """Orders as they came; those of one moment in the sequence of the policy's batches."""
+    if not policy.batches:
+        yield from orders
+        return
+    for at, group in itertools.groupby(orders, key=lambda each: each.at):
+        come = list(group)
+        turn = {order.order_id: n for n, order in enumerate(in_sequence((each.order for each in come), policy, at))}
+        yield from sorted(come, key=lambda each: turn[each.order.order_id])
+
+
+def _plans(replay: Replay, orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[tuple[ReplayedOrder, Plan]]:
     world = _World(replay)
     for each in orders:
         found = plan(each.order, world.seen(each.order, each.at), policy)
         world.consume(found)
-        yield found
+        yield each, found
 
 
 class _World:

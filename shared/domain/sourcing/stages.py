@@ -129,7 +129,6 @@ class SortBy(StrEnum):
     PRIORITY = "priority"
     PROMISED_AT = "promised_at"
     RECEIVED_AT = "received_at"
-    SHIP_BY = "ship_by"
     VALUE_MINOR = "value_minor"
     UNITS = "units"
 
