@@ -55,6 +55,9 @@ async def show(*, version: str = "", node: str = "", sku: str = "") -> Answer:
 async def solve(*, horizon: int = 14, history: int = 56) -> Answer:
     """Work the prices out now instead of waiting for the schedule; orders are planned with them within seconds.
 
+    A worker of the planning queue does it: one is part of `doms up`, elsewhere it is `doms worker --queue planning`.
+    Prices last for four intervals of the schedule (an hour); without later ones, orders are then planned without any.
+
     ```
     doms prices solve
     doms prices solve --horizon 28
@@ -74,7 +77,7 @@ async def solve(*, horizon: int = 14, history: int = 56) -> Answer:
         PriceInput(horizon_days=horizon, history_days=history),
         id=f"pricing/by-hand/{uuid.uuid4().hex[:8]}",
         task_queue=PLANNING_QUEUE,
-        execution_timeout=timedelta(minutes=15),
+        execution_timeout=timedelta(minutes=5),
     )
     doubted = f"; {result.doubted} item(s) priced lower: demand did not come as forecast" if result.doubted else ""
     told = f"{result.stock_prices} price(s) of stock, {result.shipping_prices} of shipping days{doubted}"

@@ -1,3 +1,6 @@
+-- What is expected is read off the orders of the last weeks. They are written in the order they came.
+CREATE INDEX orders_received ON orders USING brin (received_at);
+
 -- Shadow prices of stock and capacity: what later orders are expected to lose by one unit less.
 -- run_id: the run that worked them out; repeated, it finds what it kept. From expires_at on planners ignore them.
 CREATE TABLE price_version (
