@@ -26,11 +26,12 @@ _WANTED, _UNITS = TypeAdapter(tuple[WantedUnits, ...]), TypeAdapter(tuple[CartUn
 
 #: Takes every claim or, partially, what fits of each, at most one claim a position. ``overdue`` says that too little
 #: is free and other carts' time at these positions is up; then, if the caller wants to know it, nothing was taken.
+#: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first.
 _HOLD = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(node_id text, sku text, quantity bigint)
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, c.quantity, least(c.quantity, p.free) AS taken
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, c.quantity, least(c.quantity, p.free) AS taken
         FROM stock_position p JOIN claim c ON c.node_id = p.node_id AND c.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -48,7 +49,7 @@ _HOLD = text("""
         ON CONFLICT DO NOTHING
         RETURNING cart_hold_id
     ), moved AS (
-        UPDATE stock_position p SET held = p.held + l.taken
+        UPDATE stock_position p SET on_hand = l.on_hand, reserved = l.reserved, held = l.held + l.taken
         FROM locked l CROSS JOIN opened
         WHERE l.taken > 0 AND p.node_id = l.node_id AND p.sku = l.sku
     ), kept AS (

@@ -37,6 +37,8 @@ class Claim(Model):
 
 _CLAIMS = TypeAdapter(list[Claim])
 
+#: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first, and
+#: would be refused for units that were given back since.
 #: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
 _RESERVE = text("""
     WITH claim AS (
@@ -45,14 +47,14 @@ _RESERVE = text("""
     ), need AS (
         SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, n.quantity, p.free AS available
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, n.quantity, p.free AS available
         FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), verdict AS (
         SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity) AS ok FROM locked
     ), moved AS (
-        UPDATE stock_position p SET reserved = p.reserved + l.quantity
+        UPDATE stock_position p SET on_hand = l.on_hand, reserved = l.reserved + l.quantity, held = l.held
         FROM locked l CROSS JOIN verdict v
         WHERE v.ok AND p.node_id = l.node_id AND p.sku = l.sku
     ), claimed AS (
@@ -82,7 +84,7 @@ _RESERVE_HELD = text("""
         SELECT node_id, sku FROM claim
         UNION SELECT h.node_id, h.sku FROM cart_hold_line h JOIN cart USING (cart_hold_id) WHERE h.open > 0
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, p.free AS available
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, p.free AS available
         FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -109,13 +111,14 @@ _RESERVE_HELD = text("""
         SET open = 0, ordered = h.ordered + u.units, given_back = h.given_back + u.open - u.units
         FROM used u WHERE h.cart_hold_id = u.cart_hold_id AND h.node_id = u.node_id AND h.sku = u.sku
     ), moved AS (
-        UPDATE stock_position p SET reserved = p.reserved + t.reserved, held = p.held - t.held
+        UPDATE stock_position p
+        SET on_hand = l.on_hand, reserved = l.reserved + t.reserved, held = l.held - t.held
         FROM (
             SELECT node_id, sku, coalesce(w.quantity, 0) AS reserved, coalesce(u.held, 0) AS held
             FROM wanted w
             FULL JOIN (SELECT node_id, sku, sum(open) AS held FROM used GROUP BY node_id, sku) u USING (node_id, sku)
-        ) t CROSS JOIN verdict v
-        WHERE v.ok AND p.node_id = t.node_id AND p.sku = t.sku
+        ) t JOIN locked l USING (node_id, sku) CROSS JOIN verdict v
+        WHERE v.ok AND p.node_id = l.node_id AND p.sku = l.sku
     ), claimed AS (
         INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
         SELECT owner, line_no, order_id, node_id, sku, quantity, quantity FROM claim, verdict WHERE ok
@@ -142,7 +145,7 @@ _RESERVE_PARTIAL = text("""
             owner text, line_no int, order_id text, node_id text, sku text, quantity int)) WITH ORDINALITY
             AS c(owner, line_no, order_id, node_id, sku, quantity, place)
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, p.free
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, p.free
         FROM stock_position p JOIN (SELECT DISTINCT node_id, sku FROM claim) n USING (node_id, sku)
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -158,9 +161,10 @@ _RESERVE_PARTIAL = text("""
     ), taken AS (
         SELECT f.* FROM fit f, overdue o WHERE f.taken > 0 AND NOT o.there
     ), moved AS (
-        UPDATE stock_position p SET reserved = p.reserved + t.units
+        UPDATE stock_position p SET on_hand = l.on_hand, reserved = l.reserved + t.units, held = l.held
         FROM (SELECT node_id, sku, sum(taken) AS units FROM taken GROUP BY node_id, sku) t
-        WHERE p.node_id = t.node_id AND p.sku = t.sku
+        JOIN locked l USING (node_id, sku)
+        WHERE p.node_id = l.node_id AND p.sku = l.sku
     ), claimed AS (
         INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
         SELECT owner, line_no, order_id, node_id, sku, taken, taken FROM taken

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from shared.database import carts
 from shared.database.batcher import Batcher
 from shared.database.engine import Database, is_unreachable
 from shared.database.plans import Draft, committer
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.messages import SourceResult
 from tests.support.stock import Line, draft, place, residuals, seed
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Committer = Batcher[Draft, SourceResult | None]
+LATER = datetime.now(UTC) + timedelta(hours=1)
+#: As the clock would, and as nobody else may: only under the position's lock does a hold's row change.
+EXPIRE = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku FROM stock_position p JOIN cart_hold_line h USING (node_id, sku)
+        WHERE h.cart_hold_id = :cart FOR NO KEY UPDATE OF p
+    )
+    UPDATE cart_hold_line h SET expires_at = now() - interval '1 second'
+    FROM locked l WHERE h.cart_hold_id = :cart AND h.node_id = l.node_id AND h.sku = l.sku
+""")
 
 
 @pytest.fixture
@@ -189,6 +204,84 @@ async def test_connections_die_and_the_books_still_agree(database: Database, fre
     assert killer.killed >= 30
     await check_books(database)
     await check_answers(database, answers)
+
+
+@pytest.mark.slow
+async def test_carts_orders_and_time_race_for_few_units(database: Database, fresh_database_url: str) -> None:
+    """64 clients: carts held, extended, given back, overdue and ordered beside plain orders; connections are killed."""
+    attempts, skus, chance = 2_400, 6, random.Random(20260804)
+    await seed(database, nodes=2, skus=skus, on_hand=100)
+    orders: dict[str, list[Line]] = {f"o{n}": [(1, f"s{chance.randrange(skus) + 1}", 1)] for n in range(attempts)}
+    of_carts = {f"o{n}": f"web/c{n}" for n in range(0, attempts, 2)}
+    await place(database, orders, of_carts)
+    held: dict[str, int] = {}
+    async with processes(fresh_database_url, 3) as committers, Killer(fresh_database_url, every=100) as killer:
+        hands = [Database(fresh_database_url, pool_size=4) for _ in range(3)]
+        todo = iter(orders.items())
+
+        async def client() -> None:
+            for name, [(line_no, sku, _)] in todo:
+                hand, node_id = chance.choice(hands), f"n{chance.randrange(2) + 1}"
+                cart = of_carts.get(name)
+                if cart is not None:
+                    held[cart] = await again(hold_one, hand, cart, (node_id, sku), chance.choice((1, 2)))
+                    await again(meddle, hand, cart, chance.random())
+                elif chance.random() < 0.05:
+                    await again(sweep_some, hand)
+                await persist(chance.choice(committers), planned(name, [(line_no, sku, 1)], node_id=node_id))
+                killer.count()
+
+        await asyncio.gather(*(client() for _ in range(64)))
+        for hand in hands:
+            await hand.close()
+    assert killer.killed >= 10
+    await check_books(database)
+    fates = "SELECT count(*) FILTER (WHERE ordered > 0) > 20 AND count(*) FILTER (WHERE given_back > 0) > 20"
+    assert await value(database, f"{fates} FROM cart_hold_line")
+    assert await value(database, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+    kept = await value(database, "SELECT coalesce(jsonb_object_agg(cart_hold_id, quantity), '{}') FROM cart_hold_line")
+    assert {cart: units for cart, units in held.items() if units} == kept
+
+
+async def hold_one(database: Database, cart: str, key: tuple[str, str], units: int) -> int:
+    """The units held; one whose answer was lost is found on record."""
+    taken = await carts.hold_units(
+        database, cart, {key: units}, channel="web", lines=(), content_hash="", expires_at=LATER
+    )
+    if taken is not None:
+        return taken[0].quantity
+    async with database.reading() as connection:
+        try:
+            return (await carts.read_hold(connection, cart))[1].units[0].quantity
+        except NotFound:
+            return 0
+
+
+async def meddle(database: Database, cart: str, chance: float) -> None:
+    """What may become of a cart before it is ordered: time passes, it is extended or given back, or nothing does."""
+    async with database.transaction() as connection:
+        if chance < 0.4:
+            await connection.execute(EXPIRE, {"cart": cart})
+        elif chance < 0.6:
+            with contextlib.suppress(Conflict):
+                await carts.extend(connection, cart, LATER)
+        elif chance < 0.7:
+            await carts.release(connection, cart, actor="test")
+
+
+async def sweep_some(database: Database) -> None:
+    async with database.statement() as connection:
+        await carts.sweep(connection, limit=20)
+
+
+async def again(step: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Take a step until its answer comes through."""
+    while True:
+        try:
+            return await step(*args, **kwargs)
+        except Exception as error:
+            if not is_unreachable(error):
+                raise
 
 
 async def persist(committer: Committer, plan: Draft) -> SourceResult | None:
