@@ -19,7 +19,7 @@ from shared.messages.feeds import FeedRun
 CHUNK = 20_000
 
 #: What is not sold of so many units on hand; the same as ``Buffer.of``.
-_BUFFER = "least({0}, :units + ({0} * :percent + 99) / 100)"
+BUFFER = "least({0}, :units + ({0} * :percent + 99) / 100)"
 _OPEN = """
     WITH opened AS (
         INSERT INTO stock_position (node_id, sku, on_hand, feed_buffer)
@@ -107,6 +107,11 @@ _DONE = text("""
 """)
 
 
+def differs(source: FeedSource) -> str:
+    """The condition on a row ``s`` of a file and its position ``p`` under which the position may have to change."""
+    return _DELTA_DIFFERS if source.kind == "delta" else _SNAPSHOT_DIFFERS
+
+
 async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSource, buffer: Buffer) -> FeedRun:
     """Bring the next positions of a staged run to their figures; how far it came is part of the same transaction.
 
@@ -125,13 +130,12 @@ async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSour
     }  # fmt: skip
     # What a delta adds to, or takes from, is looked at below, also where there was nothing yet.
     first = "0" if delta else "s.quantity"
-    open_new = _OPEN.format(stage=stage, figure=first, buffer=_BUFFER.format(first))
+    open_new = _OPEN.format(stage=stage, figure=first, buffer=BUFFER.format(first))
     opened = (await connection.execute(text(open_new), values)).scalar_one()
-    differs = _DELTA_DIFFERS if delta else _SNAPSHOT_DIFFERS
-    lock = _LOCK.format(stage=stage, differs=differs, buffer=_BUFFER.format("p.on_hand"))
+    lock = _LOCK.format(stage=stage, differs=differs(source), buffer=BUFFER.format("p.on_hand"))
     await connection.execute(text(lock), values)
     figure = _DELTA_FIGURE if delta else _SNAPSHOT_FIGURE
-    apply = _APPLY.format(booked=_BOOKED, figure=figure, buffer=_BUFFER.format("w.wanted"))
+    apply = _APPLY.format(booked=_BOOKED, figure=figure, buffer=BUFFER.format("w.wanted"))
     done = (await connection.execute(text(apply), values)).one()
     counts = {"changed": done.changed + opened, "zeroed": done.zeroed, "floored": done.floored}
     await connection.execute(text("DROP TABLE feed_due"))

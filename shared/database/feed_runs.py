@@ -67,11 +67,11 @@ _APPLIED = text("""
     )
     SELECT * FROM run
 """)
-_REFRESH = """
+_REFRESH = text("""
     UPDATE stock_source n SET as_of = greatest(n.as_of, r.as_of), received_at = r.received_at, state = :state
     FROM feed_run r
-    WHERE r.run_id = :run_id AND n.source_id = r.source_id AND n.node_id IN (SELECT node_id FROM {stage})
-"""
+    WHERE r.run_id = :run_id AND n.source_id = r.source_id AND n.node_id = ANY(r.node_ids)
+""")
 #: Positions the file spoke of that are no longer below what is claimed of them.
 _RESOLVE = """
     UPDATE exception_case c SET resolved_at = now(), resolution = 'no longer so in feed run ' || :run_id
@@ -83,11 +83,11 @@ _RESOLVE_REFUSED = text("""
     UPDATE exception_case SET resolved_at = now(), resolution = 'a later file was applied in feed run ' || :run_id
     WHERE resolved_at IS NULL AND kind = 'feed.refused' AND reference = :source_id
 """)
-_RESOLVE_STALE = """
+_RESOLVE_STALE = text("""
     UPDATE exception_case SET resolved_at = now(), resolution = 'fresh again with feed run ' || :run_id
     WHERE resolved_at IS NULL AND kind = 'feed.stale' AND :state = 'fresh'
-      AND reference IN (SELECT :source_id || '/' || node_id FROM {stage})
-"""
+      AND reference IN (SELECT :source_id || '/' || unnest(node_ids) FROM feed_run WHERE run_id = :run_id)
+""")
 #: Backordered items of which there is some now at a node of the source.
 _WAITING = text("""
     SELECT DISTINCT l.sku FROM order_line l JOIN stock_position p ON p.sku = l.sku
@@ -195,9 +195,9 @@ async def conclude(connection: AsyncConnection, run: FeedRun, source: FeedSource
     state = freshness(source, run.as_of, now)
     values = {"run_id": run.run_id, "source_id": run.source_id, "state": state}
     applied = run_of((await connection.execute(_APPLIED, values)).one())
-    await connection.execute(text(_REFRESH.format(stage=stage)), values)
+    await connection.execute(_REFRESH, values)
     await connection.execute(text(_RESOLVE.format(stage=stage)), values)
-    await connection.execute(text(_RESOLVE_STALE.format(stage=stage)), values)
+    await connection.execute(_RESOLVE_STALE, values)
     await connection.execute(_RESOLVE_REFUSED, values)
     await connection.execute(text(f"DROP TABLE {stage}"))
     await connection.execute(_DROP, values)

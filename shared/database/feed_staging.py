@@ -15,9 +15,10 @@ from psycopg import AsyncConnection as Driver
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.feed_moves import BUFFER, differs
 from shared.database.feed_runs import refuse, stage_table
 from shared.database.feeds import is_later, run_of
-from shared.domain.feeds import FeedSource
+from shared.domain.feeds import FeedSource, OurOrders, buffer_of, freshness
 from shared.gateways.feeds.figures import FeedFile, Figure, Refusal, UnreadableError, feed_file
 from shared.messages.feeds import FeedRun
 
@@ -70,19 +71,31 @@ _WITHOUT_PACK = text("""
 """)
 #: Of several rows of a snapshot about one position the first counts; several of a delta add up.
 _SNAPSHOT = """
-    SELECT row_number() OVER w AS n, row, node_id, sku, quantity, missing,
-           lag(node_id) OVER w = node_id AND lag(sku) OVER w = sku AS again
-    FROM ({rows}) AS s WINDOW w AS (ORDER BY node_id, sku, row)
+    CREATE TEMP TABLE feed_told ON COMMIT DROP AS
+    SELECT row, node_id, sku, quantity, lag(node_id) OVER w = node_id AND lag(sku) OVER w = sku AS again
+    FROM feed_found WHERE sku IS NOT NULL AND NOT refused WINDOW w AS (ORDER BY node_id, sku, row)
 """
 _DELTA = """
-    SELECT row_number() OVER (ORDER BY node_id, sku) AS n, min(row) AS row, node_id, sku,
-           sum(quantity)::bigint AS quantity, false AS missing, NULL::boolean AS again
-    FROM ({rows}) AS s GROUP BY node_id, sku
+    CREATE TEMP TABLE feed_told ON COMMIT DROP AS
+    SELECT min(row) AS row, node_id, sku, sum(quantity)::bigint AS quantity, NULL::boolean AS again
+    FROM feed_found WHERE sku IS NOT NULL AND NOT refused GROUP BY node_id, sku
 """
-_SOUND = "SELECT row, node_id, sku, quantity, false AS missing FROM feed_found WHERE sku IS NOT NULL AND NOT refused"
+#: What is as the file says, with nothing booked since, is left alone: whatever is booked from now on changes the
+#: position and what the file comes to alike.
+_STAGE = """
+    CREATE TABLE {stage} AS
+    SELECT row_number() OVER (ORDER BY node_id, sku) AS n, node_id, sku, quantity, missing FROM (
+        SELECT s.node_id, s.sku, s.quantity, false AS missing
+        FROM feed_told s LEFT JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
+        WHERE s.again IS NOT TRUE AND (
+            p.sku IS NULL OR {differs} OR p.feed_buffer <> {buffer} OR p.node_id || '/' || p.sku IN (
+                SELECT reference FROM exception_case WHERE kind = 'stock.below_claims' AND resolved_at IS NULL))
+        {missing}
+    ) AS s
+"""
 #: A row that was refused still says that the item is not missing.
 _MISSING = """
-    UNION ALL SELECT NULL, p.node_id, p.sku, 0, true FROM stock_position p
+    UNION ALL SELECT p.node_id, p.sku, 0, true FROM stock_position p
     WHERE p.node_id = ANY(:node_ids) AND p.on_hand > 0
       AND NOT EXISTS (SELECT FROM feed_found f WHERE f.node_id = p.node_id AND f.sku = p.sku)
 """
@@ -90,7 +103,7 @@ _REFUSE_READ = text("""
     INSERT INTO feed_refusal (run_id, row, field, code, message, line)
     SELECT :run_id, row, field, code, message, line FROM feed_read WHERE code IS NOT NULL
 """)
-_REFUSE_FOUND = """
+_REFUSE_FOUND = text("""
     INSERT INTO feed_refusal (run_id, row, field, code, message)
     SELECT :run_id, r.row, 'item', CASE WHEN a.partner_sku IS NULL THEN 'unknown_item' ELSE 'ambiguous_item' END,
            coalesce(r.partner_sku, r.sku) || CASE WHEN a.partner_sku IS NULL
@@ -99,15 +112,14 @@ _REFUSE_FOUND = """
     LEFT JOIN feed_ambiguous a ON a.node_id = r.node_id AND a.partner_sku = r.partner_sku
     WHERE f.sku IS NULL AND NOT f.refused
     UNION ALL
-    SELECT :run_id, s.row, 'item', 'duplicate', 'an earlier row is about ' || s.sku || ' at ' || s.node_id
-    FROM {stage} s WHERE s.again
-"""
+    SELECT :run_id, t.row, 'item', 'duplicate', 'an earlier row is about ' || t.sku || ' at ' || t.node_id
+    FROM feed_told t WHERE t.again
+""")
 _REFUSE_PACK = text("""
     INSERT INTO feed_refusal (run_id, row, field, code, message)
     SELECT :run_id, row, 'item', 'unknown_pack', 'there is no offer that says how many units a pack has'
     FROM unnest(CAST(:rows AS int[])) AS r(row)
 """)
-_DROP_AGAIN = "DELETE FROM {stage} WHERE again"
 _UNTOLD = text("SELECT row FROM feed_refusal WHERE run_id = :run_id AND line = ''")
 _LINES = text("CREATE TEMP TABLE feed_line (row int, line text) ON COMMIT DROP")
 _TOLD = text("""
@@ -122,6 +134,7 @@ _STAGED = """
     UPDATE feed_run SET status = 'staged', as_of = :as_of, control_no = :control_no,
         rows = (SELECT count(*) FROM feed_read),
         refused = (SELECT count(*) FROM feed_refusal WHERE run_id = :run_id),
+        node_ids = (SELECT array_agg(DISTINCT node_id) FROM feed_found),
         staged = (SELECT coalesce(max(n), 0) FROM {stage})
     WHERE run_id = :run_id RETURNING *
 """
@@ -140,7 +153,7 @@ async def stage(
             await _read(connection, reading.rows(file))
             run = run.model_copy(update={"as_of": reading.as_of or run.as_of, "control_no": reading.control_no})
             await _check_order(connection, run, source, now)
-            staged = await _resolve(connection, run, source, reading, file)
+            staged = await _resolve(connection, run, source, reading, file, now=now)
     except UnreadableError as error:
         return await refuse(connection, run, error.code, error.message)
     if staged.refused < staged.rows:
@@ -203,7 +216,7 @@ async def _check_order(connection: AsyncConnection, run: FeedRun, source: FeedSo
 
 
 async def _resolve(
-    connection: AsyncConnection, run: FeedRun, source: FeedSource, reading: FeedFile, file: BinaryIO
+    connection: AsyncConnection, run: FeedRun, source: FeedSource, reading: FeedFile, file: BinaryIO, *, now: datetime
 ) -> FeedRun:
     table = stage_table(run.run_id)
     values = {"run_id": run.run_id, "node_ids": sorted(source.node_ids)}
@@ -214,14 +227,17 @@ async def _resolve(
         await connection.execute(_REFUSE_PACK, values | {"rows": without})
         await connection.execute(_PACKS)
     await connection.execute(text("ANALYZE feed_found"))
-    rows = _SOUND + (_MISSING if source.missing_means_zero else "")
-    staged = (_SNAPSHOT if source.kind == "snapshot" else _DELTA).format(rows=rows)
+    await connection.execute(text(_SNAPSHOT if source.kind == "snapshot" else _DELTA))
+    await connection.execute(text("ANALYZE feed_told"))
     await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
-    await connection.execute(text(f"CREATE TABLE {table} AS {staged}"), values)
+    missing = _MISSING if source.missing_means_zero else ""
+    differing = _STAGE.format(stage=table, differs=differs(source), buffer=BUFFER.format("p.on_hand"), missing=missing)
+    held_back = buffer_of(source, freshness(source, run.as_of, now)).model_dump()
+    deducted = source.our_orders is OurOrders.DEDUCTED
+    await connection.execute(text(differing), values | held_back | {"as_of": run.as_of, "deducted": deducted})
     await connection.execute(_REFUSE_READ, values)
-    await connection.execute(text(_REFUSE_FOUND.format(stage=table)), values)
+    await connection.execute(_REFUSE_FOUND, values)
     await _tell_lines(connection, run.run_id, reading, file)
-    await connection.execute(text(_DROP_AGAIN.format(stage=table)))
     await connection.execute(text(f"ALTER TABLE {table} ADD PRIMARY KEY (n)"))
     await connection.execute(text(f"ANALYZE {table}"))
     told = values | {"as_of": run.as_of, "control_no": run.control_no}

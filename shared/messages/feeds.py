@@ -20,8 +20,8 @@ class FeedRun(Model):
     Attributes:
         status: ``received``, ``staged`` (read and resolved), ``applied``, or ``refused`` as a whole.
         rows: Figures in the file, refused ones included.
-        staged: Positions to be compared; more than ``rows`` when missing items become zero.
-        done: How many of them have been.
+        staged: Positions that differ from what the file says, those of missing items included.
+        done: How many of them have been brought to it.
         changed: Positions that are now what the source says.
         zeroed: Positions of items missing in the file that are now empty.
         floored: Positions kept at what orders and carts claim, although the source says fewer.

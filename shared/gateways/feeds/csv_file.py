@@ -19,11 +19,12 @@ _MAX_LINE = 2_000
 
 
 class _Rows:
-    """The records of a file, their numbers as a spreadsheet counts them, and the text each was written as."""
+    """The records of a file, their numbers as a spreadsheet counts them, and the text each was written as if asked."""
 
-    def __init__(self, stream: BinaryIO, delimiter: str) -> None:
+    def __init__(self, stream: BinaryIO, delimiter: str, *, with_text: bool = False) -> None:
         self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        self._records = csv.reader(self._kept(), delimiter=delimiter, strict=True)
+        lines = self._kept() if with_text else self._text
+        self._records = csv.reader(lines, delimiter=delimiter, strict=True)
         self._lines: list[str] = []
         self.number = 0
 
@@ -85,7 +86,7 @@ class CsvFile:
             raise UnreadableError("empty", "holds no rows")
 
     def lines(self, stream: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, str]]:
-        rows = _Rows(stream, self._template.delimiter)
+        rows = _Rows(stream, self._template.delimiter, with_text=True)
         return ((rows.number, rows.line) for _ in rows if rows.number in wanted)
 
     def _check_trailer(self, trailer: Trailer, record: list[str], seen: int) -> None:
@@ -111,6 +112,8 @@ class CsvFile:
             name: names.index(column) if isinstance(column, str) else column - 1 for name, column in wanted.items()
         }
         self._width = len(names) if header is not None else 0
+        if self._width and max(places.values()) >= self._width:
+            raise UnreadableError("missing_column", f"the header has {self._width} columns, the template more")
         return places
 
     def _row(self, rows: _Rows, record: list[str], places: dict[str, int]) -> Figure | Refusal:
@@ -118,17 +121,17 @@ class CsvFile:
             self._width = max(len(record), max(places.values()) + 1)
         if len(record) != self._width:
             message = f"has {len(record)} cells, the others {self._width}"
-            return Refusal(rows.number, "", "wrong_number_of_cells", message, rows.line)
+            return Refusal(rows.number, "", "wrong_number_of_cells", message, "")
         if "as_of" in places and (refusal := self._dated(rows, record[places["as_of"]])):
             return refusal
         node_id = self._node(record[places["node"]]) if "node" in places else self._source.node_id
         if node_id is None:
             message = f"{record[places['node']]!r} is no code of a node of this source"
-            return Refusal(rows.number, "node", "unknown_node", message, rows.line)
+            return Refusal(rows.number, "node", "unknown_node", message, "")
         named = {n: cell for n in ("sku", "partner_sku", "upc") if n in places and (cell := record[places[n]].strip())}
         if not named or not all(map(_ITEM.fullmatch, named.values())):
             field = next(iter(named), "partner_sku" if "partner_sku" in places else "sku")
-            return Refusal(rows.number, field, "unknown_item", "names no item that can be known", rows.line)
+            return Refusal(rows.number, field, "unknown_item", "names no item that can be known", "")
         numbers = tuple(named[name] for name in ("partner_sku", "upc") if name in named)
         figure = Figure(rows.number, node_id, named.get("sku"), numbers[0] if numbers else None, numbers[1:], 0)
         return self._counted(rows, figure, record[places["quantity"]])
@@ -143,7 +146,7 @@ class CsvFile:
                 thousands=template.thousands,
             )
         except NotUnitsError as error:
-            return Refusal(rows.number, "quantity", error.code, error.message, rows.line, figure)
+            return Refusal(rows.number, "quantity", error.code, error.message, "", figure)
         self._total += quantity
         return figure._replace(quantity=quantity)
 
@@ -156,7 +159,7 @@ class CsvFile:
             return None
         if self._as_of_cell is not None:
             message = f"is of {cell!r}, the rows before of {self._as_of_cell!r}"
-            return Refusal(rows.number, "as_of", "other_moment", message, rows.line)
+            return Refusal(rows.number, "as_of", "other_moment", message, "")
         try:
             self.as_of = self._moment(cell.strip())
         except ValueError:

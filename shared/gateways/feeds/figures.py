@@ -36,6 +36,7 @@ class Refusal(NamedTuple):
     """A row that is not applied, and why.
 
     Attributes:
+        line: The text of the row; empty when ``FeedFile.lines`` has to be asked for it.
         figure: What it would have been, when it is known of which item it is.
     """
 

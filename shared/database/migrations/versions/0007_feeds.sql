@@ -21,7 +21,8 @@ CREATE TABLE stock_source (
 );
 CREATE INDEX stock_source_source ON stock_source (source_id);
 
--- staged: rows that are to be applied, in key order; done: how many of them were.
+-- staged: positions that differ from what the file says, in key order; done: how many of them were looked at.
+-- node_ids: the nodes the file speaks of.
 -- floored: positions that could not go below what is claimed of them. zeroed: items missing in a whole snapshot.
 CREATE TABLE feed_run (
     run_id       text PRIMARY KEY,
@@ -39,6 +40,7 @@ CREATE TABLE feed_run (
     control_no   text,
     rows         int NOT NULL DEFAULT 0,
     refused      int NOT NULL DEFAULT 0,
+    node_ids     text[] NOT NULL DEFAULT '{}',
     staged       int NOT NULL DEFAULT 0,
     done         int NOT NULL DEFAULT 0,
     changed      int NOT NULL DEFAULT 0,
