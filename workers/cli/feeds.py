@@ -73,15 +73,15 @@ async def define(
         file: The JSON file, or - for standard input.
         template: Print an example instead.
     """
-    from shared.domain.feeds import FeedSource
     from shared.errors import Fault, InvalidInput
+    from shared.intake.feeds import read_definition
 
     if template:
         return Answer({"template": _EXAMPLE}, text=_EXAMPLE)
     if not file:
         raise InvalidInput([Fault(pointer="/file", code="missing", message="must name a file; - is standard input")])
-    content = sys.stdin.read() if file == "-" else await asyncio.to_thread(Path(file).read_text, encoding="utf-8")
-    source = FeedSource.model_validate_json(content)
+    content = sys.stdin.buffer.read() if file == "-" else await asyncio.to_thread(Path(file).read_bytes)
+    source = read_definition(content)
     async with _desk() as desk:
         await desk.define(source, actor=actor)
     return Answer(source, text=f"{source.source_id} speaks for {', '.join(source.node_ids)}")
@@ -239,7 +239,7 @@ def _shown(known: KnownSource, latest: Sequence[FeedRun]) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    definition = Text(known.definition.model_dump_json(indent=2, exclude_defaults=True))
+    definition = Text(known.definition.model_dump_json(indent=2, exclude_none=True))
     return Group(definition, _nodes("nodes", [known]), _runs("runs, the latest first", latest))
 
 
