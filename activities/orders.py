@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Collection
 from datetime import datetime
 
 from temporalio import activity
@@ -12,7 +13,7 @@ from temporalio import activity
 from shared import supply_client
 from shared.client import Doms
 from shared.contracts import OrderActivities
-from shared.database import bindings, holds, sourcing, steps, units
+from shared.database import bindings, holds, rises, sourcing, steps, units
 from shared.database.engine import Database
 from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
@@ -72,6 +73,10 @@ class Orders(OrderActivities):
                 return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
 
+    async def _wake(self, served: Collection[str]) -> None:
+        if self._doms is not None:
+            await supply_client.wake_served(self._doms, served)
+
     async def _pass_on(self, order_id: str) -> None:
         if self._doms is not None:
             await supply_client.pass_on(self._doms, order_id)
@@ -82,7 +87,7 @@ class Orders(OrderActivities):
 
     async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
         dates = await self._dates(question, answer)
-        return await self._plans.submit(Draft(request, answer, first=question.first, dates=dates))
+        return await self._plans.submit(Draft(request, answer, question.first, dates, question.snapshot.protected))
 
     async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:
         """When the customer would have what the plan leaves waiting, by line and inbound."""
@@ -131,15 +136,20 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.cancel")
     async def cancel(self, request: CancelUnits) -> CancelledUnits:
-        async with self._database.transaction() as connection:
-            answer = await units.cancel_units(connection, request)
+        answer, served = await rises.give_back(
+            self._database, request.order_id, lambda connection: units.cancel_units(connection, request)
+        )
+        await self._wake(served)
         await self._pass_on(request.order_id)
         return answer
 
     @activity.defn(name="orders.withdraw")
     async def withdraw(self, request: Withdraw) -> Withdrawn:
-        async with self._database.transaction() as connection:
-            return await units.withdraw(connection, request)
+        answer, served = await rises.give_back(
+            self._database, request.order_id, lambda connection: units.withdraw(connection, request)
+        )
+        await self._wake(served)
+        return answer
 
     @activity.defn(name="orders.record_hold")
     async def record_hold(self, request: RecordHold) -> None:

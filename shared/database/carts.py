@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -29,9 +30,11 @@ _WANTED, _UNITS = TypeAdapter(tuple[WantedUnits, ...]), TypeAdapter(tuple[CartUn
 #: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first.
 _HOLD = text("""
     WITH claim AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(node_id text, sku text, quantity bigint)
+        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(
+            node_id text, sku text, quantity bigint, protected bigint)
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, c.quantity, least(c.quantity, p.free) AS taken
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, c.quantity,
+               greatest(least(c.quantity, p.free - c.protected), 0) AS taken
         FROM stock_position p JOIN claim c ON c.node_id = p.node_id AND c.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -150,12 +153,14 @@ async def hold_units(
     content_hash: str,
     expires_at: datetime,
     partial: bool = False,
+    protected: Mapping[Key, int] = MappingProxyType({}),
 ) -> tuple[CartUnits, ...] | None:
     """Hold every claim or none, or partially what fits of each, in one statement: one round trip.
 
     Args:
         claims: Units by node and SKU.
         lines: What the cart holds, for the record.
+        protected: Units that must stay free there, for other channels.
 
     Returns:
         What is held now; ``None`` when nothing was taken: too little is free, or the cart is held already.
@@ -168,7 +173,10 @@ async def hold_units(
         "expires_at": expires_at,
         "partial": partial,
         "claims": json.dumps(
-            [{"node_id": node_id, "sku": sku, "quantity": units} for (node_id, sku), units in claims.items()]
+            [
+                {"node_id": key[0], "sku": key[1], "quantity": units, "protected": protected.get(key, 0)}
+                for key, units in claims.items()
+            ]
         ),
     }
     async with database.statement() as connection:

@@ -87,12 +87,14 @@ class Draft:
     Attributes:
         first: It is the order's first, which the channel's verdict goes by.
         dates: When the customer would have what the plan leaves waiting, by line and inbound.
+        protected: Units that must stay at positions for other channels, by node and SKU.
     """
 
     request: SourceRequest
     plan: Plan
     first: bool
     dates: Mapping[int, Mapping[str, datetime]] = field(default_factory=dict)
+    protected: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def order_id(self) -> str:
@@ -220,6 +222,7 @@ def _claims(draft: Draft, next_n: int, cart_hold_id: str | None) -> list[Claim]:
             sku=line.sku,
             quantity=line.quantity,
             cart_hold_id=cart_hold_id,
+            protected=draft.protected.get((shipment.node_id, line.sku), 0),
         )
         for n, shipment in enumerate(draft.plan.shipments, start=next_n)
         for line in shipment.lines

@@ -24,6 +24,7 @@ class Claim(Model):
 
     Attributes:
         cart_hold_id: The cart the order was made of: what it holds there is taken first.
+        protected: Units that must stay free there, for other channels; a cart's own units are taken all the same.
     """
 
     owner: str
@@ -33,6 +34,7 @@ class Claim(Model):
     sku: str
     quantity: int
     cart_hold_id: str | None = None
+    protected: int = 0
 
 
 _CLAIMS = TypeAdapter(list[Claim])
@@ -40,19 +42,21 @@ _CLAIMS = TypeAdapter(list[Claim])
 #: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first, and
 #: would be refused for units that were given back since.
 #: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
+#: Of claims that leave different numbers of units at a position, all must leave the largest; where that does not fit,
+#: each is looked at by itself.
 _RESERVE = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
-            AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int)
+            AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int, protected bigint)
     ), need AS (
-        SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
+        SELECT node_id, sku, sum(quantity) AS quantity, max(protected) AS protected FROM claim GROUP BY node_id, sku
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, n.quantity, p.free AS available
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, n.quantity, n.protected, p.free AS available
         FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), verdict AS (
-        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity) AS ok FROM locked
+        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity + protected) AS ok FROM locked
     ), moved AS (
         UPDATE stock_position p SET on_hand = l.on_hand, reserved = l.reserved + l.quantity, held = l.held
         FROM locked l CROSS JOIN verdict v
@@ -77,7 +81,8 @@ _RESERVE = text("""
 _RESERVE_HELD = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(
-            owner text, line_no int, order_id text, node_id text, sku text, quantity int, cart_hold_id text)
+            owner text, line_no int, order_id text, node_id text, sku text, quantity int, cart_hold_id text,
+            protected bigint)
     ), cart AS (
         SELECT DISTINCT cart_hold_id FROM claim WHERE cart_hold_id IS NOT NULL
     ), need AS (
@@ -98,9 +103,11 @@ _RESERVE_HELD = text("""
         FROM claim c LEFT JOIN own o USING (cart_hold_id, node_id, sku)
         WINDOW before AS (PARTITION BY c.cart_hold_id, c.node_id, c.sku ORDER BY c.owner, c.line_no)
     ), wanted AS (
-        SELECT node_id, sku, sum(quantity) AS quantity, sum(own) AS own FROM part GROUP BY node_id, sku
+        SELECT node_id, sku, sum(quantity) AS quantity, sum(own) AS own,
+               coalesce(max(protected) FILTER (WHERE own < quantity), 0) AS protected
+        FROM part GROUP BY node_id, sku
     ), verdict AS (
-        SELECT bool_and(coalesce(l.available >= w.quantity - w.own, false)) AS ok
+        SELECT bool_and(coalesce(w.quantity = w.own OR l.available >= w.quantity - w.own + w.protected, false)) AS ok
         FROM wanted w LEFT JOIN locked l USING (node_id, sku)
     ), used AS (
         SELECT o.cart_hold_id, o.node_id, o.sku, o.open, coalesce(sum(p.own), 0) AS units
@@ -137,13 +144,14 @@ _RESERVE_HELD = text("""
     FROM verdict v LEFT JOIN locked l ON NOT v.ok
 """)
 
-#: Each claim takes what fits, the earlier one first, and what each took is answered in their order. Where overdue
+#: Each claim takes what fits, the earlier one first, and what each took is answered in their order. What a claim
+#: must leave is looked at as if the earlier ones had taken all they want. Where overdue
 #: carts are in the way, and the caller wants to know it, nothing is taken.
 _RESERVE_PARTIAL = text("""
     WITH claim AS (
         SELECT * FROM ROWS FROM (jsonb_to_recordset(CAST(:claims AS jsonb)) AS (
-            owner text, line_no int, order_id text, node_id text, sku text, quantity int)) WITH ORDINALITY
-            AS c(owner, line_no, order_id, node_id, sku, quantity, place)
+            owner text, line_no int, order_id text, node_id text, sku text, quantity int, protected bigint))
+            WITH ORDINALITY AS c(owner, line_no, order_id, node_id, sku, quantity, protected, place)
     ), locked AS MATERIALIZED (
         SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, p.free
         FROM stock_position p JOIN (SELECT DISTINCT node_id, sku FROM claim) n USING (node_id, sku)
@@ -151,7 +159,8 @@ _RESERVE_PARTIAL = text("""
         FOR NO KEY UPDATE OF p
     ), fit AS (
         SELECT c.*, greatest(
-            least(c.quantity, coalesce(l.free, 0) - (sum(c.quantity) OVER before - c.quantity)), 0) AS taken
+            least(c.quantity, coalesce(l.free, 0) - c.protected - (sum(c.quantity) OVER before - c.quantity)), 0
+        ) AS taken
         FROM claim c LEFT JOIN locked l USING (node_id, sku)
         WINDOW before AS (PARTITION BY c.node_id, c.sku ORDER BY c.place)
     ), overdue AS (
@@ -201,7 +210,12 @@ async def reserve_each(
     if room.overdue:
         room.free |= await carts.give_back_at(connection, room.overdue, but={cart for cart, _ in room.own})
     verdicts = [_allot(wish, room) for wish in wishes]
-    winners = [claim for wish, won in zip(wishes, verdicts, strict=True) if won for claim in wish]
+    winners = [
+        claim.model_copy(update={"protected": 0})
+        for wish, won in zip(wishes, verdicts, strict=True)
+        if won
+        for claim in wish
+    ]
     beaten = await _take(connection, winners, actor)
     assert beaten is None, "rows that are locked do not change"
     return verdicts
@@ -266,7 +280,8 @@ def _allot(wish: Sequence[Claim], room: _Room) -> bool:
     rest: dict[Key, int] = {}
     for place, quantity in need.items():
         rest[place[1]] = rest.get(place[1], 0) + quantity - own[place]
-    if any(room.free.get(key, 0) < quantity for key, quantity in rest.items()):
+    stays = {(claim.node_id, claim.sku): claim.protected for claim in wish}
+    if any(quantity and room.free.get(key, 0) < quantity + stays[key] for key, quantity in rest.items()):
         return False
     for key, quantity in rest.items():
         room.free[key] = room.free.get(key, 0) - quantity

@@ -8,15 +8,15 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network, prices, zones
+from shared.database import channels, network, prices, zones
 from shared.domain.catalogue import Item
-from shared.domain.sourcing.models import NodeLoad, Snapshot, Stock, WantedLine
+from shared.domain.sourcing.models import NodeLoad, Snapshot, WantedLine
 from shared.errors import Fault, InvalidInput
 
 #: First statement of a transaction whose reads must agree with each other.
 AGREEING = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 _STOCK = text("""
-    SELECT p.node_id, p.sku, p.free AS available,
+    SELECT p.node_id, p.sku, p.free, 0 AS own,
            coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus) AND p.free > 0
@@ -27,24 +27,34 @@ _LOADS = text("""
 """)
 
 
-async def read_snapshot(connection: AsyncConnection, skus: Iterable[str], as_of: datetime) -> Snapshot:
-    """Everything the planner may know of these items right now."""
+async def read_snapshot(
+    connection: AsyncConnection, skus: Iterable[str], as_of: datetime, *, channel: str | None = None
+) -> Snapshot:
+    """Everything the planner may know of these items right now.
+
+    Args:
+        channel: Who asks; what is kept for other channels is not there for it. Without one, all that is free is told.
+    """
     wanted = set(skus)
-    seen = await read_unpriced(connection, wanted, as_of)
+    seen = await read_unpriced(connection, wanted, as_of, channel=channel)
     return (await prices.read_for(connection, wanted, as_of)).put_on(seen)
 
 
-async def read_unpriced(connection: AsyncConnection, skus: Iterable[str], as_of: datetime) -> Snapshot:
-    """Stock, network and loads without what later orders may lose."""
-    stock = await connection.execute(_STOCK, {"skus": sorted(set(skus))})
+async def read_unpriced(
+    connection: AsyncConnection, skus: Iterable[str], as_of: datetime, *, channel: str | None = None
+) -> Snapshot:
+    """As ``read_snapshot``, without what later orders may lose."""
+    selling = await channels.read_selling(connection)
+    positions = (await connection.execute(_STOCK, {"skus": sorted(set(skus))})).all()
     loads = await connection.execute(_LOADS)
     return Snapshot(
         as_of=as_of,
         nodes=await network.read_nodes(connection),
         rates=await network.read_rates(connection),
         zones=await zones.read_charts(connection),
-        stock=tuple(Stock(**row._mapping) for row in stock),
+        stock=await channels.stock_for(connection, selling, channel, positions),
         loads=tuple(NodeLoad(**row._mapping) for row in loads),
+        ineligible=selling.ineligible,
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, network, prices, zones
+from shared.database import carts, channels, network, prices, zones
+from shared.database.channels import SELLS_EVERYTHING, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.pricing.models import NO_PRICES, Prices
@@ -53,14 +54,13 @@ _ORDER = text("""
     WHERE o.order_id = :order_id
 """)
 _STOCK = text("""
-    SELECT p.node_id, p.sku, p.free AS available,
-           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
+    SELECT p.node_id, p.sku, p.free, 0 AS own, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus) AND p.free > 0
 """)
 #: What the order's own cart holds is there for it, also where nothing is free for others.
 _STOCK_FOR_CART = text("""
-    SELECT p.node_id, p.sku, p.free + coalesce(h.open, 0) AS available,
+    SELECT p.node_id, p.sku, p.free, coalesce(h.open, 0) AS own,
            coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     LEFT JOIN cart_hold_line h ON h.cart_hold_id = :cart_hold_id AND h.node_id = p.node_id AND h.sku = p.sku
@@ -81,7 +81,7 @@ _FULFILLMENT_LINES = text("""
 
 @dataclass
 class Network:
-    """Nodes, rates and prices as last read; read again when their version moves on."""
+    """Nodes, rates, channels and prices as last read; read again when their version moves on."""
 
     version: int = 0
     nodes: tuple[Node, ...] = ()
@@ -89,6 +89,7 @@ class Network:
     zones: tuple[ZoneChart, ...] = ()
     loads: tuple[NodeLoad, ...] = ()
     prices: Prices = NO_PRICES
+    selling: Selling = SELLS_EVERYTHING
     loads_at: float = 0.0
     policies: dict[str, Policy] = field(default_factory=dict)
 
@@ -127,7 +128,7 @@ async def read_question(
     row = (await connection.execute(_ORDER, values)).one()
     await _refresh(connection, remembered, row.network_version, monotonic)
     lines = tuple(_wanted(line) for line in row.lines or ())
-    stock = await _stock(connection, row, lines)
+    stock = await _stock(connection, remembered.selling, row, lines)
     order = SourcingOrder.model_construct(
         order_id=request.order_id,
         channel=row.channel,
@@ -149,6 +150,7 @@ async def read_question(
         loads=remembered.loads,
         rates=remembered.rates,
         zones=remembered.zones,
+        ineligible=remembered.selling.ineligible,
     )
     snapshot = remembered.prices.at(request.as_of).put_on(snapshot)
     policy = remembered.policies.get(row.policy_version)
@@ -176,11 +178,10 @@ async def read_reroute(
     lines = tuple(_wanted(list(row)) for row in await connection.execute(_FULFILLMENT_LINES, values))
     skus = sorted({line.sku for line in lines})
     await carts.give_back_of(connection, skus)
-    stock = await connection.execute(_STOCK, {"skus": skus})
+    positions = (await connection.execute(_STOCK, {"skus": skus})).all()
+    stock = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
     excluded = tuple(sorted({*question.order.excluded, holder}))
-    seen = question.snapshot.model_copy(
-        update={"stock": tuple(Stock.model_construct(**position._mapping) for position in stock)}
-    )
+    seen = question.snapshot.model_copy(update={"stock": stock})
     return replace(
         question,
         order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),
@@ -188,7 +189,9 @@ async def read_reroute(
     )
 
 
-async def _stock(connection: AsyncConnection, order: Any, lines: Sequence[WantedLine]) -> tuple[Stock, ...]:
+async def _stock(
+    connection: AsyncConnection, selling: Selling, order: Any, lines: Sequence[WantedLine]
+) -> tuple[Stock, ...]:
     """What the order may take. Holds of carts whose time is up are given back first: they keep nobody from buying."""
     skus = sorted({line.sku for line in lines})
     if order.overdue_holds:
@@ -197,7 +200,7 @@ async def _stock(connection: AsyncConnection, order: Any, lines: Sequence[Wanted
         rows = await connection.execute(_STOCK, {"skus": skus})
     else:
         rows = await connection.execute(_STOCK_FOR_CART, {"skus": skus, "cart_hold_id": order.cart_hold_id})
-    return tuple(Stock.model_construct(**position._mapping) for position in rows)
+    return await channels.stock_for(connection, selling, order.channel, rows.all())
 
 
 def _wanted(line: list[Any]) -> WantedLine:
@@ -212,6 +215,7 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
         remembered.nodes = await network.read_nodes(connection)
         remembered.rates = await network.read_rates(connection)
         remembered.zones = await zones.read_charts(connection)
+        remembered.selling = await channels.read_selling(connection)
         remembered.version = version
     if monotonic - remembered.loads_at > 1.0:
         rows = await connection.execute(_LOADS)

@@ -7,7 +7,7 @@ hold more than lies there; what is left is common. More stock never shows less o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -71,34 +71,62 @@ class Pool(Model):
     nodes: frozenset[str]
 
 
-def fill_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[str, int], dict[str, int]]:
-    """Fill each pool in turn; returns what each channel's holds, and what is left at each node.
+def place_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Fill each pool in turn; returns what each channel's holds at each node, and what is left there.
 
     Args:
         stock: Free units by node.
         pools: In the order of the channels' rank.
     """
     left = {node_id: stock[node_id] for node_id in sorted(stock)}
-    held: dict[str, int] = {}
+    held: dict[str, dict[str, int]] = {}
     for pool in pools:
-        wanted = pool.units
+        wanted, placed = pool.units, held.setdefault(pool.channel, {})
         for node_id, units in left.items():
             if not wanted:
                 break
-            if node_id in pool.nodes:
-                taken = min(wanted, units)
+            if node_id in pool.nodes and units:
+                placed[node_id] = taken = min(wanted, units)
                 left[node_id] = units - taken
                 wanted -= taken
-        held[pool.channel] = pool.units - wanted
     return held, left
+
+
+def fill_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[str, int], dict[str, int]]:
+    """As ``place_pools``, with what each channel's pool holds at all nodes together."""
+    held, left = place_pools(stock, pools)
+    return {channel: sum(placed.values()) for channel, placed in held.items()}, left
+
+
+def kept_from(
+    stock: Mapping[str, int], channel: str, pools: Sequence[Pool] = (), allocation: Allocation | None = None
+) -> dict[str, int]:
+    """Units at each node that a channel must leave: other channels' pools, and what is common if it sells none of it.
+
+    Nodes where it need leave none are not in the answer. How much of the rest it *shows* is its own affair: orders
+    that came may be filled with what was not shown.
+    """
+    if not pools and _sells_common(allocation):
+        return {}
+    held, left = place_pools(stock, pools)
+    own = held.get(channel, {})
+    kept = {
+        node_id: stock[node_id] - own.get(node_id, 0) - (common if _sells_common(allocation) else 0)
+        for node_id, common in left.items()
+    }
+    return {node_id: units for node_id, units in kept.items() if units}
+
+
+def _sells_common(allocation: Allocation | None) -> bool:
+    return allocation is None or allocation.pool is None or allocation.fall_through
 
 
 def shown(common: int, pooled: int = 0, allocation: Allocation | None = None) -> int:
     """Units a channel shows, of what is common at its nodes and what its pool holds."""
     if allocation is None:
         return common
-    sells_common = allocation.pool is None or allocation.fall_through
-    units = pooled + (common * allocation.percent // 100 if sells_common else 0) - allocation.buffer
+    sold = common * allocation.percent // 100 if _sells_common(allocation) else 0
+    units = pooled + sold - allocation.buffer
     if units < max(1, allocation.floor):
         return 0
     return units if allocation.cap is None else min(units, allocation.cap)
@@ -121,3 +149,37 @@ def available(
     held, left = fill_pools(stock, pools)
     common = sum(units for node_id, units in left.items() if node_id in eligible)
     return shown(common, held.get(channel, 0), allocation)
+
+
+class Rules:
+    """Every channel's allocations and nodes: which pools there are of an item, and what they keep from whom.
+
+    Args:
+        allocations: In the order of the channels' rank; an item's own goes before its channel's.
+        eligible: The nodes that ship for each channel with an allocation.
+    """
+
+    def __init__(self, allocations: Iterable[Allocation], eligible: Mapping[str, frozenset[str]]) -> None:
+        self._eligible = eligible
+        self._by_channel: dict[str, dict[str | None, Allocation]] = {}
+        for each in allocations:
+            self._by_channel.setdefault(each.channel, {})[each.sku] = each
+        self._pooled = [
+            channel for channel, each in self._by_channel.items() if any(rule.pool for rule in each.values())
+        ]
+
+    def allocation(self, channel: str, sku: str) -> Allocation | None:
+        own = self._by_channel.get(channel, {})
+        return own.get(sku) or own.get(None)
+
+    def pools(self, sku: str) -> list[Pool]:
+        """Every channel's pool of an item, in the order of rank."""
+        return [
+            Pool.model_construct(channel=channel, units=own.pool, nodes=self._eligible.get(channel, frozenset()))
+            for channel in self._pooled
+            if (own := self.allocation(channel, sku)) is not None and own.pool
+        ]
+
+    def kept_from(self, channel: str, sku: str, stock: Mapping[str, int]) -> dict[str, int]:
+        """Units of an item at each node that a channel must leave, as ``kept_from`` says."""
+        return kept_from(stock, channel, self.pools(sku), self.allocation(channel, sku))

@@ -24,6 +24,7 @@ _TELLING = (
     Because.NO_SERVICE,
     Because.TOO_FAR,
     Because.NOT_IN_POLICY,
+    Because.NOT_ELIGIBLE,
     Because.NOT_CHOSEN_BY_STAFF,
     Because.EXCLUDED,
     Because.DISABLED,
@@ -126,4 +127,6 @@ def _left(source: Source, sku: str, taken: dict[str, Counter[str]]) -> int:
 
 def _why_fallen(sku: str, network: Survey) -> Because:
     reasons = {because for node_id, because in network.fallen.items() if sku in network.held[node_id]}
-    return next((because for because in _TELLING if because in reasons), Because.NO_STOCK)
+    protected = any(sku in skus for skus in network.protected.values())
+    otherwise = Because.PROTECTED if protected else Because.NO_STOCK
+    return next((because for because in _TELLING if because in reasons), otherwise)

@@ -69,6 +69,7 @@ class Stock(Model):
     """What one node can give of one SKU: on hand less reserved, held and safety, never below zero.
 
     Attributes:
+        protected: Units that stay for other channels; they are not among the available ones.
         scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
         clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere.
     """
@@ -76,6 +77,7 @@ class Stock(Model):
     node_id: Identifier
     sku: Sku
     available: Annotated[int, Field(ge=0)]
+    protected: Annotated[int, Field(ge=0)] = 0
     unit_cost_minor: Minor = 0
     scarcity_minor: Minor = 0
     clearance_minor: Minor = 0
@@ -134,6 +136,7 @@ class Snapshot(Model):
     """Everything the planner may know, read in one query at ``as_of``.
 
     Attributes:
+        ineligible: Nodes each channel does not sell from, unless staff chose them for the order.
         price_version: Which version the prices in ``stock`` and ``day_prices`` come from; ``None`` without prices.
     """
 
@@ -143,8 +146,14 @@ class Snapshot(Model):
     loads: tuple[NodeLoad, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
+    ineligible: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
     day_prices: tuple[DayPrice, ...] = ()
     price_version: str | None = None
+
+    @property
+    def protected(self) -> dict[tuple[str, str], int]:
+        """Units that stay for other channels, by node and SKU, where there are any."""
+        return {(row.node_id, row.sku): row.protected for row in self.stock if row.protected}
 
 
 def _unused(value: object) -> bool:
@@ -243,12 +252,18 @@ class PlannedShipment(Model):
 
 
 class Because(StrEnum):
-    """Why a node cannot give anything, or a line cannot be given."""
+    """Why a node cannot give anything, or a line cannot be given.
+
+    ``NOT_ELIGIBLE``: the order's channel does not sell from the node. ``PROTECTED``: all that is there is kept for
+    other channels.
+    """
 
     DISABLED = "disabled"
     EXCLUDED = "excluded"
     NOT_CHOSEN_BY_STAFF = "not_chosen_by_staff"
+    NOT_ELIGIBLE = "not_eligible"
     NO_STOCK = "no_stock"
+    PROTECTED = "protected"
     NOT_ENOUGH_STOCK = "not_enough_stock"
     NO_CAPACITY = "no_capacity"
     NO_SERVICE = "no_service"

@@ -9,7 +9,7 @@ one: prices choose between nodes, they never make a customer wait.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -98,12 +98,14 @@ class Survey:
         sources: By ``node_id``.
         fallen: Why each other node cannot give anything.
         held: Stock of the order's SKUs at every node, the fallen ones too.
+        protected: SKUs at nodes where all there is of them is kept for other channels.
     """
 
     wanted: Counter[str]
     sources: tuple[Source, ...]
     fallen: dict[str, Because]
     held: dict[str, dict[str, Stock]]
+    protected: dict[str, set[str]]
 
 
 def dropship_fee(node: Node) -> int:
@@ -115,7 +117,10 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     for line in order.lines:
         wanted[line.sku] += line.quantity
     held: dict[str, dict[str, Stock]] = {node.node_id: {} for node in snapshot.nodes}
+    protected: dict[str, set[str]] = {}
     for row in snapshot.stock:
+        if row.protected and not row.available and row.sku in wanted:
+            protected.setdefault(row.node_id, set()).add(row.sku)
         if row.available and row.sku in wanted and row.node_id in held:
             held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
     if policy.clear_unit_minor:
@@ -123,13 +128,16 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     roads = _Roads(order, snapshot, policy)
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
+    ineligible = snapshot.ineligible.get(order.channel, ())
     for node in sorted(snapshot.nodes, key=lambda node: node.node_id):
-        found = _barred(node, order, policy) or roads.source(node, held[node.node_id], wanted)
+        found = _barred(node, order, policy, ineligible) or roads.source(node, held[node.node_id], wanted)
         if isinstance(found, Source):
             sources.append(found)
+        elif found is Because.NO_STOCK and node.node_id in protected:
+            fallen[node.node_id] = Because.PROTECTED
         else:
             fallen[node.node_id] = found
-    return Survey(wanted, tuple(sources), fallen, held)
+    return Survey(wanted, tuple(sources), fallen, held, protected)
 
 
 def _unpriced(row: Stock) -> Stock:
@@ -151,13 +159,15 @@ def _cleared(held: dict[str, dict[str, Stock]], unit_minor: int) -> dict[str, di
     }
 
 
-def _barred(node: Node, order: SourcingOrder, policy: Policy) -> Because | None:
+def _barred(node: Node, order: SourcingOrder, policy: Policy, ineligible: Collection[str]) -> Because | None:
     if not node.ship_enabled:
         return Because.DISABLED
     if node.node_id in order.excluded:
         return Because.EXCLUDED
     if order.only and node.node_id not in order.only:
         return Because.NOT_CHOSEN_BY_STAFF
+    if node.node_id in ineligible and node.node_id not in order.only:
+        return Because.NOT_ELIGIBLE
     if node.node_id in policy.exclude_nodes and node.node_id not in order.only:
         return Because.NOT_IN_POLICY
     return None

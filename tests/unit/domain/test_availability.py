@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.availability import Allocation, Pool, available, fill_pools, shown
+from shared.domain.availability import Allocation, Pool, Rules, available, fill_pools, kept_from, shown
 
 NODES, CHANNELS = ("a", "b", "c"), ("web", "app", "shop")
 stocks = st.dictionaries(st.sampled_from(NODES), st.integers(0, 12))
@@ -76,6 +76,45 @@ def test_pools_together_never_hold_more_than_lies_there(stock: dict[str, int], c
     assert sum(held.values()) + sum(left.values()) == sum(stock.values())
     assert min([*held.values(), *left.values()], default=0) >= 0
     assert all(held[claim.channel] <= claim.units for claim in claims)
+
+
+@given(stocks, eligibles, pools, allocations)
+def test_what_a_channel_must_leave_and_what_it_sells_are_all_there_is(
+    stock: dict[str, int], eligible: frozenset[str], claims: tuple[Pool, ...], rule: Allocation | None
+) -> None:
+    configured = as_configured(claims, eligible, rule)
+    kept = kept_from(stock, "web", configured, rule)
+    assert all(0 < kept[node] <= stock[node] for node in kept)
+    sold = sum(units - kept.get(node, 0) for node, units in stock.items() if node in eligible)
+    bare = rule and Allocation(channel="web", pool=rule.pool, fall_through=rule.fall_through)
+    assert sold == one_by_one(stock, "web", eligible, configured, bare)
+
+
+@given(stocks, pools, st.sampled_from(CHANNELS))
+def test_what_a_channel_must_leave_is_what_the_others_pools_held(
+    stock: dict[str, int], claims: tuple[Pool, ...], channel: str
+) -> None:
+    left = kept_from(stock, channel, claims)
+    before, _ = fill_pools(stock, claims)
+    after, _ = fill_pools(left, [claim for claim in claims if claim.channel != channel])
+    assert after == {other: units for other, units in before.items() if other != channel}
+
+
+def test_an_items_own_rule_goes_before_its_channels() -> None:
+    rules = Rules(
+        [
+            Allocation(channel="web", pool=4),
+            Allocation(channel="app", sku="s1", pool=3, fall_through=False),
+            Allocation(channel="web", sku="s2", pool=0),
+        ],
+        {"web": frozenset("ab"), "app": frozenset("bc")},
+    )
+    assert [(pool.channel, pool.units) for pool in rules.pools("s1")] == [("web", 4), ("app", 3)]
+    assert rules.pools("s2") == []
+    stock = {"a": 3, "b": 3, "c": 2}
+    assert rules.kept_from("web", "s1", stock) == {"b": 2, "c": 1}
+    assert rules.kept_from("app", "s1", stock) == {"a": 3, "b": 1, "c": 1}
+    assert rules.kept_from("shop", "s1", stock) == {"a": 3, "b": 3, "c": 1}
 
 
 @given(stocks, eligibles, pools, allocations, st.sampled_from(NODES))
