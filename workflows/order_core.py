@@ -157,10 +157,12 @@ class OrderCore:
         return sum(fulfillment.units for fulfillment in result.fulfillments)
 
     async def _follow(self, rest: Rest | None) -> None:
-        """Do with the units that wait as the policy's stage says."""
-        if rest is None or not workflow.patched("2026-11-after-actions"):
+        """Do with the units that wait as the policy's stage says; what was said stands as long as any of them wait."""
+        if not self._backordered:
             self._cancel_at = None
-        elif rest.after is not None:
+        if rest is None or not workflow.patched("2026-11-after-actions"):
+            return
+        if rest.after is not None:
             end = workflow.now() + rest.after
             self._cancel_at = min(self._cancel_at or end, end)
         elif not self.queued:

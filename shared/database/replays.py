@@ -19,10 +19,11 @@ from shared.domain.network import Place
 from shared.domain.orders import OrderDocument, ServiceLevel
 from shared.domain.sourcing.models import SourcingOrder, WantedLine
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder
+from shared.errors import NotFound
 from shared.messages import order_id_of
 from shared.places import locate
 
-_ORDERS = text("""
+_WHOLE = """
     SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags, lines.lines
     FROM orders o CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
@@ -30,8 +31,13 @@ _ORDERS = text("""
                    'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
                    'unit_price_minor', l.unit_price_minor, 'group', l.bundle_line_no) ORDER BY l.line_no) AS lines
         FROM order_line l JOIN item i USING (sku) WHERE l.order_id = o.order_id) lines
-    WHERE o.received_at >= :since ORDER BY o.received_at, o.order_id LIMIT :limit
-""")
+"""
+_ORDERS = text(f"{_WHOLE} WHERE o.received_at >= :since ORDER BY o.received_at, o.order_id LIMIT :limit")
+_LATEST = text(f"""{_WHOLE}
+    WHERE o.order_id IN (SELECT order_id FROM orders ORDER BY received_at DESC, order_id LIMIT :limit)
+    ORDER BY o.received_at DESC, o.order_id
+""")  # noqa: S608 - our own fragment
+_NAMED = text(f"{_WHOLE} WHERE o.order_id = :order_id")
 #: Positions as the ledger had them at a moment. Orders placed before it keep what they had reserved by then.
 _STOCK = text("""
     SELECT p.node_id, p.sku, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor,
@@ -70,6 +76,20 @@ def _stored(row: Any) -> ReplayedOrder:
         received_at=row.received_at,
     )
     return ReplayedOrder(order, row.received_at, row.promised_at)
+
+
+async def latest_orders(connection: AsyncConnection, limit: int, now: datetime, order_id: str = "") -> Replay:
+    """The latest orders, or the one named, whole, as if they came now and met the stock of now.
+
+    Raises:
+        NotFound: there is no such order.
+    """
+    named = (_NAMED, {"order_id": order_id}) if order_id else (_LATEST, {"limit": limit})
+    rows = (await connection.execute(*named)).all()
+    if order_id and not rows:
+        raise NotFound(f"there is no order {order_id}", order_id=order_id)
+    orders = [_stored(row).order.model_copy(update={"received_at": now}) for row in rows]
+    return await _replay(connection, [ReplayedOrder(order, now) for order in orders], now)
 
 
 async def documents(connection: AsyncConnection, given: Sequence[OrderDocument], now: datetime) -> Replay:

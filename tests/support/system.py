@@ -28,6 +28,7 @@ from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMetho
 from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
+from shared.domain.sourcing.stages import Stage
 from shared.gateways.directory import Gateways
 from shared.gateways.protocol import CancelRequest, PartnerMessage
 from shared.gateways.signing import secret_for, sign
@@ -93,11 +94,11 @@ class System:
         return OrderDocument.model_validate(document.model_dump() | changes)
 
     @asynccontextmanager
-    async def policy(self, **changes: Any) -> AsyncIterator[None]:
-        """Orders placed in the block live under a process policy with these changes."""
+    async def policy(self, *stages: Stage, **changes: Any) -> AsyncIterator[None]:
+        """Orders placed in the block are sourced by these stages and live under a process policy with these changes."""
         doms = self.doms
         before = await self.value("SELECT version FROM policy_version WHERE active")
-        version = Policy(version=f"test/{uuid.uuid4().hex[:8]}")
+        version = Policy(version=f"test/{uuid.uuid4().hex[:8]}", stages=stages)
         async with self.database.transaction() as connection:
             await policies.begin(connection, version, QUICK.model_copy(update=changes), "test")
         self.doms = Doms(self.temporal, self.database)  # the old one remembers the old policy for a moment

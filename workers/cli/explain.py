@@ -18,7 +18,7 @@ _COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 
 async def explain(order_id: str) -> Answer:
-    """Explain every decision on an order: each node's cost by term or the reason it fell out.
+    """Explain every decision on an order: each node's cost by term or the reason it fell out, each stage's outcome.
 
     Scarcity and capacity are what later orders were expected to lose by it (`doms prices show`); nobody pays them.
 
@@ -48,6 +48,9 @@ def drawn(explanation: Explanation) -> Any:
 
 def _decision(decision: Decision, currency: str) -> Iterator[Any]:
     yield table(headline(decision, currency), ("ships from", "by", "units#", "deliver by", *_COSTS), _chosen(decision))
+    if decision.plan.stages:
+        yield table(_stage_title(decision.plan), ("stage", "outcome", "units#", "because", "broken limits#"),
+                    _stages(decision.plan))  # fmt: skip
     yield table(
         "every node", ("", "node", "holds#", "deliver by", "if it shipped all it can", *_COSTS), _nodes(decision.plan)
     )
@@ -56,11 +59,28 @@ def _decision(decision: Decision, currency: str) -> Iterator[Any]:
         yield table("units without a source", ("line#", "item", "units#", "because"), rows)
 
 
+def _stage_title(plan: Plan) -> str:
+    """Which stages decided, and what becomes of the rest."""
+    took = [one.name for one in plan.stages if one.units]
+    decided = f"decided by {' and '.join(took)}" if took else "no stage took anything"
+    if plan.rest is None:
+        return f"stages: {decided}"
+    after = f" {plan.rest.after}" if plan.rest.after is not None else ""
+    return f"stages: {decided}; the rest by {plan.rest.stage}: {plan.rest.then.replace('_', ' ')}{after}"
+
+
+def _stages(plan: Plan) -> Iterator[tuple[object, ...]]:
+    for one in plan.stages:
+        yield one.name, one.outcome.replace("_", " "), one.units, one.because, one.broken_minor or ""
+
+
 def headline(decision: Decision, currency: str) -> str:
     """The decision in one line: cost, proof, runner-up."""
     plan = decision.plan
     proof = "proven cheapest" if plan.optimal else f"at most {money(plan.gap_minor, currency)} above the cheapest"
     other = "no other set of nodes can ship as much"
+    if sum(bool(one.units) for one in plan.stages) > 1:
+        other = "each stage took what its own rules make best"
     if decision.runner_up_minor is not None:
         dearer = money(decision.difference_minor, currency)
         weighed = " as the policy weighs it" if plan.weighed_minor is not None else ""

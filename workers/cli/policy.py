@@ -1,4 +1,21 @@
-"""Show, check, keep and switch the policies that orders are sourced by."""
+"""Show, check, try, keep and switch the policies that orders are sourced by.
+
+A policy file is a JSON object: a name, a preset to begin with, and what is different. docs/policies.md explains every
+setting, the variables of conditions, and a whole file. A small one:
+
+    {"name": "peak", "preset": "balanced",
+     "sourcing": {
+       "max_shipments": 3,
+       "stages": [
+         {"name": "stores-first", "when": "order.region == 'NY' && order.value_minor < 20000",
+          "nodes": "node.type == 'store' && node.distance_km < 80.0",
+          "hard": {"max_shipments": 1, "floor_units": 2},
+          "on_part": {"then": "next_stage", "take": false}},
+         {"name": "anywhere", "soft": [{"max_distance_km": 1500, "price_minor": 400}],
+          "on_none": {"then": "queue"}, "on_part": {"then": "cancel_after", "after": "P3D"}}],
+       "batches": [{"name": "vip", "when": "'vip' in order.tags", "sequence": [{"by": "promised_at"}]}]},
+     "process": {"answer_within": "PT2H"}}
+"""
 
 from __future__ import annotations
 
@@ -14,6 +31,7 @@ from workers.connect import doms_client
 
 if TYPE_CHECKING:
     from shared.domain.policies import Difference, PolicyVersion
+    from shared.domain.sourcing.preview import Gist, Preview
 
 app = App(name="policy", help=__doc__)
 
@@ -110,6 +128,49 @@ async def draft(file: str) -> Answer:
 
 
 @app.command
+async def preview(file: str, *, last: int = 50, order: str = "", orders: str = "") -> Answer:
+    """Plan orders by a policy that is not active, beside the active one, and show what would be different.
+
+    Each order is planned alone and whole, as if it came now, on what is free now. Nothing is kept or reserved.
+
+    ```
+    doms policy preview peak.json
+    doms policy preview peak.json --order webshop/W7-000001
+    doms policy preview peak/3f9a21c4 --orders cart.json
+    ```
+
+    Args:
+        file: A policy file, a preset, a kept version, or the newest version of a name.
+        last: So many of the latest orders.
+        order: Only this order.
+        orders: A file of order documents instead, such as one made of a cart.
+    """
+    from datetime import UTC, datetime
+
+    from shared.database import replays
+    from shared.database.policies import active_version, faults_of, find_policy
+    from shared.database.snapshots import AGREEING
+    from shared.domain.sourcing.preview import preview as plans_of
+    from shared.errors import InvalidInput
+    from shared.intake import read_orders
+
+    body = await asyncio.to_thread(Path(orders).read_bytes) if orders else b""
+    read = await _read(file) if await asyncio.to_thread(Path(file).is_file) else None
+    now = datetime.now(UTC)
+    async with doms_client() as doms, doms.database.transaction() as connection:
+        await connection.execute(AGREEING)
+        tried, active = read or await find_policy(connection, file), await active_version(connection)
+        if faults := await faults_of(connection, tried):
+            raise InvalidInput(faults)
+        if body:
+            replay = await replays.documents(connection, read_orders(body, source="auto"), now)
+        else:
+            replay = await replays.latest_orders(connection, last, now, order)
+    found = list(plans_of(replay, active.sourcing, tried.sourcing))
+    return Answer(found, show=lambda: _previewed(found, active.version, tried.version))
+
+
+@app.command
 async def activate(version: str, *, actor: Actor = "staff") -> Answer:
     """Let new orders begin with a version, within a second; running orders keep theirs.
 
@@ -188,6 +249,21 @@ def _shown(policy: PolicyVersion) -> Any:
     state = "active" if policy.active else "kept" if policy.created_at else "a preset, not kept"
     title = f"{policy.version} ({state}), content {policy.content_hash[:12]}, {policy.orders} open order(s)"
     return table(title, ("part", "setting", "value"), rows)
+
+
+def _previewed(found: list[Preview], active: str, tried: str) -> Any:
+    changed = [each for each in found if each.changed]
+    rows = [(each.order_id, policy, *_gist(gist)) for each in changed
+            for policy, gist in ((active, each.one), (tried, each.other))]  # fmt: skip
+    columns = ("order", "policy", "ships", "short#", "paid#", "delivered", "stages", "rest")
+    return table(f"{len(changed)} of {len(found)} order(s) would be planned differently by {tried}", columns, rows)
+
+
+def _gist(gist: Gist) -> tuple[object, ...]:
+    ships = ", ".join(f"{units} from {node_id}" for node_id, units in gist.ships.items())
+    stages = ", ".join(f"{one.name}: {one.outcome.replace('_', ' ')}" for one in gist.stages)
+    rest = gist.rest.then.replace("_", " ") if gist.rest is not None else ""
+    return ships, gist.short_units, gist.paid_minor, when(gist.promised_at), stages, rest
 
 
 def _differing(found: tuple[Difference, ...], one: PolicyVersion, other: PolicyVersion) -> Any:

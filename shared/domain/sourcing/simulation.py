@@ -113,14 +113,14 @@ def _in_turn(orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[Replay
 
 
 def _plans(replay: Replay, orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[tuple[ReplayedOrder, Plan]]:
-    world = _World(replay)
+    world = World(replay)
     for each in orders:
         found = plan(each.order, world.seen(each.order, each.at), policy)
         world.consume(found)
         yield each, found
 
 
-class _World:
+class World:
     """Stock and loads as one policy leaves them for the next order."""
 
     def __init__(self, replay: Replay) -> None:
