@@ -54,9 +54,7 @@ log = structlog.get_logger("worker")
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what was begun and stop."""
     partner_key, logins = settings.partner_key.get_secret_value(), sftp_logins(settings)
-    await until_stopped(
-        settings, lambda temporal: working(temporal, settings.database_url, partner_key, logins=logins)
-    )
+    await until_stopped(settings, lambda temporal: working(temporal, settings.database_url, partner_key, logins))
 
 
 async def until_stopped(settings: Settings, work: Callable[[Client], AbstractAsyncContextManager[Database]]) -> None:
@@ -73,7 +71,7 @@ async def until_stopped(settings: Settings, work: Callable[[Client], AbstractAsy
 
 @asynccontextmanager
 async def working(
-    temporal: Client, database_url: str, partner_key: str, *, logins: SftpLogins | None = None, **options: Any
+    temporal: Client, database_url: str, partner_key: str, logins: SftpLogins | None = None, /, **options: Any
 ) -> AsyncIterator[Database]:
     """Workers for every queue, for the length of the block. ``options`` go to the orders' worker."""
     database = Database(database_url)
