@@ -9,6 +9,8 @@ from shared.client import Doms, reachable
 from shared.database import asked_carts, carts, orders, policies, snapshots
 from shared.database.asked_carts import AskedCart
 from shared.domain.carts import CartHold, HoldCart, WantedUnits, gather
+from shared.domain.network import Place
+from shared.domain.sourcing.methods import pickup_stores, seen_by
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
 from shared.errors import Conflict, Fault, InvalidInput, NotFound
 from shared.messages import Wake, order_workflow_id
@@ -24,15 +26,15 @@ async def hold_cart(doms: Doms, request: HoldCart) -> CartHold:
     """Hold a cart's units where the planner would ship them from; the same cart again is answered as it was.
 
     Raises:
-        InvalidInput: an item is unknown, or a cart with a bundle is to be held partially.
+        InvalidInput: an item is unknown, nobody picks up at the node, or a cart with a bundle is to be held partially.
         Conflict: there is too little, or the id was used for another cart before. Nothing is held then.
     """
     with reachable():
         for _ in range(_ATTEMPTS):
-            asked, claims = await _plan(doms, request)
+            asked, claims, seen = await _plan(doms, request)
             wanted = sum(line.quantity for line in asked.lines)
             if claims and (request.partial or sum(claims.values()) == wanted):
-                held = await _hold(doms, request, asked, claims)
+                held = await _hold(doms, request, asked, claims, seen.protected)
                 if held is not None:
                     return held
             known = await _known(doms, request)
@@ -46,8 +48,8 @@ async def hold_cart(doms: Doms, request: HoldCart) -> CartHold:
     raise Conflict(f"the cart cannot be held: {missing}; nothing is", cart_id=request.cart_id, short=short)
 
 
-async def _plan(doms: Doms, request: HoldCart) -> tuple[AskedCart, Claims]:
-    """Where the units would come from; no transaction is open while the planner works."""
+async def _plan(doms: Doms, request: HoldCart) -> tuple[AskedCart, Claims, Snapshot]:
+    """Where the units would come from, of what was seen; no transaction is open while the planner works."""
     as_of = datetime.now(UTC)
     async with doms.database.reading() as connection:
         asked = await asked_carts.read_cart(connection, [(line.sku, line.quantity) for line in request.lines])
@@ -55,27 +57,41 @@ async def _plan(doms: Doms, request: HoldCart) -> tuple[AskedCart, Claims]:
             message = "a cart with a bundle is held whole or not at all"
             raise InvalidInput([Fault(pointer="/partial", code="holds_a_bundle", message=message)])
         policy = (await policies.active_version(connection)).sourcing
-        seen = await snapshots.read_snapshot(connection, asked.skus, as_of)
-    if request.ship_to is None:
-        return asked, _gathered(asked, seen)
-    return asked, await asyncio.to_thread(_planned, request, asked, seen, policy)
+        seen = await snapshots.read_snapshot(connection, asked.skus, as_of, channel=request.channel)
+    to, usable = _by_method(request, seen)
+    if to is None:
+        return asked, _gathered(request, asked, usable), seen
+    return asked, await asyncio.to_thread(_planned, request, to, asked, usable, policy), seen
 
 
-def _gathered(asked: AskedCart, seen: Snapshot) -> Claims:
-    shipping = {node.node_id for node in seen.nodes if node.ship_enabled}
+def _by_method(request: HoldCart, seen: Snapshot) -> tuple[Place | None, Snapshot]:
+    """Where the units go, if that is said, and what of the snapshot may give them."""
+    if not request.method.ends_at_store:
+        where = request.ship_to
+        to = locate_postal(where.country, where.region, where.postal_code, where.city) if where else None
+        return to, seen_by(request.method, seen)
+    stores = pickup_stores(seen, request.channel)
+    store = next((node for node in stores if node.node_id == request.pickup_node_id), None)
+    if store is None:
+        message = f"customers of {request.channel} cannot pick up at {request.pickup_node_id}"
+        raise InvalidInput([Fault(pointer="/pickup_node_id", code="no_pickup_here", message=message)])
+    return store.place, seen_by(request.method, seen, store)
+
+
+def _gathered(request: HoldCart, asked: AskedCart, seen: Snapshot) -> Claims:
+    ineligible = seen.ineligible.get(request.channel, ())
+    shipping = {node.node_id for node in seen.nodes if node.ship_enabled and node.node_id not in ineligible}
     free = {(one.node_id, one.sku): one.available for one in seen.stock if one.node_id in shipping}
     return gather({line.sku: line.quantity for line in asked.lines}, free)
 
 
-def _planned(request: HoldCart, asked: AskedCart, seen: Snapshot, policy: Policy) -> Claims:
+def _planned(request: HoldCart, to: Place, asked: AskedCart, seen: Snapshot, policy: Policy) -> Claims:
     from shared.domain.sourcing import plan  # loads numpy, which other calls do without
 
-    where = request.ship_to
-    assert where is not None, "without a destination there is nothing to plan"
     order = SourcingOrder(
         order_id="cart",
         channel=request.channel,
-        ship_to=locate_postal(where.country, where.region, where.postal_code, where.city),
+        ship_to=to,
         service=request.service,
         lines=asked.lines,
     )
@@ -87,7 +103,7 @@ def _planned(request: HoldCart, asked: AskedCart, seen: Snapshot, policy: Policy
     return claims
 
 
-async def _hold(doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims) -> CartHold | None:
+async def _hold(doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims, protected: Claims) -> CartHold | None:
     now = datetime.now(UTC)
     expires_at = now + timedelta(minutes=request.minutes)
     wanted = tuple(
@@ -103,6 +119,7 @@ async def _hold(doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims)
         content_hash=request.content_hash(),
         expires_at=expires_at,
         partial=request.partial,
+        protected=protected,
     )
     if units is None:
         return None

@@ -202,7 +202,7 @@ class Doms:
             return
 
     async def promise(self, cart: Cart, *, as_of: datetime | None = None) -> Promise:
-        """What an order of this cart would be promised now, by each service level. Nothing is reserved.
+        """What an order of this cart would be promised now, by each method asked for. Nothing is reserved.
 
         Raises:
             InvalidInput: an item is unknown, or the items are sold in different currencies.
@@ -214,10 +214,9 @@ class Doms:
             async with self.database.reading() as connection:
                 asked = await asked_carts.read_cart(connection, [(line.sku, line.quantity) for line in cart.lines])
                 policy = (await policies.active_version(connection)).sourcing
-                seen = await snapshots.read_snapshot(connection, asked.skus, as_of)
-        options = options_for(
-            locate_postal(cart.country, cart.region, cart.postal_code, cart.city), asked.lines, seen, policy
-        )
+                seen = await snapshots.read_snapshot(connection, asked.skus, as_of, channel=cart.channel)
+        ship_to = locate_postal(cart.country, cart.region, cart.postal_code, cart.city)
+        options = options_for(cart.channel, ship_to, asked.lines, seen, policy, methods=cart.methods)
         return Promise(as_of=as_of, policy_version=policy.version, currency=asked.currency, options=options)
 
     # --- reading ------------------------------------------------------------------------------------------

@@ -33,16 +33,17 @@ _READ_ITEMS = text("""
 """)
 _SAVE_NODES = text("""
     INSERT INTO node (node_id, name, node_type, partner_id, place, calendar, handling_days, daily_units,
-                      handling_order_minor, handling_unit_minor, dropship_fee_minor, ship_enabled)
+                      handling_order_minor, handling_unit_minor, dropship_fee_minor, ship_enabled,
+                      pickup_enabled)
     SELECT node_id, name, node_type, partner_id, place, calendar, handling_days, daily_units,
-           handling_order_minor, handling_unit_minor, dropship_fee_minor, ship_enabled
+           handling_order_minor, handling_unit_minor, dropship_fee_minor, ship_enabled, pickup_enabled
     FROM jsonb_populate_recordset(NULL::node, CAST(:rows AS jsonb))
     ON CONFLICT (node_id) DO UPDATE SET
         name = excluded.name, node_type = excluded.node_type, partner_id = excluded.partner_id,
         place = excluded.place, calendar = excluded.calendar, handling_days = excluded.handling_days,
         daily_units = excluded.daily_units, handling_order_minor = excluded.handling_order_minor,
         handling_unit_minor = excluded.handling_unit_minor, dropship_fee_minor = excluded.dropship_fee_minor,
-        ship_enabled = excluded.ship_enabled
+        ship_enabled = excluded.ship_enabled, pickup_enabled = excluded.pickup_enabled
 """)
 _SAVE_RATES = text("""
     INSERT INTO service_rate SELECT * FROM jsonb_populate_recordset(NULL::service_rate, CAST(:rows AS jsonb))

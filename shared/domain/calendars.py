@@ -88,6 +88,13 @@ def deliver_by(
     return delivered if delivered >= handed_over else at(day + _DAY, DELIVERED, destination.time_zone)
 
 
+def open_from(node: Node, there: datetime) -> datetime | None:
+    """When a customer can fetch what a carrier has brought: then, or at that local time of the node's next day."""
+    arrived = there.astimezone(ZoneInfo(node.place.time_zone))
+    day = working_day(node.calendar, arrived.date())
+    return None if day is None else at(day, arrived.time(), node.place.time_zone)
+
+
 def days_late(delivered: datetime, needed_by: datetime, time_zone: str) -> int:
     """Calendar days the delivery passes the day it was needed, as the customer's calendar counts them."""
     return max(0, (local_day(delivered, time_zone) - local_day(needed_by, time_zone)).days)

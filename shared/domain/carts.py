@@ -7,15 +7,30 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, computed_field
+from pydantic import Field, computed_field, model_validator
 
 from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku
 from shared.domain.orders import Country, ServiceLevel
 from shared.domain.sourcing.models import Shortage
 
+#: Nobody's: it is configured nowhere.
+NO_CHANNEL = "cart"
 #: A day is the longest: units nobody sells for longer are an order, not a cart.
 MAX_MINUTES = 24 * 60
 HoldMinutes = Annotated[int, Field(strict=True, ge=1, le=MAX_MINUTES)]
+
+
+class Method(StrEnum):
+    """How a customer gets a cart."""
+
+    SHIP = "ship"  #: to the customer, from any node
+    DROPSHIP = "dropship"  #: to the customer, by vendors alone
+    PICKUP = "pickup"  #: fetched at a store, from its own stock
+    SHIP_TO_STORE = "ship_to_store"  #: fetched at a store, shipped there from other nodes
+
+    @property
+    def ends_at_store(self) -> bool:
+        return self in (Method.PICKUP, Method.SHIP_TO_STORE)
 
 
 class CartLine(Document):
@@ -35,8 +50,15 @@ class Destination(Document):
 
 
 class Cart(Destination):
-    """A cart and its destination."""
+    """A cart and its destination.
 
+    Attributes:
+        channel: Who sells it; without one it comes from any node, but not out of what is kept for a channel.
+        methods: How the customer may get it.
+    """
+
+    channel: Identifier = NO_CHANNEL
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = (Method.SHIP,)
     lines: Annotated[tuple[CartLine, ...], Field(min_length=1, max_length=500)]
 
 
@@ -51,17 +73,21 @@ class CartSource(Model):
 
 
 class DeliveryOption(Model):
-    """One service level for a cart.
+    """One way to get a cart.
 
     Attributes:
-        promised_at: Latest delivery of what can be shipped; ``None`` when nothing can.
+        service: Service level of what is shipped.
+        pickup_node_id: The store where the customer fetches it.
+        promised_at: When the customer has, or can fetch, all that there is; ``None`` when there is nothing.
         delivery_minor: Freight, handling and vendors' fees, minor units: what delivering it costs us.
         item_minor: What the goods cost us at these nodes.
-        sources: What would ship it. Nothing is reserved.
-        shortages: Units that have no source at this level now.
+        sources: What would give it. Nothing is reserved.
+        shortages: Units that have no source this way now.
     """
 
-    service: ServiceLevel
+    method: Method = Method.SHIP
+    service: ServiceLevel | None
+    pickup_node_id: str | None = None
     promised_at: Instant | None
     delivery_minor: int
     item_minor: int
@@ -84,7 +110,9 @@ class HoldCart(Document):
     Attributes:
         channel: Who holds; with ``cart_id`` it names the hold once and for all.
         ship_to: Where the cart would go; without it the units come from as few nodes as can give them.
-        service: The delivery option the customer chose.
+        service: The service level the customer chose.
+        method: How the customer wants to get it.
+        pickup_node_id: The store where it will be fetched, for the methods that end at one.
         minutes: How long the units are held.
         partial: Hold what there is, and say of each line how much; else all units or none.
     """
@@ -96,6 +124,14 @@ class HoldCart(Document):
     service: ServiceLevel = ServiceLevel.STANDARD
     minutes: HoldMinutes = 15
     partial: bool = False
+    method: Annotated[Method, Field(exclude_if=lambda method: method is Method.SHIP)] = Method.SHIP
+    pickup_node_id: Annotated[Identifier | None, Field(exclude_if=lambda node_id: node_id is None)] = None
+
+    @model_validator(mode="after")
+    def _fetched_somewhere(self) -> HoldCart:
+        if self.method.ends_at_store != (self.pickup_node_id is not None):
+            raise ValueError("pickup_node_id must be given for pickup and ship_to_store, and only for them")
+        return self
 
     @property
     def cart_hold_id(self) -> str:

@@ -61,6 +61,7 @@ class Node(Model):
         handling_order_minor: Cost of one shipment from here, beside freight.
         handling_unit_minor: Cost of picking and packing one unit.
         dropship_fee_minor: Fee a vendor asks for each order it ships.
+        pickup_enabled: Whether customers may fetch their carts here.
     """
 
     node_id: Identifier
@@ -75,3 +76,4 @@ class Node(Model):
     handling_unit_minor: Minor = 0
     dropship_fee_minor: Minor = 0
     ship_enabled: bool = True
+    pickup_enabled: bool = False

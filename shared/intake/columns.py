@@ -204,6 +204,7 @@ TABLES: Mapping[str, Table] = {
         handling_unit_minor=Column("35", _whole),
         dropship_fee_minor=Column("0", _whole),
         ship_enabled=Column("true", _flag),
+        pickup_enabled=Column("false", _flag),
     ),
     "items": _table(
         Item,

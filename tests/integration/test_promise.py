@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 
+from shared.carts_client import hold_cart
 from shared.client import Doms
-from shared.domain.carts import Cart, CartLine
+from shared.domain.calendars import ready_by
+from shared.domain.carts import Cart, CartLine, Destination, HoldCart, Method
+from shared.domain.network import NodeType
 from shared.domain.orders import ServiceLevel
 from shared.errors import InvalidInput
 from tests.support.facts import Facts
@@ -66,3 +70,64 @@ async def test_what_cannot_be_shipped_is_told(shop: Facts) -> None:
     with pytest.raises(InvalidInput) as refused:
         await Doms(NO_TEMPORAL, shop.database).promise(cart((shop.sku(), 1), ("NO-SUCH", 1)))
     assert [fault.pointer for fault in refused.value.faults] == ["/lines/1/sku"]
+
+
+async def test_each_method_has_its_options(shop: Facts) -> None:
+    sku = shop.sku(4)
+    vendor = next(node for node in shop.world.nodes if node.node_type is NodeType.VENDOR).node_id
+    await shop.stock(sku, wh_columbus=5, store_austin=3, **{vendor.replace("-", "_"): 4})
+    asked = cart((sku, 2)).model_copy(update={"methods": tuple(Method)})
+    told = await Doms(NO_TEMPORAL, shop.database).promise(asked, as_of=AS_OF)
+    by_method = {method: [one for one in told.options if one.method is method] for method in Method}
+    assert [len(options) for options in by_method.values()] == [3, 3, 2, 2]
+    assert {source.node_id for one in by_method[Method.DROPSHIP] for source in one.sources} == {vendor}
+
+    austin, chicago = by_method[Method.PICKUP]
+    store = next(node for node in shop.world.nodes if node.node_id == "store-austin")
+    assert (austin.pickup_node_id, austin.service, austin.promised_at) == (store.node_id, None, ready_by(store, AS_OF))
+    assert austin.delivery_minor == store.handling_order_minor + 2 * store.handling_unit_minor
+    assert (chicago.promised_at, sum(short.quantity for short in chicago.shortages)) == (None, 2)
+
+    there = {one.pickup_node_id: one for one in by_method[Method.SHIP_TO_STORE]}
+    assert list(there) == ["store-chicago", "store-austin"], "the nearest first"
+    assert {source.node_id for source in there["store-austin"].sources} <= {"wh-columbus", vendor}
+
+
+@pytest.mark.parametrize("method", list(Method))
+async def test_what_is_promised_is_what_its_cart_holds(shop: Facts, method: Method) -> None:
+    sku = shop.sku(5)
+    vendor = next(node for node in shop.world.nodes if node.node_type is NodeType.VENDOR).node_id
+    await shop.stock(sku, wh_columbus=9, store_chicago=9, **{vendor.replace("-", "_"): 9})
+    doms = Doms(NO_TEMPORAL, shop.database)
+    asked = cart((sku, 2)).model_copy(update={"methods": (method,)})
+    option = (await doms.promise(asked)).options[0]
+    request = HoldCart(
+        channel="webshop",
+        cart_id=f"by-{method}",
+        lines=asked.lines,
+        ship_to=Destination(postal_code="10001"),
+        method=method,
+        pickup_node_id=option.pickup_node_id,
+    )
+    held = await hold_cart(doms, request)
+    assert [(one.node_id, one.open) for one in held.units] == [(one.node_id, one.units) for one in option.sources]
+
+
+async def test_nobody_picks_up_where_that_is_not_offered(shop: Facts) -> None:
+    request = HoldCart(
+        channel="webshop",
+        cart_id="nowhere",
+        lines=cart((shop.sku(), 1)).lines,
+        method=Method.PICKUP,
+        pickup_node_id="wh-columbus",
+    )
+    with pytest.raises(InvalidInput) as refused:
+        await hold_cart(Doms(NO_TEMPORAL, shop.database), request)
+    assert [(fault.pointer, fault.code) for fault in refused.value.faults] == [("/pickup_node_id", "no_pickup_here")]
+
+
+@pytest.mark.parametrize(("method", "store"), [("pickup", None), ("ship", "store-chicago")])
+def test_a_cart_is_fetched_somewhere_or_not_at_all(method: str, store: str | None) -> None:
+    asked = {"channel": "webshop", "cart_id": "c", "lines": [{"sku": "A"}], "method": method, "pickup_node_id": store}
+    with pytest.raises(ValidationError, match="pickup_node_id must be given"):
+        HoldCart.model_validate(asked)

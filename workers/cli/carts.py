@@ -26,6 +26,8 @@ async def hold(
     country: str = "US",
     region: str = "",
     service: str = "standard",
+    method: str = "ship",
+    store: str = "",
     partial: Annotated[bool, Parameter(negative="")] = False,
 ) -> Answer:
     """Hold the units of a cart: nobody else gets them until it is ordered, released, or its time is up.
@@ -35,6 +37,7 @@ async def hold(
 
     ```
     doms carts hold webshop/c-77 TRN-1001:2 KIT-1007 --postal-code 10001
+    doms carts hold webshop/c-79 TRN-1001 --method pickup --store store-chicago
     doms --json carts hold webshop/c-78 TRN-1001:50 --partial | jq '.lines'
     ```
 
@@ -45,7 +48,9 @@ async def hold(
             they come from as few nodes as can give them.
         country: ISO 3166 code.
         region: State or province; places the cart when the postal code is not known.
-        service: The delivery option chosen: standard, expedited, overnight.
+        service: The service level chosen: standard, expedited, overnight.
+        method: The option chosen: ship, dropship, pickup, ship_to_store. Units are held where it would take them from.
+        store: The node where the customer fetches the cart, for pickup and ship_to_store.
         partial: Hold what there is.
     """
     from shared.carts_client import hold_cart
@@ -59,6 +64,8 @@ async def hold(
             "lines": [cart_line(line) for line in lines],
             "ship_to": {"postal_code": postal_code, "country": country, "region": region} if postal_code else None,
             "service": service,
+            "method": method,
+            "pickup_node_id": store or None,
             "minutes": minutes,
             "partial": partial,
         }

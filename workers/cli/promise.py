@@ -10,7 +10,7 @@ from workers.cli.output import Answer, money, table, when
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
-    from shared.domain.carts import DeliveryOption, Promise
+    from shared.domain.carts import CartSource, DeliveryOption, Promise
 
 
 async def promise(
@@ -18,11 +18,17 @@ async def promise(
     *lines: Annotated[str, Parameter(help="Items, as SKU or SKU:UNITS.")],
     country: str = "US",
     region: str = "",
+    channel: str = "",
+    method: str = "ship",
 ) -> Answer:
-    """Tell the delivery options of a cart: for each service level the date, the cost, the sources. Nothing is reserved.
+    """Tell the delivery options of a cart: for each the date, the cost, the sources. Nothing is reserved.
+
+    What is shipped or drop-shipped is told by each service level, what is picked up or shipped to a store by each of
+    three stores. To make an option yours, hold the cart by its method: `doms carts hold --help`.
 
     ```
-    doms promise 10001 TRN-1001:2 KIT-1007
+    doms promise 10001 TRN-1001:2 KIT-1007 --channel webshop
+    doms promise 60614 TRN-1001 --method all
     doms --json promise 10001 TRN-1001 | jq '.options[].promised_at'
     ```
 
@@ -30,11 +36,15 @@ async def promise(
         postal_code: Where the cart would go.
         country: ISO 3166 code.
         region: State or province; places the order when the postal code is not known.
+        channel: Who sells it: its nodes and what is kept for it. Without one any node, and nothing that is kept.
+        method: ship, dropship (by vendors alone), pickup (at a store that has it), ship_to_store, or all.
     """
-    from shared.domain.carts import Cart
+    from shared.domain.carts import Cart, Method
 
     asked = [cart_line(line) for line in lines]
-    cart = Cart.model_validate({"postal_code": postal_code, "country": country, "region": region, "lines": asked})
+    methods = list(Method) if method == "all" else [method]
+    where = {"postal_code": postal_code, "country": country, "region": region, "methods": methods}
+    cart = Cart.model_validate(where | {"lines": asked} | ({"channel": channel} if channel else {}))
     async with doms_client() as doms:
         told = await doms.promise(cart)
     return Answer(told, show=lambda: _shown(told))
@@ -47,14 +57,15 @@ def cart_line(line: str) -> dict[str, Any]:
 
 
 def _shown(told: Promise) -> Any:
-    columns = ("service", "delivered by", "delivery cost#", "goods cost#", "from", "without a source")
+    columns = ("method", "by", "there by", "delivery cost#", "goods cost#", "from", "without a source")
     rows = [
         (
-            option.service,
+            option.method,
+            option.pickup_node_id or option.service,
             when(option.promised_at) or "never",
             money(option.delivery_minor, told.currency),
             money(option.item_minor, told.currency),
-            ", ".join(f"{one.units} {one.node_id} by {one.carrier} {one.service}" for one in option.sources),
+            ", ".join(f"{one.units} {one.node_id}{_carried(one, option)}" for one in option.sources),
             _short(option),
         )
         for option in told.options
@@ -62,6 +73,10 @@ def _shown(told: Promise) -> Any:
     return table(
         f"delivery options, {when(told.as_of)}, policy {told.policy_version}; nothing is reserved", columns, rows
     )
+
+
+def _carried(one: CartSource, option: DeliveryOption) -> str:
+    return "" if option.service is None else f" by {one.carrier} {one.service}"
 
 
 def _short(option: DeliveryOption) -> str:

@@ -100,6 +100,7 @@ def _node(site: _Site) -> Node:
         handling_order_minor=site.order_minor,
         handling_unit_minor=site.unit_minor,
         dropship_fee_minor=site.fee_minor,
+        pickup_enabled=shop,
     )
 
 

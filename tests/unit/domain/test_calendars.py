@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.domain.calendars import days_late, deliver_by, ready_by, works_on
+from shared.domain.calendars import days_late, deliver_by, open_from, ready_by, works_on
 from shared.domain.network import Calendar
 from tests.support.sourcing import node, place
 
@@ -116,3 +116,15 @@ def test_delivery_is_never_before_the_hand_over() -> None:
 )
 def test_lateness_is_in_the_customers_calendar_days(delivered: Any, needed: Any, late: int) -> None:
     assert days_late(local(delivered), local(needed), "America/New_York") == late
+
+
+@pytest.mark.parametrize(
+    ("there", "fetched"),
+    [("2026-03-06T20:00:00", "2026-03-06T20:00:00"), ("2026-03-07T20:00:00", "2026-03-09T20:00:00")],
+)
+def test_what_comes_to_a_store_waits_for_its_next_day(there: str, fetched: str) -> None:
+    assert open_from(node("n"), local(there)) == local(fetched)
+
+
+def test_a_store_that_never_opens_gives_nothing() -> None:
+    assert open_from(node("n", calendar=Calendar(working_days=())), local("2026-03-06T20:00:00")) is None
