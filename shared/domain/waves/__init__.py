@@ -1,0 +1,1 @@
+"""Waves: orders that no node was told of, planned again together, within what there is for all of them."""

@@ -1,0 +1,136 @@
+"""What one order of a wave can choose from: a node, on one of its days if days are shared, with what it costs.
+
+The planner's own survey and prices, so that a wave never sees a network that the planner does not. A node whose days
+are shared is looked at once for each of them, as a node that takes so many days longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from shared.domain.calendars import days_late, ready_by
+from shared.domain.network import Node
+from shared.domain.sourcing.models import PlannedLine, PlannedShipment, Policy, Snapshot
+from shared.domain.sourcing.solution import Parts
+from shared.domain.sourcing.sources import Source, survey
+from shared.domain.sourcing.weighing import Judged, judge
+from shared.domain.waves.limits import Limits
+from shared.domain.waves.models import WaveOrder
+
+#: Costs are compared in thousandths of a minor unit, so that prices and weights are exact enough as integers.
+MILLI = 1000
+
+
+class Row(NamedTuple):
+    """One node for one order; ``nth`` is its shipping day where days are shared."""
+
+    source: Source
+    nth: int | None
+
+
+class Network:
+    """A snapshot, once as it is and once for each further day of the nodes whose days are shared."""
+
+    def __init__(self, snapshot: Snapshot, limits: Limits) -> None:
+        shared = [node for node in snapshot.nodes if limits.days_of(node.node_id)]
+        alone = tuple(node for node in snapshot.nodes if not limits.days_of(node.node_id))
+        self._alone = snapshot.model_copy(update={"nodes": alone})
+        turns = max((limits.days_of(node.node_id) for node in shared), default=0)
+        self._by_day = [
+            snapshot.model_copy(update={"nodes": tuple(_later(node, nth) for node in shared), "loads": ()})
+            for nth in range(turns)
+        ]
+        self._ready = [_soonest(seen) for seen in self._by_day]
+        self._nodes = {node.node_id: node for node in snapshot.nodes}
+        self._stock: dict[str, list[int]] = {}
+        for place, row in enumerate(snapshot.stock):
+            self._stock.setdefault(row.sku, []).append(place)
+
+    def rows(self, order: WaveOrder) -> list[Row]:
+        """Every node and day that keeps what the order was promised, nodes by name and days in turn."""
+        skus = sorted({line.sku for line in order.order.lines})
+        places = [place for sku in skus for place in self._stock.get(sku, ())]
+        found = [Row(source, None) for source in self._survey(order, self._alone, places)]
+        dearest: dict[str, int] = {}
+        for nth, snapshot in enumerate(self._by_day):
+            if order.promised_at is not None and self._ready[nth] > order.promised_at:
+                break
+            for source in self._survey(order, snapshot, places):
+                node_id = source.node.node_id
+                # As the planner has it, a later day is never priced below an earlier one.
+                dearest[node_id] = max(dearest.get(node_id, 0), *(way.capacity_unit for way in source.ways))
+                ways = tuple(way._replace(capacity_unit=dearest[node_id]) for way in source.ways)
+                found.append(Row(replace(source, node=self._nodes[node_id], ways=ways), nth))
+        in_time = (Row(kept, row.nth) for row in found if (kept := _in_time(row.source, order)) is not None)
+        return sorted(in_time, key=lambda row: (row.source.node.node_id, row.nth or 0))
+
+    def _survey(self, order: WaveOrder, snapshot: Snapshot, places: Sequence[int]) -> tuple[Source, ...]:
+        seen = snapshot.model_copy(update={"stock": tuple(snapshot.stock[place] for place in places)})
+        return survey(order.order, seen, order.policy).sources if snapshot.nodes else ()
+
+
+def _later(node: Node, days: int) -> Node:
+    """A node that takes longer, without a limit of its own: the wave counts what its days have room for."""
+    return node.model_copy(update={"handling_days": node.handling_days + days, "daily_units": None})
+
+
+def _soonest(snapshot: Snapshot) -> datetime:
+    """When the first of these nodes is ready."""
+    ready = (ready_by(node, snapshot.as_of) for node in snapshot.nodes)
+    return min((instant for instant in ready if instant is not None), default=datetime.max.replace(tzinfo=UTC))
+
+
+def _in_time(source: Source, order: WaveOrder) -> Source | None:
+    promised = order.promised_at
+    if promised is None:
+        return source
+    zone = order.order.ship_to.time_zone
+    ways = tuple(way for way in source.ways if not days_late(way.deliver_by, promised, zone))
+    if len(ways) == len(source.ways):
+        return source
+    return replace(source, ways=ways, capacity=max(way.capacity for way in ways)) if ways else None
+
+
+class Scale:
+    """The planner's weighed amounts of one order in thousandths of a minor unit."""
+
+    def __init__(self, rows: Sequence[Row], policy: Policy) -> None:
+        self.judged: Judged = judge(tuple(row.source for row in rows), policy)
+        self._percent = 100 if self.judged.unit is None else self.judged.unit
+        self.split = self.milli(self.judged.policy.split_penalty_minor)
+
+    def milli(self, weighed: int) -> int:
+        return weighed * self._percent * MILLI // 100
+
+    @property
+    def factor(self) -> int:
+        """Thousandths of a minor unit that a weighed amount of one stands for."""
+        return self._percent * MILLI // 100
+
+
+def shipments_of(
+    rows: Sequence[Row], scale: Scale, chosen: Sequence[tuple[int, Parts]], policy: Policy
+) -> Iterator[PlannedShipment]:
+    """The chosen rows as the planner would tell them."""
+    for turn, (place, parts) in enumerate(chosen):
+        source = rows[place].source
+        priced = scale.judged.price(place, source, parts)
+        assert priced is not None, "only shipments that have a way out are chosen"
+        way = priced.quote.way
+        penalty = policy.split_penalty_minor if turn else 0
+        yield PlannedShipment(
+            node_id=source.node.node_id,
+            carrier=way.tariff.carrier,
+            service=way.tariff.service,
+            lines=tuple(
+                PlannedLine(line_no=line.line_no, sku=line.sku, quantity=units)
+                for line, units in sorted(parts, key=lambda part: part[0].line_no)
+            ),
+            parcels=priced.quote.parcels,
+            ship_by=way.ship_by,
+            deliver_by=way.deliver_by,
+            cost=priced.terms.model_copy(update={"split_penalty": penalty}),
+        )

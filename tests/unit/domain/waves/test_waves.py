@@ -1,0 +1,182 @@
+"""What holds of every wave."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.calendars import days_late
+from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy
+from shared.domain.waves.generation import plan_wave
+from shared.domain.waves.limits import Limits
+from shared.domain.waves.models import Wave, WaveOrder, WavePlan, WaveRules
+from tests.support.sourcing import flat_rate, line, node, order, snapshot
+from tests.support.waves import order_by_order, wave
+
+NO_CHURN = WaveRules(change_minor=0)
+
+
+def planned(whole: Wave, found: WavePlan) -> dict[str, tuple[PlannedShipment, ...]]:
+    """What every order ships after the wave."""
+    moved = {each.order_id: each.shipments for each in found.reassignments}
+    return {each.order_id: moved.get(each.order_id, each.standing) for each in whole.orders}
+
+
+def units_by_line(shipments: tuple[PlannedShipment, ...]) -> Counter[int]:
+    units: Counter[int] = Counter()
+    for shipment in shipments:
+        for one in shipment.lines:
+            units[one.line_no] += one.quantity
+    return units
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    orders=st.integers(1, 14),
+    tightness=st.sampled_from([0.3, 0.7, 1.0, 1.6]),
+    busy=st.sampled_from([None, 0.5, 1.5]),
+    recipients=st.sampled_from([0, 3]),
+    change=st.sampled_from([0, 80]),
+)
+def test_a_wave_keeps_every_limit_and_every_promise(
+    seed: int, orders: int, tightness: float, busy: float | None, recipients: int, change: int
+) -> None:
+    rules = WaveRules(change_minor=change)
+    whole = wave(
+        seed, orders=orders, nodes=5, skus=4, tightness=tightness, busy=busy, rules=rules, recipients=recipients
+    )
+    found = plan_wave(whole)
+    shipped = planned(whole, found)
+    limits = Limits(whole)
+    taken: Counter[object] = Counter()
+    for shipments in shipped.values():
+        taken.update(limits.uses(shipments))
+    assert all(units <= limits.most.get(limit, 0) for limit, units in taken.items())  # type: ignore[call-overload]
+    assert found.bound_minor <= found.after_minor <= found.before_minor
+    for each in whole.orders:
+        before, after = units_by_line(each.standing), units_by_line(shipped[each.order_id])
+        wanted = {one.line_no: one.quantity for one in each.order.lines}
+        assert all(before[line_no] <= after[line_no] <= wanted[line_no] for line_no in wanted)
+        if each.promised_at is not None:
+            zone = each.order.ship_to.time_zone
+            assert not any(days_late(one.deliver_by, each.promised_at, zone) for one in shipped[each.order_id])
+
+
+def test_the_same_wave_is_always_planned_alike() -> None:
+    whole = wave(5, orders=40, nodes=10, skus=12, tightness=0.8, busy=0.7, recipients=15)
+    assert plan_wave(whole) == plan_wave(whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_proven_gap_is_small(seed: int) -> None:
+    whole = wave(seed, orders=120, nodes=20, skus=40, tightness=0.4, rules=NO_CHURN)
+    assert plan_wave(whole).gap <= 0.01
+
+
+def _contended(change_minor: int) -> Wave:
+    """The first order took from "both" what only "both" can give the second in one parcel."""
+    world = snapshot(
+        [node("alone", city=1, order_minor=10), node("both", city=0), node("rest", city=2)],
+        {("alone", "a"): 5, ("both", "a"): 1, ("both", "b"): 1, ("rest", "b"): 1},
+        rates=[flat_rate(500)],
+    )
+    first = order(line(1, "a")).model_copy(update={"order_id": "first"})
+    second = order(line(1, "a"), line(2, "b")).model_copy(update={"order_id": "second"})
+    standing = order_by_order([first, second], world, Policy())
+    return Wave(orders=tuple(standing), snapshot=world, rules=WaveRules(change_minor=change_minor))
+
+
+def test_an_order_gives_way_where_another_saves_a_parcel() -> None:
+    whole = _contended(50)
+    assert len(whole.orders[1].standing) == 2
+    found = plan_wave(whole)
+    shipped = planned(whole, found)
+    assert [one.node_id for one in shipped["first"]] == ["alone"]
+    assert [one.node_id for one in shipped["second"]] == ["both"]
+    # A parcel of 500 and the penalty of 300 less, and two changes of 50.
+    assert found.before_minor - found.after_minor == 500 + 300 - 2 * 50
+    assert len({each.group for each in found.reassignments}) == 1, "neither may move without the other"
+
+
+def test_nothing_moves_that_does_not_pay_for_the_change() -> None:
+    assert plan_wave(_contended(400)).reassignments == ()
+
+
+def test_units_that_wait_find_a_source_when_another_order_can_go_elsewhere() -> None:
+    world = snapshot(
+        [node("east", city=0), node("west", city=1, order_minor=40)],
+        {("east", "a"): 1, ("west", "a"): 1},
+        rates=[flat_rate(500)],
+    )
+    easy = order(line(1, "a")).model_copy(update={"order_id": "easy"})
+    bound = order(line(1, "a"), excluded=["west"]).model_copy(update={"order_id": "bound"})
+    whole = Wave(orders=tuple(order_by_order([easy, bound], world, Policy())), snapshot=world)
+    found = plan_wave(whole)
+    assert (found.short_before, found.short_after) == (1, 0)
+    assert {each.order_id for each in found.reassignments} == {"easy", "bound"}
+
+
+def test_a_day_is_not_filled_beyond_what_the_node_can_ship() -> None:
+    world = snapshot(
+        [node("near", city=0, daily_units=3), node("far", city=1, order_minor=100)],
+        {("near", "a"): 9, ("far", "a"): 9},
+        rates=[flat_rate(500)],
+        loads={"near": 1},
+    )
+    orders = tuple(
+        WaveOrder(order=order(line(1, "a")).model_copy(update={"order_id": f"o{n}"}), policy=Policy(wait_day_minor=300))
+        for n in range(4)
+    )
+    found = plan_wave(Wave(orders=orders, snapshot=world, rules=NO_CHURN))
+    used = Counter(one.node_id for each in found.reassignments for one in each.shipments)
+    assert used == {"near": 2, "far": 2}
+
+
+def test_orders_of_one_recipient_travel_together() -> None:
+    world = snapshot(
+        [node("north", city=0), node("south", city=0)],
+        {("north", "a"): 1, ("south", "a"): 1, ("south", "b"): 1},
+        rates=[flat_rate(500)],
+    )
+    one = order(line(1, "a")).model_copy(update={"order_id": "one"})
+    two = order(line(1, "b")).model_copy(update={"order_id": "two"})
+    standing = order_by_order([one, two], world, Policy(), recipients=["ada", "ada"])
+    assert [each.standing[0].node_id for each in standing] == ["north", "south"]
+    found = plan_wave(Wave(orders=tuple(standing), snapshot=world))
+    assert {each.order_id: each.shipments[0].node_id for each in found.reassignments} == {
+        "one": "south",
+        "two": "south",
+    }
+    (together,) = found.consolidations
+    assert (together.order_ids, together.node_ids, together.saved_minor) == (("one", "two"), ("south",), 500)
+    assert sum(each.shipments[0].cost.freight for each in found.reassignments) == 500
+
+
+def test_what_stands_stays_even_where_its_node_is_full_or_gone() -> None:
+    world = snapshot(
+        [node("closed", city=0, ship_enabled=False), node("full", city=0, daily_units=1)],
+        {("closed", "a"): 1, ("full", "a"): 1},
+        rates=[flat_rate(500)],
+        loads={"full": 9},
+    )
+    opened = world.model_copy(update={"loads": (NodeLoad(node_id="full", units=0),)})
+    opened = opened.model_copy(
+        update={"nodes": tuple(n.model_copy(update={"ship_enabled": True}) for n in world.nodes)}
+    )
+    came = [order(line(1, "a")).model_copy(update={"order_id": f"o{n}"}) for n in range(2)]
+    standing = order_by_order(came, opened, Policy())
+    found = plan_wave(Wave(orders=tuple(standing), snapshot=world))
+    assert found.short_after == 0
+    assert found.after_minor <= found.before_minor
+
+
+def test_orders_whose_bundles_stay_together_are_left_to_the_planner() -> None:
+    whole = _contended(0)
+    kept = tuple(each.model_copy(update={"policy": Policy(keep_bundles_together=True)}) for each in whole.orders)
+    found = plan_wave(whole.model_copy(update={"orders": kept}))
+    assert (found.frozen, found.reassignments) == (2, ())
+    assert found.before_minor == found.after_minor
