@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection
 from datetime import datetime
 
 from temporalio import activity
@@ -13,7 +12,7 @@ from temporalio import activity
 from shared import supply_client
 from shared.client import Doms
 from shared.contracts import OrderActivities
-from shared.database import bindings, holds, rises, sourcing, steps, units
+from shared.database import bindings, holds, sourcing, steps, units
 from shared.database.engine import Database
 from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
@@ -72,10 +71,6 @@ class Orders(OrderActivities):
                     await self._pass_on(request.order_id)
                 return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
-
-    async def _wake(self, served: Collection[str]) -> None:
-        if self._doms is not None:
-            await supply_client.wake_served(self._doms, served)
 
     async def _pass_on(self, order_id: str) -> None:
         if self._doms is not None:
@@ -136,20 +131,15 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.cancel")
     async def cancel(self, request: CancelUnits) -> CancelledUnits:
-        answer, served = await rises.give_back(
-            self._database, request.order_id, lambda connection: units.cancel_units(connection, request)
-        )
-        await self._wake(served)
+        async with self._database.transaction() as connection:
+            answer = await units.cancel_units(connection, request)
         await self._pass_on(request.order_id)
         return answer
 
     @activity.defn(name="orders.withdraw")
     async def withdraw(self, request: Withdraw) -> Withdrawn:
-        answer, served = await rises.give_back(
-            self._database, request.order_id, lambda connection: units.withdraw(connection, request)
-        )
-        await self._wake(served)
-        return answer
+        async with self._database.transaction() as connection:
+            return await units.withdraw(connection, request)
 
     @activity.defn(name="orders.record_hold")
     async def record_hold(self, request: RecordHold) -> None:
