@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import network, zones
+from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
@@ -133,6 +134,7 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
     stock = (await connection.execute(_STOCK, {"skus": skus, "at": at})).all()
     arrivals = await connection.execute(_ARRIVALS, {"skus": skus, "at": at})
     leaving = await connection.execute(_LEAVING, {"at": at})
+    selling = await read_selling(connection)
     return Replay(
         nodes=await network.read_nodes(connection),
         rates=await network.read_rates(connection),
@@ -142,4 +144,6 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         arrivals=tuple(Arrival(*row) for row in arrivals),
         leaving=tuple(Leaving(*row) for row in leaving),
         zones=await zones.read_charts(connection),
+        ineligible=selling.ineligible,
+        rules=await read_rules(connection, selling, skus),
     )

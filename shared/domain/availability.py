@@ -183,3 +183,7 @@ class Rules:
     def kept_from(self, channel: str, sku: str, stock: Mapping[str, int]) -> dict[str, int]:
         """Units of an item at each node that a channel must leave, as ``kept_from`` says."""
         return kept_from(stock, channel, self.pools(sku), self.allocation(channel, sku))
+
+
+#: Nothing is kept for anybody.
+NO_RULES = Rules((), {})

@@ -9,10 +9,12 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
+from shared.domain.availability import NO_RULES, Rules
 from shared.domain.base import Instant, Model
 from shared.domain.network import Node
 from shared.domain.sourcing.batches import in_sequence
@@ -60,7 +62,13 @@ class Leaving(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """What is replayed. ``stock`` is what the orders meet; negative where more is promised than there is."""
+    """What is replayed.
+
+    Attributes:
+        stock: What the orders meet; negative where more is promised than there is.
+        ineligible: Nodes each channel does not sell from, as it is now.
+        rules: What is kept for which channel, as it is now.
+    """
 
     nodes: tuple[Node, ...]
     rates: tuple[ServiceRate, ...]
@@ -70,6 +78,8 @@ class Replay(NamedTuple):
     arrivals: tuple[Arrival, ...] = ()
     leaving: tuple[Leaving, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
+    ineligible: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    rules: Rules = NO_RULES
 
 
 class Comparison(Model):
@@ -144,16 +154,20 @@ class World:
             nodes=self._replay.nodes,
             rates=self._replay.rates,
             zones=self._replay.zones,
-            stock=tuple(
-                Stock.model_construct(
-                    node_id=node_id, sku=sku, available=units, unit_cost_minor=self._cost(node_id, sku)
-                )
-                for sku in skus
-                for node_id, units in self._held.get(sku, {}).items()
-                if units > 0
-            ),
+            ineligible=dict(self._replay.ineligible),
+            stock=tuple(row for sku in skus for row in self._stock(order.channel, sku)),
             loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),
         )
+
+    def _stock(self, channel: str, sku: str) -> Iterator[Stock]:
+        free = {node_id: units for node_id, units in self._held.get(sku, {}).items() if units > 0}
+        kept = self._replay.rules.kept_from(channel, sku, free)
+        for node_id, units in free.items():
+            protected = kept.get(node_id, 0)
+            cost = self._cost(node_id, sku)
+            yield Stock.model_construct(
+                node_id=node_id, sku=sku, available=units - protected, protected=protected, unit_cost_minor=cost
+            )
 
     def _cost(self, node_id: str, sku: str) -> int:
         return self._replay.unit_cost.get((node_id, sku), 0)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.availability import Allocation, Rules
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import Policy, SourcingOrder
 from shared.domain.sourcing.presets import PRESETS
@@ -45,6 +46,18 @@ def test_what_arrives_is_there_for_later_orders() -> None:
     )
     (result,) = compare(given_, [Policy()]).policies
     assert (result.filled_orders, result.units) == (1, 1)
+
+
+def test_orders_leave_what_is_kept_for_another_channel() -> None:
+    stock = {("n1", "a"): 2, ("n2", "a"): 2}
+    rules = Rules([Allocation(channel="another", pool=2)], {"another": frozenset({"n1", "n2"})})
+    orders = [ReplayedOrder(wants(n), AS_OF + n * HOUR) for n in range(4)]
+    kept = replay(*orders, stock=stock)._replace(rules=rules)
+    (result,) = compare(kept, [Policy()]).policies
+    assert {each.node_id: each.units for each in result.nodes if each.units} == {"n2": 2}
+    assert result.short_by_reason == {"protected": 2}
+    (result,) = compare(kept._replace(ineligible={"web": ("n2",)}), [Policy()]).policies
+    assert result.short_by_reason == {"not_eligible": 4}
 
 
 def test_nodes_fill_up_and_empty() -> None:
