@@ -1,4 +1,4 @@
-"""Where the units of one item lie, how they came to, and who waits for more of it."""
+"""Where the units of items lie, and how they came to."""
 
 from __future__ import annotations
 
@@ -8,22 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.domain.base import Instant, Model
 from shared.errors import NotFound
 
-_ITEM = text("""
-    SELECT i.sku, i.name,
-           (SELECT coalesce(jsonb_agg(jsonb_build_object(
-                'node_id', node_id, 'on_hand', on_hand, 'reserved', reserved, 'held', held, 'safety', safety,
-                'buffer', count_buffer + feed_buffer, 'quarantined', quarantined,
-                'available', free) ORDER BY node_id), '[]')
-            FROM stock_position p WHERE p.sku = i.sku) AS positions,
-           (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.move_id DESC), '[]') FROM (
-                SELECT s.* FROM stock_position p CROSS JOIN LATERAL (
-                    SELECT * FROM stock_move s WHERE s.node_id = p.node_id AND s.sku = p.sku
-                    ORDER BY move_id DESC LIMIT :moves) s
-                WHERE p.sku = i.sku ORDER BY s.move_id DESC LIMIT :moves) m) AS moves,
-           (SELECT coalesce(sum(backordered), 0) FROM order_line l
-            WHERE l.sku = i.sku AND l.backordered > 0) AS backordered
-    FROM item i WHERE i.sku = :sku
-""")
 #: Every move is replayed; the latest are shown.
 _HISTORY = text("""
     WITH replayed AS (
@@ -42,6 +26,14 @@ _HISTORY = text("""
     FROM stock_position p
     WHERE p.sku = :sku AND (:node_id = '' OR p.node_id = :node_id)
     ORDER BY p.node_id
+""")
+_POSITIONS = text("""
+    SELECT p.sku, p.node_id, n.node_type, p.on_hand, p.reserved, p.held, p.safety,
+           p.count_buffer + p.feed_buffer AS buffer, p.quarantined, p.free AS available
+    FROM stock_position p JOIN node n USING (node_id)
+    WHERE (:node_id = '' OR p.node_id = :node_id) AND (:node_type = '' OR n.node_type = :node_type)
+      AND (p.node_id, p.sku) > (:after_node, :after_sku)
+    ORDER BY p.node_id, p.sku LIMIT :limit
 """)
 _KNOWN = text("""
     SELECT EXISTS (SELECT FROM node WHERE node_id = :node_id) AS node,
@@ -67,6 +59,13 @@ class Position(Model):
     buffer: int
     quarantined: int
     available: int
+
+
+class ListedPosition(Position):
+    """A position among others."""
+
+    sku: str
+    node_type: str
 
 
 class StockMove(Model):
@@ -112,26 +111,22 @@ class PositionHistory(Position):
         return now == (last.on_hand_then, last.reserved_then, last.held_then, last.quarantined_then)
 
 
-class ItemStock(Model):
-    """One item's stock everywhere, its latest moves, and the units that orders wait for."""
+async def list_positions(
+    connection: AsyncConnection,
+    *,
+    node_id: str = "",
+    node_type: str = "",
+    after: tuple[str, str] = ("", ""),
+    limit: int = 100,
+) -> list[ListedPosition]:
+    """Positions in the order of their node and SKU.
 
-    sku: str
-    name: str
-    positions: tuple[Position, ...]
-    moves: tuple[StockMove, ...]
-    backordered: int
-
-
-async def read_item(connection: AsyncConnection, sku: str, *, moves: int = 10) -> ItemStock:
-    """An item's stock, with its latest moves first.
-
-    Raises:
-        NotFound: there is no such item.
+    Args:
+        after: Node and SKU of the last position of the page before.
     """
-    row = (await connection.execute(_ITEM, {"sku": sku, "moves": moves})).first()
-    if row is None:
-        raise NotFound(f"there is no item {sku}", sku=sku)
-    return ItemStock.model_validate(dict(row._mapping))
+    values = {"node_id": node_id, "node_type": node_type, "after_node": after[0], "after_sku": after[1], "limit": limit}
+    rows = await connection.execute(_POSITIONS, values)
+    return [ListedPosition.model_validate(dict(row._mapping)) for row in rows]
 
 
 async def read_history(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from shared.database.engine import Database
-from shared.database.positions import read_history, read_item
+from shared.database.inbounds import depart, keep_inbound
+from shared.database.item_stock import read_item
+from shared.database.plans import committer
+from shared.database.positions import list_positions, read_history
+from shared.database.publishing import confirm, next_push
 from shared.database.reservations import Claim, reserve
 from shared.database.stock import Move, Settle, receive, settle
+from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.errors import NotFound
-from tests.support.stock import place, seed
+from shared.loading import load
+from tests.support.stock import draft, place, seed
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -39,6 +48,96 @@ async def test_an_item_shows_its_positions_and_latest_moves(database: Database) 
         ("n2", 10, 0, 0, 10),
     ]
     assert [move.reference for move in item.moves] == ["PO-1", "o/f1"]
+
+
+async def test_an_item_shows_what_is_to_come_and_who_has_what(database: Database) -> None:
+    orders = {"p": [(1, "s1", 3)], "q": [(1, "s1", 2)]}
+    await place(database, orders)
+    plans = committer(database)
+    for name, lines in orders.items():
+        assert await plans.submit(draft(name, [("n1", *line) for line in lines]))
+    await plans.close()
+    order = Inbound(
+        inbound_id="PO-2",
+        kind=InboundKind.PURCHASE_ORDER,
+        node_id="n1",
+        expected_at=NOW + timedelta(days=3),
+        lines=(InboundLine(sku="s1", quantity=7),),
+    )
+    transfer = order.model_copy(
+        update={"inbound_id": "T-1", "kind": InboundKind.TRANSFER, "origin_node_id": "n2", "expected_at": NOW}
+    )
+    async with database.transaction() as connection:
+        for each in (order, transfer):
+            await keep_inbound(connection, each, actor="test")
+        for statement in (
+            "UPDATE fulfillment_order SET request_status = 'accepted' WHERE order_id = 'p'",
+            "UPDATE inbound_line SET bound = 4 WHERE inbound_id = 'PO-2'",
+            "UPDATE node SET node_type = 'vendor' WHERE node_id = 'n2'",
+            "INSERT INTO feed_source (source_id, definition, defined_by) VALUES ('erp', '{}', 'test')",
+            "INSERT INTO stock_source (node_id, source_id, as_of, state) VALUES ('n2', 'erp', '2026-01-02Z', 'fresh')",
+            "UPDATE stock_position SET feed_buffer = 1, count_buffer = 2 WHERE node_id = 'n2' AND sku = 's1'",
+        ):
+            await connection.execute(text(statement))
+    async with database.transaction() as connection:
+        await depart(connection, "T-1", actor="test")
+    async with database.reading() as connection:
+        item = await read_item(connection, "s1")
+    first, second = item.positions
+    assert (first.reserved, first.committed, first.supplier, first.source_id) == (5, 3, False, None)
+    assert first.as_of == max(move.at for move in item.moves if move.node_id == "n1")
+    assert (second.on_hand, second.buffer, second.feed_buffer, second.available) == (3, 3, 1, 0)
+    assert (second.supplier, second.source_id, second.source_state) == (True, "erp", "fresh")
+    assert second.as_of == datetime(2026, 1, 2, tzinfo=UTC)
+    assert [(c.inbound_id, c.open, c.bound, c.in_transit) for c in item.coming] == [
+        ("T-1", 7, 0, True),
+        ("PO-2", 7, 4, False),
+    ]
+    assert item.stages.model_dump() == {
+        "available": 5,
+        "reserved": 5,
+        "committed": 3,
+        "held": 0,
+        "quarantined": 0,
+        "in_transit": 7,
+        "expected": 14,
+        "backordered": 0,
+    }
+
+
+async def test_an_item_shows_what_each_channel_sells_and_was_told(database: Database) -> None:
+    tables = {
+        "partners": "partner_id,kind,base_url\nshop,channel,http://localhost\n",
+        "channels": "channel,rank,partner_id\nweb,1,shop\napp,2,\n",
+        "allocation": "channel,sku,pool,cap,floor,buffer\nweb,,4,,,\nweb,s1,,15,3,1\n",
+    }
+    await load(database, {kind: content.encode() for kind, content in tables.items()})
+    async with database.transaction() as connection:
+        push, _ = await next_push(connection, "web")
+        assert push is not None
+    async with database.reading() as connection:
+        web, app = (await read_item(connection, "s1")).channels
+    assert (web.channel, web.available, web.pool, web.cap, web.floor, web.buffer) == ("web", 15, None, 15, 3, 1)
+    assert (web.published, web.waiting, app.available, app.cap) == (None, True, 20, None)
+    async with database.transaction() as connection:
+        await confirm(connection, "web", push)
+    async with database.reading() as connection:
+        web, app = (await read_item(connection, "s1")).channels
+    assert (web.published, web.sequence, web.waiting, app.published) == (15, 1, False, None)
+    assert web.told_at is not None
+
+
+async def test_positions_are_listed_page_by_page(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE node SET node_type = 'store' WHERE node_id = 'n2'"))
+    async with database.reading() as connection:
+        page = await list_positions(connection, limit=3)
+        rest = await list_positions(connection, limit=3, after=(page[-1].node_id, page[-1].sku))
+        stores = await list_positions(connection, node_type="store")
+        one = await list_positions(connection, node_id="n1", node_type="store")
+    assert [(p.node_id, p.sku) for p in page + rest] == [("n1", "s1"), ("n1", "s2"), ("n2", "s1"), ("n2", "s2")]
+    assert [(p.node_id, p.available) for p in stores] == [("n2", 10), ("n2", 10)]
+    assert one == []
 
 
 async def test_the_ledger_is_replayed_to_todays_balance(database: Database) -> None:

@@ -5,3 +5,6 @@ CREATE TRIGGER channel_node_bumps AFTER INSERT OR UPDATE OR DELETE ON channel_no
     FOR EACH STATEMENT EXECUTE FUNCTION bump_network_version();
 CREATE TRIGGER allocation_bumps AFTER INSERT OR UPDATE OR DELETE ON channel_allocation
     FOR EACH STATEMENT EXECUTE FUNCTION bump_network_version();
+
+-- Who has an item's units, for those who look at the item.
+CREATE INDEX reservation_open ON reservation (sku) WHERE open > 0;
