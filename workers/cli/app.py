@@ -31,6 +31,7 @@ _COMMANDS = (
     (_WORK, "simulate", "workers.cli.simulate:simulate", "What other policies would have made of the same orders."),
     (_WORK, "locate", "workers.cli.locate:locate", "Where nodes would stand best for the orders that came."),
     (_WORK, "prices", "workers.cli.prices:app", "Show and work out what later orders lose by a unit less."),
+    (_WORK, "waves", "workers.cli.waves:app", "Show what planning waiting orders again together would save."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show stock and what channels may sell of it, receive stock."),
     (_WORK, "counts", "workers.cli.counts:app", "Plan and record cycle counts, see how right the records are."),
