@@ -9,6 +9,8 @@ from shared.carts_client import wake_waiting
 from shared.client import Doms
 from shared.contracts import CartActivities
 from shared.database import carts
+from shared.database.engine import around_races
+from shared.database.rises import line_up
 from shared.messages import CartSweepResult, CartSweepStep
 
 
@@ -25,9 +27,18 @@ class Carts(CartActivities):
         woken = 0
         async with beating():
             while True:
-                async with self._doms.database.statement() as connection:
-                    page = await carts.sweep(connection)
+                page = await self._sweep_page()
                 if not page:
                     return CartSweepResult(items=len(swept), orders_woken=woken)
                 swept.update(page)
                 woken += await wake_waiting(self._doms, page)
+
+    async def _sweep_page(self) -> list[str]:
+        """What is given back is kept for the orders that wait, in the same transaction."""
+        async for attempt in around_races():
+            with attempt:
+                async with self._doms.database.transaction() as connection:
+                    queue = await line_up(connection, await carts.overdue_items(connection))
+                    page = await carts.sweep(connection)
+                    await queue.serve(connection)
+        return page

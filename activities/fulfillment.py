@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
+from shared import supply_client
+from shared.client import Doms
 from shared.contracts import FulfillmentActivities
-from shared.database import fulfillment
+from shared.database import fulfillment, rises
 from shared.database.engine import Database
 from shared.database.fulfillment import Labelling, PackageRow, Release
 from shared.errors import PartnerRefused
@@ -15,11 +20,15 @@ from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment
 
 
 class Fulfillment(FulfillmentActivities):
-    """The fulfilment activities over the database, the nodes and the carriers."""
+    """The fulfilment activities over the database, the nodes and the carriers.
 
-    def __init__(self, database: Database, gateways: Gateways) -> None:
+    With ``doms``, orders that wait are woken when another's units are kept for them.
+    """
+
+    def __init__(self, database: Database, gateways: Gateways, doms: Doms | None = None) -> None:
         self._database = database
         self._gateways = gateways
+        self._doms = doms
 
     @activity.defn(name="fulfillment.release")
     async def release(self, call: FulfillmentCall) -> CallOutcome:
@@ -31,8 +40,8 @@ class Fulfillment(FulfillmentActivities):
         try:
             await self._tell(release, release.request)
         except PartnerRefused as error:
-            async with self._database.transaction() as connection:
-                return await fulfillment.refuse_release(connection, call, str(error)[:200])
+            reason = str(error)[:200]
+            return await self._give_back(call.order_id, lambda c: fulfillment.refuse_release(c, call, reason))
         async with self._database.statement() as connection:
             return await fulfillment.finish_release(connection, call, release.request.node_id)
 
@@ -50,8 +59,16 @@ class Fulfillment(FulfillmentActivities):
             return asking.outcome
         assert asking.request is not None
         answer = await self._ask(asking.partner_id, asking.request)
-        async with self._database.transaction() as connection:
-            return await fulfillment.finish_ask(connection, call, accepted=answer.accepted, reason=answer.reason)
+        return await self._give_back(
+            call.order_id,
+            lambda c: fulfillment.finish_ask(c, call, accepted=answer.accepted, reason=answer.reason),
+        )
+
+    async def _give_back(self, order_id: str, step: Callable[[AsyncConnection], Awaitable[CallOutcome]]) -> CallOutcome:
+        outcome, served = await rises.give_back(self._database, order_id, step)
+        if self._doms is not None:
+            await supply_client.wake_served(self._doms, served)
+        return outcome
 
     async def _ask(self, partner_id: str, request: CancelRequest) -> CancelAnswer:
         try:

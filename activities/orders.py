@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from temporalio import activity
@@ -12,10 +14,12 @@ from temporalio import activity
 from shared import supply_client
 from shared.client import Doms
 from shared.contracts import OrderActivities
-from shared.database import bindings, holds, sourcing, steps, units
+from shared.database import bindings, holds, rises, sourcing, steps, units
+from shared.database.capacity import Full
 from shared.database.engine import Database
 from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
+from shared.domain.capacity import works_of
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import Plan, WantedLine
 from shared.domain.sourcing.timetable import Timetable
@@ -34,7 +38,7 @@ from shared.messages import (
     Withdrawn,
 )
 
-#: A plan that loses the race for stock this often leaves its units waiting; the next attempt comes by itself.
+#: A plan that loses the race for stock or for days this often leaves its units waiting; the next attempt comes by itself.
 _ATTEMPTS = 3
 #: Orders up to this size are planned in a few milliseconds.
 _QUICK_LINES = 12
@@ -51,7 +55,7 @@ class Orders(OrderActivities):
         self._database = database
         self._doms = doms
         self._network = Network()
-        self._plans = committer(database)
+        self._plans = committer(database, self._wake)
 
     async def aclose(self) -> None:
         """Finish the plans that are being committed; call it before the database is closed."""
@@ -59,18 +63,27 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.source")
     async def source(self, request: SourceRequest) -> SourceResult:
+        ahead: Mapping[str, int] = {}
         for _ in range(_ATTEMPTS):
-            question = await self._read(request)
+            question = _behind(await self._read(request), ahead)
             if question.answered is not None:
                 return question.answered
             if not question.order.lines:
                 return SourceResult(fulfillments=question.unknown)
-            result = await self._commit(request, question, await _plan(question))
+            try:
+                result = await self._commit(request, question, await _plan(question))
+            except Full as full:
+                ahead = full.ahead
+                continue
             if result is not None:
                 if not question.first:
                     await self._pass_on(request.order_id)
                 return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
+
+    async def _wake(self, served: Collection[str]) -> None:
+        if self._doms is not None:
+            await supply_client.wake_served(self._doms, served)
 
     async def _pass_on(self, order_id: str) -> None:
         if self._doms is not None:
@@ -82,7 +95,10 @@ class Orders(OrderActivities):
 
     async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
         dates = await self._dates(question, answer)
-        return await self._plans.submit(Draft(request, answer, question.first, dates, question.snapshot.protected))
+        snapshot = question.snapshot
+        limited = {load.node_id for load in snapshot.loads if load.days is not None}
+        works = works_of(answer, snapshot.nodes, limited, question.order.service)
+        return await self._plans.submit(Draft(request, answer, question.first, dates, snapshot.protected, works))
 
     async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:
         """When the customer would have what the plan leaves waiting, by line and inbound."""
@@ -131,15 +147,20 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.cancel")
     async def cancel(self, request: CancelUnits) -> CancelledUnits:
-        async with self._database.transaction() as connection:
-            answer = await units.cancel_units(connection, request)
+        answer, served = await rises.give_back(
+            self._database, request.order_id, lambda connection: units.cancel_units(connection, request)
+        )
+        await self._wake(served)
         await self._pass_on(request.order_id)
         return answer
 
     @activity.defn(name="orders.withdraw")
     async def withdraw(self, request: Withdraw) -> Withdrawn:
-        async with self._database.transaction() as connection:
-            return await units.withdraw(connection, request)
+        answer, served = await rises.give_back(
+            self._database, request.order_id, lambda connection: units.withdraw(connection, request)
+        )
+        await self._wake(served)
+        return answer
 
     @activity.defn(name="orders.record_hold")
     async def record_hold(self, request: RecordHold) -> None:
@@ -168,6 +189,16 @@ def _left_waiting(question: Question, answer: Plan) -> list[WantedLine]:
         for line in question.order.lines
         if line.quantity > planned[line.line_no]
     ]
+
+
+def _behind(question: Question, ahead: Mapping[str, int]) -> Question:
+    """The question of an order before which others look for days of the same nodes."""
+    if not ahead:
+        return question
+    loads = tuple(
+        load.model_copy(update={"units": load.units + ahead.get(load.node_id, 0)}) for load in question.snapshot.loads
+    )
+    return replace(question, snapshot=question.snapshot.model_copy(update={"loads": loads}))
 
 
 async def _plan(question: Question) -> Plan:

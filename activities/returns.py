@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from temporalio import activity
 
+from shared.carts_client import wake_waiting
+from shared.client import Doms
 from shared.contracts import ReturnActivities
 from shared.database import returns
 from shared.database.engine import Database
@@ -13,11 +15,15 @@ from shared.messages import CallOutcome, ReturnOutcome, ReturnStep, ReturnVerdic
 
 
 class Returns(ReturnActivities):
-    """The return activities over the database and the receiving nodes."""
+    """The return activities over the database and the receiving nodes.
 
-    def __init__(self, database: Database, gateways: Gateways) -> None:
+    With ``doms``, orders that wait for what came back are woken.
+    """
+
+    def __init__(self, database: Database, gateways: Gateways, doms: Doms | None = None) -> None:
         self._database = database
         self._gateways = gateways
+        self._doms = doms
 
     @activity.defn(name="returns.judge")
     async def judge(self, step: ReturnStep) -> ReturnVerdict:
@@ -49,7 +55,12 @@ class Returns(ReturnActivities):
     @activity.defn(name="returns.settle")
     async def settle(self, step: ReturnStep) -> CallOutcome:
         async with self._database.transaction() as connection:
-            return await returns.settle_return(connection, step)
+            outcome = await returns.settle_return(connection, step)
+        if self._doms is not None:
+            async with self._database.reading() as connection:
+                restocked = await returns.restocked_items(connection, step.return_id)
+            await wake_waiting(self._doms, restocked)
+        return outcome
 
     @activity.defn(name="returns.close")
     async def close(self, step: ReturnStep) -> ReturnOutcome:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from shared.client import Doms, reachable
 from shared.database import asked_carts, carts, orders, policies, snapshots
 from shared.database.asked_carts import AskedCart
+from shared.database.engine import around_races
+from shared.database.rises import line_up
 from shared.domain.carts import CartHold, HoldCart, WantedUnits, gather
 from shared.domain.network import Place
 from shared.domain.sourcing.methods import pickup_stores, seen_by
@@ -172,15 +174,19 @@ async def extend_cart(doms: Doms, cart_hold_id: str, minutes: int) -> CartHold:
 
 
 async def release_cart(doms: Doms, cart_hold_id: str, *, actor: str) -> CartHold:
-    """Give a cart's units back and wake the orders that wait for them; a hold that is over stays as it is.
+    """Give a cart's units back, for the orders that wait first, and wake those; a hold that is over stays as it is.
 
     Raises:
         NotFound: nothing was ever held for the cart.
     """
     with reachable():
-        async with doms.database.transaction() as connection:
-            await carts.read_hold(connection, cart_hold_id)
-            more = await carts.release(connection, cart_hold_id, actor=actor)
+        async for attempt in around_races():
+            with attempt:
+                async with doms.database.transaction() as connection:
+                    _, held = await carts.read_hold(connection, cart_hold_id)
+                    queue = await line_up(connection, {unit.sku for unit in held.units})
+                    more = await carts.release(connection, cart_hold_id, actor=actor)
+                    await queue.serve(connection)
         await wake_waiting(doms, more)
     return await show_cart(doms, cart_hold_id)
 

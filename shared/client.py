@@ -31,7 +31,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
-from shared.database import asked_carts, availability, network, orders, policies, returns, snapshots, story
+from shared.database import asked_carts, availability, network, orders, policies, returns, rises, snapshots, story
 from shared.database.availability import Availability, Changes
 from shared.database.engine import Database, is_unreachable
 from shared.database.loads import Loaded
@@ -326,10 +326,8 @@ class Doms:
 
     async def receive_stock(self, moves: Sequence[Move]) -> int:
         """Book stock that has arrived, keep it for the orders that wait, and wake them; returns how many were woken."""
-        from shared.database.backorders import book_arrival  # it plans, which loads numpy
-
         with reachable():
-            await book_arrival(self.database, moves, as_of=datetime.now(UTC))
+            await rises.book_arrival(self.database, moves, as_of=datetime.now(UTC))
             async with self.database.reading() as connection:
                 waiting = await orders.orders_waiting_for(connection, sorted({move.sku for move in moves}))
             for order_id in waiting:

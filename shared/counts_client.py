@@ -7,24 +7,30 @@ from collections.abc import Sequence
 from shared.client import Doms
 from shared.database import counts, orders
 from shared.database.counts import Counted
+from shared.database.engine import around_races
 from shared.database.positions import must_exist
+from shared.database.rises import line_up
 from shared.domain.counts import Count
 from shared.messages import Wake, order_workflow_id
 
 
 async def record_count(doms: Doms, count: Count, *, reference: str, actor: str) -> Sequence[Counted]:
-    """Book a count, once under its reference, and wake the orders that wait for what was found.
+    """Book a count, once under its reference, keep what was found for the orders that wait, and wake them.
 
     Raises:
         InvalidInput: it is of a moment to come.
         NotFound: there is no such node or item.
     """
     counts.refuse_future({1: count})
-    async with doms.database.transaction() as connection:
-        await must_exist(connection, count.node_id, count.sku)
-        booked = await counts.record(connection, [count], reference=reference, actor=actor)
-        more = [each.sku for each in booked if each.booked > 0]
-        waiting = await orders.orders_waiting_for(connection, more) if more else []
+    async for attempt in around_races():
+        with attempt:
+            async with doms.database.transaction() as connection:
+                await must_exist(connection, count.node_id, count.sku)
+                queue = await line_up(connection, [count.sku])
+                booked = await counts.record(connection, [count], reference=reference, actor=actor)
+                await queue.serve(connection)
+                more = [each.sku for each in booked if each.booked > 0]
+                waiting = await orders.orders_waiting_for(connection, more) if more else []
     for order_id in waiting:
         await doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
     return booked

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import bundles, inbounds, loads, orders
 from shared.database.engine import Database, around_races
 from shared.database.loads import Loaded
+from shared.database.rises import Queue, line_up_for_table
 from shared.domain.base import Model
 from shared.domain.supply import Inbound, SupplyRow
 from shared.errors import Conflict, Fault, InvalidInput
@@ -47,6 +48,8 @@ async def _save_supply(
 
 #: Tables whose rows become moves of the ledger, or supply: each tells the SKUs of which there is more, too.
 _MOVING = {"stock": loads.save_stock, "counts": loads.save_counts, "supply": _save_supply}
+#: Of those, the ones that say what is on hand: what they add is kept for the orders that wait.
+_COUNTING = ("stock", "counts")
 
 
 async def load(
@@ -58,19 +61,30 @@ async def load(
         InvalidInput: any row of any table has a fault; nothing was written.
     """
     sheets = [read_table(kind, tables[kind]) for kind in TABLES if kind in tables]
-    async with database.transaction() as connection:
-        await _check(connection, sheets)
-        loaded: list[Loaded] = []
-        waiting: list[str] = []
-        for sheet in sheets:
-            outcome, woken = await _save(connection, sheet, actor=actor, several=len(sheets) > 1)
-            loaded.append(outcome)
-            waiting += woken
-        if dry_run:
-            await connection.rollback()
+    async for attempt in around_races():
+        with attempt:
+            async with database.transaction() as connection:
+                loaded, waiting = await _load(connection, sheets, actor=actor)
+                if dry_run:
+                    await connection.rollback()
     if not dry_run:
         await _bind(database, sheets)
     return loaded, [] if dry_run else waiting
+
+
+async def _load(connection: AsyncConnection, sheets: Sequence[Sheet], *, actor: str) -> tuple[list[Loaded], list[str]]:
+    await _check(connection, sheets)
+    counted = (row for sheet in sheets if sheet.kind in _COUNTING for row in sheet.rows.values())
+    skus = {sku for row in counted if (sku := getattr(row, "sku", None))}
+    queue = await line_up_for_table(connection, skus) if skus else Queue()
+    loaded: list[Loaded] = []
+    waiting: list[str] = []
+    for sheet in sheets:
+        outcome, woken = await _save(connection, sheet, actor=actor, several=len(sheets) > 1)
+        loaded.append(outcome)
+        waiting += woken
+    await queue.serve(connection)
+    return loaded, waiting
 
 
 async def _bind(database: Database, sheets: Sequence[Sheet]) -> None:

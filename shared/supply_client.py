@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.client import Doms
-from shared.database import backorders, bindings, inbounds, quarantine
+from shared.database import backorders, bindings, inbounds, quarantine, rises
 from shared.database.engine import around_races
 from shared.database.inbounds import lines_of
 from shared.database.quarantine import Disposal
@@ -134,14 +134,9 @@ async def release_quarantine(doms: Doms, disposal: Disposal, *, actor: str) -> i
     """
 
     async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
-        await backorders.lock_waiting(connection, [disposal.sku])
-        if not await quarantine.release(connection, disposal, actor=actor):
-            return 0, ()
-        arrived = {(disposal.node_id, disposal.sku): disposal.quantity}
-        got = await backorders.keep_for_waiting(
-            connection, arrived, timetable, reference=disposal.reference, as_of=as_of, actor=actor
-        )
-        orders = {order_id for order_id, _ in got}
+        queue = await rises.line_up(connection, [disposal.sku])
+        await quarantine.release(connection, disposal, actor=actor)
+        orders = await queue.serve(connection, as_of=as_of)
         return len(orders), orders
 
     return await _change(doms, work)
@@ -175,6 +170,12 @@ async def pass_on(doms: Doms, order_id: str) -> int:
         return len(orders), orders
 
     return await _change(doms, work)
+
+
+async def wake_served(doms: Doms, served: Iterable[str]) -> None:
+    """Wake the orders for which another's units are kept."""
+    for order_id in served:
+        await doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
 
 
 async def _change(doms: Doms, work: Work[T]) -> T:

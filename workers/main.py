@@ -120,11 +120,12 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
         "workflow_runner": PlainPayloadRunner(),
         **options,
     }
+    doms = Doms(temporal, database)
     served = (
         orders,
         Payments(database, gateways),
-        Fulfillment(database, gateways),
-        Returns(database, gateways),
+        Fulfillment(database, gateways, doms),
+        Returns(database, gateways, doms),
     )
     return Worker(
         temporal,

@@ -7,7 +7,7 @@ faster. The hold is of the kind carts have: the order's next plan takes it, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,9 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import carts
-from shared.database.engine import Database, around_races
 from shared.database.snapshots import read_snapshot
-from shared.database.stock import Move, receive
 from shared.domain.network import Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -35,6 +33,14 @@ _LOCK_WAITING = text("""
     WHERE o.closed_at IS NULL
       AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
     ORDER BY o.order_id FOR NO KEY UPDATE
+""")
+#: Stock is locked by now, so nobody is waited for: an order that began to wait just now, under its own step's lock,
+#: is woken or looks again like anybody who waits.
+_LOCKED = text("""
+    SELECT o.order_id FROM orders o
+    WHERE o.closed_at IS NULL
+      AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
+    ORDER BY o.order_id FOR NO KEY UPDATE SKIP LOCKED
 """)
 _WAITING = text("""
     SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
@@ -83,11 +89,6 @@ _KEEP = text("""
     UPDATE stock_position p SET held = p.held + t.units
     FROM (SELECT node_id, sku, sum(units) AS units FROM given GROUP BY node_id, sku) t
     WHERE p.node_id = t.node_id AND p.sku = t.sku
-""")
-#: What this transaction has put on hand.
-_ARRIVED = text("""
-    SELECT node_id, sku, sum(on_hand) AS units FROM stock_move
-    WHERE tx = pg_current_xact_id() AND on_hand > 0 GROUP BY node_id, sku
 """)
 #: Items an order no longer needs something of that others wait for: units kept for it, or supply nobody is bound to.
 _TO_PASS_ON = text("""
@@ -184,6 +185,7 @@ async def keep_for_waiting(
     as_of: datetime,
     actor: str,
     bound: Mapping[tuple[str, int], int] | None = None,
+    but: Collection[str] = (),
 ) -> dict[tuple[str, int], int]:
     """Hold what has arrived for those who wait; returns the units of each order line that got some.
 
@@ -193,8 +195,12 @@ async def keep_for_waiting(
         arrived: Units by node and item.
         reference: Names the arrival in the ledger.
         bound: Units of order lines that are bound to what arrived.
+        but: Orders that get nothing.
     """
-    waiting = await read_waiting(connection, sorted({sku for _, sku in arrived}))
+    skus = sorted({sku for _, sku in arrived})
+    served = set((await connection.execute(_LOCKED, {"skus": skus})).scalars()).difference(but)
+    waiting = [line for line in await read_waiting(connection, skus) if line.turn.order_id in served]
+    waiting.sort(key=lambda line: line.turn)
     if not waiting:
         return {}
     keys = {"node_ids": [node_id for node_id, _ in arrived], "skus": [sku for _, sku in arrived]}
@@ -203,7 +209,8 @@ async def keep_for_waiting(
     given: list[dict[str, Any]] = []
     for (node_id, sku), units in sorted(arrived.items()):
         here = [Coming("", node_id, as_of)]
-        lines = [line for line in waiting if line.sku == sku and line.dates(here, timetable, as_of)]
+        able = (line for line in waiting if line.sku == sku and line.dates(here, timetable, as_of))
+        lines = _first(able, units, got, bound or {})
         needs = [_need(line, got, bound or {}) for line in lines]
         for line, taken in zip(lines, serve(units, free[node_id, sku], needs), strict=True):
             if taken:
@@ -214,6 +221,22 @@ async def keep_for_waiting(
         values = {"given": json.dumps(given), "reference": reference, "actor": actor, "expires_at": as_of + KEPT_FOR}
         await connection.execute(_KEEP, values)
     return got
+
+
+def _first(
+    able: Iterable[WaitingLine],
+    units: int,
+    got: Mapping[tuple[str, int], int],
+    bound: Mapping[tuple[str, int], int],
+) -> list[WaitingLine]:
+    """As many lines as may get something of so many units: whether more of them could be served is not worked out."""
+    lines: list[WaitingLine] = []
+    for line in able:
+        lines.append(line)
+        units -= _need(line, got, bound).units
+        if units <= 0 and not bound:
+            break
+    return lines
 
 
 def _need(line: WaitingLine, got: Mapping[tuple[str, int], int], bound: Mapping[tuple[str, int], int]) -> Waiting:
@@ -231,27 +254,6 @@ def _row(line: WaitingLine, node_id: str, units: int, reference: str) -> dict[st
         "sku": line.sku,
         "units": units,
     }
-
-
-async def book_arrival(database: Database, moves: Sequence[Move], *, as_of: datetime) -> None:
-    """Book stock that has arrived and keep it for who waits, in one transaction. Moves are applied once."""
-    async with database.reading() as connection:
-        timetable = await read_timetable(connection)
-    async for attempt in around_races():
-        with attempt:
-            async with database.transaction() as connection:
-                await _book_arrival(connection, moves, timetable, as_of)
-
-
-async def _book_arrival(
-    connection: AsyncConnection, moves: Sequence[Move], timetable: Timetable, as_of: datetime
-) -> None:
-    await lock_waiting(connection, sorted({move.sku for move in moves}))
-    await receive(connection, moves)
-    arrived = {(row.node_id, row.sku): int(row.units) for row in await connection.execute(_ARRIVED)}
-    if arrived:
-        reference, actor = moves[0].reference, moves[0].actor
-        await keep_for_waiting(connection, arrived, timetable, reference=reference, as_of=as_of, actor=actor)
 
 
 async def items_to_pass_on(connection: AsyncConnection, order_id: str) -> list[str]:

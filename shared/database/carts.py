@@ -74,7 +74,7 @@ _GIVE_BACK = """
     WITH due AS (
         {keys}
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku FROM stock_position p JOIN due d ON d.node_id = p.node_id AND d.sku = p.sku
+        SELECT p.node_id, p.sku, p.held FROM stock_position p JOIN due d ON d.node_id = p.node_id AND d.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), over AS MATERIALIZED (
@@ -89,8 +89,8 @@ _GIVE_BACK = """
         INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, held, reference, actor)
         SELECT node_id, sku, 'expire', 0, 0, -open, 'cart/' || cart_hold_id, :actor FROM over
     )
-    UPDATE stock_position p SET held = p.held - t.units
-    FROM (SELECT node_id, sku, sum(open) AS units FROM over GROUP BY node_id, sku) t
+    UPDATE stock_position p SET held = l.held - t.units
+    FROM (SELECT node_id, sku, sum(open) AS units FROM over GROUP BY node_id, sku) t JOIN locked l USING (node_id, sku)
     WHERE p.node_id = t.node_id AND p.sku = t.sku
     RETURNING p.node_id, p.sku, p.free, t.units
 """
@@ -115,6 +115,9 @@ _GIVE_BACK_DUE = _give_back(
             SELECT node_id, sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
             ORDER BY expires_at LIMIT :limit) oldest""",
 )
+_OVERDUE_ITEMS = text("""
+    SELECT DISTINCT sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
+""")
 
 _EXTEND = text("""
     WITH locked AS MATERIALIZED (
@@ -246,6 +249,11 @@ async def give_back_at(
 async def give_back_of(connection: AsyncConnection, skus: Collection[str]) -> None:
     """Give overdue units of these items back, before somebody looks for them."""
     await connection.execute(_GIVE_BACK_OF, {"skus": list(skus), "actor": "doms"})
+
+
+async def overdue_items(connection: AsyncConnection) -> list[str]:
+    """Items of which units are overdue."""
+    return list((await connection.execute(_OVERDUE_ITEMS)).scalars())
 
 
 async def sweep(connection: AsyncConnection, *, limit: int = 500) -> list[str]:

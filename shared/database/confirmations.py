@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.facts import Applied, Event, event, lock_fulfillment
+from shared.database import rises
+from shared.database.facts import Applied, Event, event, lock_fulfillment, owner_of
 from shared.database.steps import open_case
 from shared.database.stock import Settle, settle
 from shared.database.units import shift, take_from_node
@@ -58,7 +59,12 @@ async def apply_accepted(connection: AsyncConnection, partner_id: str, message: 
 
 
 async def apply_rejected(connection: AsyncConnection, partner_id: str, message: FulfillmentRejected) -> Applied:
-    """The node will not ship: its units need another source, and it is not asked again for a while."""
+    """The node will not ship: its units need another source, and it is not asked again for a while.
+
+    What it gives back goes to who waits, who are as good as anybody who comes. What was shipped short does not: it is
+    not there.
+    """
+    queue = await rises.line_up_behind(connection, await owner_of(connection, message.reference))
     row = await lock_fulfillment(connection, partner_id, message.reference)
     if row.ended_at is not None or row.shipped_at is not None:
         return Applied(order_id=row.order_id)
@@ -72,8 +78,10 @@ async def apply_rejected(connection: AsyncConnection, partner_id: str, message: 
         told=True,
         request_status="rejected",
     )
+    served = await queue.serve(connection)
     said = event("rejected by node", n=row.n, node_id=row.node_id, because=message.reason)
-    return _woken(row, said, Wake(kind="rejected", n=row.n, units=units))
+    applied = _woken(row, said, Wake(kind="rejected", n=row.n, units=units))
+    return applied.model_copy(update={"served": tuple(sorted(served))})
 
 
 async def apply_packed(connection: AsyncConnection, partner_id: str, message: FulfillmentPacked) -> Applied:

@@ -49,7 +49,7 @@ _LOCK = text("""
     FOR NO KEY UPDATE
 """)
 #: Moves after the count are kept. An earlier count that was booked after it is not one of them: it corrected the
-#: record of before.
+#: record of before. What a table said was on hand when it opened a position is a correction, too.
 _RECORD = text("""
     WITH asked AS (
         SELECT c.node_id, c.sku, c.counted, least(coalesce(c.counted_at, now()), now()) AS counted_at, c.reason
@@ -62,7 +62,9 @@ _RECORD = text("""
         CROSS JOIN LATERAL (
             SELECT sum(m.on_hand) FILTER (WHERE coalesce(e.counted_at, m.at) > a.counted_at) AS on_hand,
                    bool_or(m.cause IN ('adjust', 'feed')
-                           OR (m.cause = 'count' AND coalesce(e.counted_at, m.at) > a.counted_at)) AS corrected
+                           OR (m.cause = 'count' AND coalesce(e.counted_at, m.at) > a.counted_at)
+                           OR (m.cause = 'receive' AND EXISTS (
+                               SELECT FROM stock_load s WHERE s.reference = m.reference))) AS corrected
             FROM stock_move m LEFT JOIN stock_count e
                 ON m.cause = 'count' AND e.reference = m.reference AND e.node_id = m.node_id AND e.sku = m.sku
             WHERE m.node_id = a.node_id AND m.sku = a.sku AND m.at > a.counted_at

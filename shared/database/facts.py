@@ -17,6 +17,7 @@ _LOCK = text("""
     WHERE order_id = (SELECT order_id FROM fulfillment_order WHERE fulfillment_order_id = :reference)
     FOR NO KEY UPDATE
 """)
+_OWNER = text("SELECT order_id FROM fulfillment_order WHERE fulfillment_order_id = :reference")
 _READ = text("""
     SELECT f.order_id, f.n, f.node_id, f.status, f.request_status, f.shipped_at, f.ended_at, f.carrier, f.service,
            f.units, n.partner_id, n.node_type
@@ -43,6 +44,7 @@ class Applied(Model):
         event: What the timeline says of it; ``None`` when nothing changed.
         wake: What the process has to decide on; ``None`` when there is nothing to decide.
         unlocks: References that earlier messages were waiting for.
+        served: Other orders that got what this one gave back.
     """
 
     order_id: str | None = None
@@ -50,10 +52,16 @@ class Applied(Model):
     workflow_id: str = ""
     wake: Wake | None = None
     unlocks: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
 
 
 class Unmatched(Exception):
     """The message is about something that is not known yet."""
+
+
+async def owner_of(connection: AsyncConnection, reference: str) -> str:
+    """The order a fulfillment order belongs to, not locked; empty when there is none."""
+    return (await connection.execute(_OWNER, {"reference": reference})).scalar_one_or_none() or ""
 
 
 async def lock_fulfillment(connection: AsyncConnection, partner_id: str, reference: str) -> Any:

@@ -12,12 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.feed_runs import lock_run, stage_table
 from shared.database.feeds import run_of
+from shared.database.rises import line_up
 from shared.domain.feeds import Buffer, FeedSource, OurOrders
 from shared.messages.feeds import FeedRun
 
 #: Positions in one transaction: their locks are held for a fraction of a second.
 CHUNK = 20_000
 
+_WAITED_FOR = """
+    SELECT DISTINCT l.sku FROM order_line l JOIN {stage} s USING (sku)
+    WHERE l.backordered > 0 AND s.n > :done AND s.n <= :upto
+"""
 #: What is not sold of so many units on hand; the same as ``Buffer.of``.
 BUFFER = "least({0}, :units + ({0} * :percent + 99) / 100)"
 _OPEN = """
@@ -115,6 +120,8 @@ def differs(source: FeedSource) -> str:
 async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSource, buffer: Buffer) -> FeedRun:
     """Bring the next positions of a staged run to their figures; how far it came is part of the same transaction.
 
+    What that adds is kept in it for the orders that wait.
+
     Args:
         buffer: What is not sold of the positions, by how old the figures are now.
     """
@@ -122,6 +129,8 @@ async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSour
     if run.status != "staged" or run.done >= run.staged:
         return run
     stage, upto = stage_table(run_id), min(run.done + CHUNK, run.staged)
+    waited_for = await connection.execute(text(_WAITED_FOR.format(stage=stage)), {"done": run.done, "upto": upto})
+    queue = await line_up(connection, list(waited_for.scalars()))
     delta = source.kind == "delta"
     values = {
         "run_id": run_id, "source_id": source.source_id, "reference": f"feed/{run_id}", "as_of": run.as_of,
@@ -139,4 +148,5 @@ async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSour
     done = (await connection.execute(text(apply), values)).one()
     counts = {"changed": done.changed + opened, "zeroed": done.zeroed, "floored": done.floored}
     await connection.execute(text("DROP TABLE feed_due"))
+    await queue.serve(connection)
     return run_of((await connection.execute(_DONE, {"run_id": run_id, "upto": upto, **counts})).one())

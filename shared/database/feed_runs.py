@@ -88,10 +88,10 @@ _RESOLVE_STALE = text("""
     WHERE resolved_at IS NULL AND kind = 'feed.stale' AND :state = 'fresh'
       AND reference IN (SELECT :source_id || '/' || unnest(node_ids) FROM feed_run WHERE run_id = :run_id)
 """)
-#: Backordered items of which there is some now at a node of the source.
+#: Backordered items of which there is some now at a node of the source, free or kept for who waits.
 _WAITING = text("""
     SELECT DISTINCT l.sku FROM order_line l JOIN stock_position p ON p.sku = l.sku
-    WHERE l.backordered > 0 AND p.free > 0
+    WHERE l.backordered > 0 AND p.free + p.held > 0
       AND p.node_id IN (SELECT node_id FROM stock_source WHERE source_id = :source_id)
 """)
 

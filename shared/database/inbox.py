@@ -25,7 +25,7 @@ from shared.gateways.protocol import (
     ReturnReceived,
     TrackingUpdated,
 )
-from shared.messages import Wake
+from shared.messages import Wake, order_workflow_id
 
 _TAKE = text("""
     INSERT INTO message_in (partner_id, message_id, type, reference, body)
@@ -128,7 +128,12 @@ def _unsent(partner_id: str, message_id: str, row: Any) -> list[WakeUp]:
 def _wake_up(partner_id: str, message_id: str, applied: Applied) -> list[WakeUp]:
     if applied.wake is None:
         return []
-    return [WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=applied.workflow_id, wake=applied.wake)]
+    own = WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=applied.workflow_id, wake=applied.wake)
+    arrived = Wake(kind="stock_arrived")
+    return [
+        own,
+        *(own.model_copy(update={"workflow_id": order_workflow_id(o), "wake": arrived}) for o in applied.served),
+    ]
 
 
 async def _mark_applied(connection: AsyncConnection, partner_id: str, message_id: str, applied: Applied) -> None:

@@ -1,13 +1,13 @@
 """The transaction that makes plans true: many orders' plans in one, with a handful of statements for all of them.
 
 Each plan is reserved whole or not at all; one that lost the race for stock is planned again on what is left.
-Orders are locked in the order of their ids and after them stock in key order, so that no two batches, and no
-batch and step of one order, deadlock.
+Orders are locked in the order of their ids, after them days of limited nodes and then stock, both in key order, so
+that no two batches, and no batch and step of one order, deadlock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,14 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import capacity
 from shared.database.batcher import Batcher
 from shared.database.bindings import Want, bind_wants
 from shared.database.engine import Database, around_faults
 from shared.database.reservations import Claim, reserve_each
+from shared.database.rises import Queue, line_up_for_leavings
 from shared.domain.base import Instant, Model
+from shared.domain.capacity import Work
 from shared.domain.orders import Verdict
 from shared.domain.sourcing.models import CostTerms, Plan, PlannedShipment
 from shared.domain.sourcing.stages import Rest, Then
@@ -88,6 +91,7 @@ class Draft:
         first: It is the order's first, which the channel's verdict goes by.
         dates: When the customer would have what the plan leaves waiting, by line and inbound.
         protected: Units that must stay at positions for other channels, by node and SKU.
+        works: What the plan asks of nodes whose days are limited.
     """
 
     request: SourceRequest
@@ -95,6 +99,7 @@ class Draft:
     first: bool
     dates: Mapping[int, Mapping[str, datetime]] = field(default_factory=dict)
     protected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    works: tuple[Work, ...] = ()
 
     @property
     def order_id(self) -> str:
@@ -104,9 +109,13 @@ class Draft:
     def lines(self) -> int:
         return sum(len(shipment.lines) for shipment in self.plan.shipments)
 
+    @property
+    def shipments(self) -> int:
+        return len(self.plan.shipments)
 
-#: What was opened; ``None`` when the stock or the order changed since the snapshot: plan again.
-Outcome = SourceResult | NotFound | None
+
+#: What was opened; ``None`` when the stock or the order changed since the snapshot, or its days are full: plan again.
+Outcome = SourceResult | NotFound | capacity.Full | None
 
 
 class _Opened(Model):
@@ -157,15 +166,24 @@ class _Bid:
 _OPENED, _LINES, _SOURCED = TypeAdapter(list[_Opened]), TypeAdapter(list[_Line]), TypeAdapter(list[_Sourced])
 
 
-def committer(database: Database) -> Batcher[Draft, SourceResult | None]:
-    """Commits the plans that this process has at the same time together. Close it before the database."""
+def committer(
+    database: Database, wake: Callable[[Collection[str]], Awaitable[None]] | None = None
+) -> Batcher[Draft, SourceResult | None]:
+    """Commits the plans that this process has at the same time together. Close it before the database.
+
+    Args:
+        wake: Is told the orders that got what others had not taken.
+    """
 
     async def commit(drafts: Sequence[Draft]) -> Sequence[Outcome]:
         async for attempt in around_faults():
             with attempt:
+                served: set[str] = set()
                 async with database.transaction() as connection:
-                    return await commit_plans(connection, drafts)
-        raise AssertionError("a retry ends with a result or an error")
+                    outcomes = await commit_plans(connection, drafts, served)
+        if served and wake is not None:
+            await wake(served)
+        return outcomes
 
     return Batcher(
         commit,
@@ -176,20 +194,49 @@ def committer(database: Database) -> Batcher[Draft, SourceResult | None]:
     )
 
 
-async def commit_plans(connection: AsyncConnection, drafts: Sequence[Draft]) -> list[Outcome]:
+async def commit_plans(
+    connection: AsyncConnection, drafts: Sequence[Draft], served: set[str] | None = None
+) -> list[Outcome]:
     """Reserve plans of different orders and open their fulfillment orders, in the caller's transaction.
 
     A step that has a result already answers with it. Where stock is not enough for all, the earlier draft wins. What
-    an order's cart holds goes to its first plan that takes anything, and what that does not use is given back.
+    an order's cart holds goes to its first plan that takes anything, and what that does not use is given back: what
+    was held because it arrived is kept for the next who wait.
+
+    Args:
+        served: Is told the orders that got something.
     """
     outcomes: dict[str, Outcome] = {}
+    queue = await _line_up(connection, drafts)
     bids = [bid for bid in await _bids(connection, drafts, outcomes) if _fits(bid)]
+    days = await _days(connection, bids, outcomes)
+    bids = [bid for bid in bids if bid.draft.order_id in days]
     won = await reserve_each(connection, [bid.claims for bid in bids])
+    taken = [days[bid.draft.order_id] for bid, reserved in zip(bids, won, strict=True) if reserved]
+    await capacity.claim(connection, [claim for claims in taken for claim in claims])
+    got = await queue.serve(connection, but={draft.order_id for draft in drafts})
+    if served is not None:
+        served |= got
     winners = await _dated(connection, [bid for bid, reserved in zip(bids, won, strict=True) if reserved])
     if winners:
         await _record(connection, winners)
     outcomes |= {bid.draft.order_id: result for bid, result in winners}
     return [outcomes.get(draft.order_id) for draft in drafts]
+
+
+async def _line_up(connection: AsyncConnection, drafts: Sequence[Draft]) -> Queue:
+    """Lock who waits for what plans leave of arrived units. Only who has waited has such units."""
+    taken = {draft.order_id: _taken(draft) for draft in drafts if not draft.first}
+    return await line_up_for_leavings(connection, taken, [draft.order_id for draft in drafts]) if taken else Queue()
+
+
+def _taken(draft: Draft) -> dict[tuple[str, str], int]:
+    taken: dict[tuple[str, str], int] = {}
+    for shipment in draft.plan.shipments:
+        for line in shipment.lines:
+            key = (shipment.node_id, line.sku)
+            taken[key] = taken.get(key, 0) + line.quantity
+    return taken
 
 
 async def _bids(connection: AsyncConnection, drafts: Sequence[Draft], outcomes: dict[str, Outcome]) -> list[_Bid]:
@@ -227,6 +274,22 @@ def _claims(draft: Draft, next_n: int, cart_hold_id: str | None) -> list[Claim]:
         for n, shipment in enumerate(draft.plan.shipments, start=next_n)
         for line in shipment.lines
     ]
+
+
+async def _days(
+    connection: AsyncConnection, bids: Sequence[_Bid], outcomes: dict[str, Outcome]
+) -> dict[str, list[capacity.Claim]]:
+    """Lock the days of limited nodes; what each order may claim of them. Who finds them full goes to ``outcomes``."""
+    laid = await capacity.lay_plans(connection, [bid.draft.works for bid in bids])
+    found: dict[str, list[capacity.Claim]] = {}
+    for place, bid in enumerate(bids):
+        full = laid.days[place]
+        if isinstance(full, capacity.Full):
+            outcomes[bid.draft.order_id] = full
+        else:
+            owners = [fulfillment_order_id(bid.draft.order_id, bid.next_n + n) for n in range(bid.draft.shipments)]
+            found[bid.draft.order_id] = laid.claims(place, bid.draft.works, owners)
+    return found
 
 
 def _fits(bid: _Bid) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import network
+from shared.database.rises import line_up_behind
 from shared.database.steps import keep_result, lock_order, note
 from shared.database.stock import Move, receive
 from shared.database.units import shift
@@ -222,8 +223,9 @@ async def read_announcement(connection: AsyncConnection, return_id: str) -> Anno
 
 
 async def settle_return(connection: AsyncConnection, step: ReturnStep) -> CallOutcome:
-    """Units that came back are the order's no longer: as new they are stock again, otherwise written off."""
+    """Units that came back are the order's no longer: written off, or as new, and then stock for who waits first."""
     row = await _find(connection, step.return_id)
+    queue = await line_up_behind(connection, row.order_id)
     answered = await lock_order(connection, row.order_id, step.step_key)
     if answered is not None:
         return CallOutcome.model_validate(answered)
@@ -234,8 +236,15 @@ async def settle_return(connection: AsyncConnection, step: ReturnStep) -> CallOu
         ({"line_no": line.line_no, "delivered": -line.received, "returned": line.received} for line in lines),
     )
     await receive(connection, _moves(row, lines))
+    await queue.serve(connection)
     outcome = CallOutcome(done=bool(lines), units=sum(line.received for line in lines))
     return await keep_result(connection, step.step_key, outcome)
+
+
+async def restocked_items(connection: AsyncConnection, return_id: str) -> list[str]:
+    """The items of which units of a return are stock again."""
+    lines = await connection.execute(_LINES, {"return_id": return_id})
+    return sorted({line.sku for line in lines if line.restocked})
 
 
 def _moves(row: Any, lines: list[Any]) -> list[Move]:

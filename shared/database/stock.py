@@ -5,12 +5,15 @@ Moves of one position are summed first and rows are locked in key order, so no t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import capacity
 from shared.domain.base import Model
 
 
@@ -39,13 +42,14 @@ class Settle(Model):
 
 _MOVES, _SETTLES = TypeAdapter(list[Move]), TypeAdapter(list[Settle])
 
+#: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first.
 _MOVE = text("""
     WITH change AS (
         SELECT * FROM jsonb_to_recordset(CAST(:moves AS jsonb))
             AS c(node_id text, sku text, cause text, on_hand bigint, reserved bigint, held bigint, quarantined bigint,
                  reference text, actor text)
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku FROM stock_position p
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, p.quarantined FROM stock_position p
         WHERE (p.node_id, p.sku) IN (SELECT node_id, sku FROM change)
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -61,9 +65,9 @@ _MOVE = text("""
         FROM added GROUP BY node_id, sku
     )
     UPDATE stock_position p
-    SET on_hand = p.on_hand + t.on_hand, reserved = p.reserved + t.reserved, held = p.held + t.held,
-        quarantined = p.quarantined + t.quarantined
-    FROM total t WHERE p.node_id = t.node_id AND p.sku = t.sku
+    SET on_hand = l.on_hand + t.on_hand, reserved = l.reserved + t.reserved, held = l.held + t.held,
+        quarantined = l.quarantined + t.quarantined
+    FROM total t JOIN locked l USING (node_id, sku) WHERE p.node_id = t.node_id AND p.sku = t.sku
 """)
 
 _SETTLE = text("""
@@ -76,12 +80,14 @@ _SETTLE = text("""
     FROM settle s
     WHERE r.owner = s.owner AND r.line_no = s.line_no
       AND NOT EXISTS (SELECT FROM stock_move m WHERE m.reference = :reference AND m.cause IN ('ship', 'release'))
-    RETURNING r.owner, r.node_id, r.sku, s.shipped, s.released
+    RETURNING r.owner, r.node_id, r.sku, s.shipped, s.released,
+              EXISTS (SELECT FROM capacity_claim c WHERE c.owner = r.owner AND c.reserved > 0) AS dated
 """)
 
 _ENSURE = text("""
     INSERT INTO stock_position (node_id, sku)
-    SELECT node_id, sku FROM jsonb_to_recordset(CAST(:moves AS jsonb)) AS c(node_id text, sku text)
+    SELECT DISTINCT node_id, sku FROM jsonb_to_recordset(CAST(:moves AS jsonb)) AS c(node_id text, sku text)
+    ORDER BY node_id, sku
     ON CONFLICT DO NOTHING
 """)
 
@@ -90,6 +96,8 @@ async def settle(
     connection: AsyncConnection, settles: Sequence[Settle], *, reference: str, actor: str = "doms"
 ) -> None:
     """End reservations: what ships leaves on hand and reserved, what is released leaves reserved only.
+
+    Days claimed for the units are used up or given back with them.
 
     Args:
         reference: Names the event that did it; the same event never moves stock twice. Events of one
@@ -101,7 +109,8 @@ async def settle(
     if not settles:
         return
     values = {"settles": _SETTLES.dump_json(list(settles)).decode(), "reference": reference}
-    rows = await connection.execute(_SETTLE, values)
+    rows = (await connection.execute(_SETTLE, values)).all()
+    await capacity.settle(connection, _days_of(rows))
     shipped: dict[tuple[str, str], int] = {}
     released: dict[tuple[str, str], int] = {}
     for row in rows:
@@ -119,6 +128,18 @@ async def settle(
         if q
     ]
     await move(connection, moves)
+
+
+def _days_of(rows: Sequence[Any]) -> list[capacity.Settle]:
+    """What becomes of the days that owners have claimed."""
+    shipped, released = Counter[str](), Counter[str]()
+    for row in rows:
+        shipped[row.owner] += row.shipped
+        released[row.owner] += row.released
+    owners = {row.owner for row in rows if row.dated}
+    return [
+        capacity.Settle(owner=owner, shipped=shipped[owner], released=released[owner]) for owner in sorted(owners)
+    ]
 
 
 async def move(connection: AsyncConnection, moves: Sequence[Move]) -> None:

@@ -27,7 +27,8 @@ _WORLD = (
     "INSERT INTO partner VALUES ('p', 'fulfillment', 'http://localhost')",
     """
     INSERT INTO node (node_id, name, node_type, partner_id, place, calendar, handling_days)
-    SELECT 'n' || n, 'Node ' || n, 'warehouse', 'p', '{}', '{}', 1 FROM generate_series(1, :nodes) n
+    SELECT 'n' || n, 'Node ' || n, 'warehouse', 'p', '{"latitude": 39.96, "longitude": -83.0}', '{}', 1
+    FROM generate_series(1, :nodes) n
     """,
     """
     INSERT INTO item (sku, weight_g, length_mm, width_mm, height_mm, price_minor, cost_minor, currency)
@@ -46,7 +47,8 @@ _WORLD = (
 _ORDERS = text("""
     INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, ship_to, place, service,
                         priority, shipping_minor, total_minor, payment, policy_version, cart_hold_id)
-    SELECT o, 'web', o, '', 'USD', now(), CAST(:ship_to AS jsonb), '{}', 'standard', 3, 0, 0, '{}', 'v', cart
+    SELECT o, 'web', o, '', 'USD', now(), CAST(:ship_to AS jsonb),
+           '{"latitude": 40.7, "longitude": -74.0}', 'standard', 3, 0, 0, '{}', 'v', cart
     FROM unnest(CAST(:order_ids AS text[]), CAST(:carts AS text[])) AS u(o, cart)
 """)
 _LINES = text("""
