@@ -51,6 +51,7 @@ from shared.messages.feeds import (
     FetchedFile,
     FetchedFiles,
 )
+from shared.messages.risks import RiskResult, RiskStep
 
 # --- names ------------------------------------------------------------------------------------------------
 
@@ -225,6 +226,14 @@ class AlertActivities:
 
     @activity.defn(name="alerts.evaluate")
     async def evaluate(self, step: WatchStep) -> WatchResult:
+        raise NotImplementedError
+
+
+class RiskActivities:
+    """How often nodes fail what they are asked to ship."""
+
+    @activity.defn(name="risks.assess")
+    async def assess(self, step: RiskStep) -> RiskResult:
         raise NotImplementedError
 
 

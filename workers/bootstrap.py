@@ -31,6 +31,7 @@ from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
 from shared.messages import CartSweepInput, PriceInput, ReconcileInput, WatchInput
 from shared.messages.feeds import FeedWatchInput
+from shared.messages.risks import RiskInput
 from shared.settings import Settings
 from workers.connect import temporal_client
 
@@ -94,6 +95,14 @@ SCHEDULES: Mapping[str, Schedule] = {
         name="feed-watch",
         queue=BATCH_QUEUE,
         summary="hold back stock whose source's figures are too old",
+    ),
+    "risk-assessment": _every(
+        timedelta(hours=1),
+        "RiskAssessment",
+        RiskInput(),
+        name="risk-assessment",
+        queue=BATCH_QUEUE,
+        summary="learn how often nodes reject what they are asked to ship, or hand it over late",
     ),
     "publishing": _every(
         timedelta(minutes=1),

@@ -28,6 +28,7 @@ from activities.payments import Payments
 from activities.publishing import Publishing
 from activities.reconciliation import Reconciliation
 from activities.returns import Returns
+from activities.risks import Risks
 from shared.client import Doms
 from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, ORDERS_QUEUE
 from shared.database import network
@@ -142,7 +143,8 @@ def batch_worker(temporal: Client, database: Database, gateways: Gateways, login
     doms = Doms(temporal, database)
     comparisons = Comparisons(database, gateways, OrderProcesses(temporal, database))
     feeds = Feeds(database, doms, logins)
-    served = (Reconciliation(database, doms), comparisons, Alerts(database, doms), Carts(doms), feeds)
+    stock = (Alerts(database, doms), Carts(doms), feeds)
+    served = (Reconciliation(database, doms), comparisons, *stock, Risks(database))
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,

@@ -8,6 +8,7 @@ from workflows.prices import PricingWorkflow
 from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
+from workflows.risks import RiskAssessmentWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
 SCHEDULED_WORKFLOWS = (
@@ -16,6 +17,7 @@ SCHEDULED_WORKFLOWS = (
     FeedRunWorkflow,
     FeedWatchWorkflow,
     ReconciliationWorkflow,
+    RiskAssessmentWorkflow,
     StockWatchWorkflow,
 )
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)

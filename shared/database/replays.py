@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network, zones
+from shared.database import network, risks, zones
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
@@ -144,6 +144,7 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         arrivals=tuple(Arrival(*row) for row in arrivals),
         leaving=tuple(Leaving(*row) for row in leaving),
         zones=await zones.read_charts(connection),
+        risks=await risks.read_risks(connection),
         ineligible=selling.ineligible,
         rules=await read_rules(connection, selling, skus),
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import channels, network, prices, zones
+from shared.database import channels, network, prices, risks, zones
 from shared.domain.catalogue import Item
 from shared.domain.sourcing.models import NodeLoad, Snapshot, WantedLine
 from shared.errors import Fault, InvalidInput
@@ -52,6 +52,7 @@ async def read_unpriced(
         nodes=await network.read_nodes(connection),
         rates=await network.read_rates(connection),
         zones=await zones.read_charts(connection),
+        risks=await risks.read_risks(connection),
         stock=await channels.stock_for(connection, selling, channel, positions),
         loads=tuple(NodeLoad(**row._mapping) for row in loads),
         ineligible=selling.ineligible,

@@ -12,13 +12,14 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, channels, network, prices, zones
+from shared.database import carts, channels, network, prices, risks, zones
 from shared.database.channels import SELLS_EVERYTHING, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.pricing.models import NO_PRICES, Prices
 from shared.domain.sourcing.models import (
     NodeLoad,
+    NodeRisk,
     Policy,
     ServiceRate,
     Snapshot,
@@ -87,6 +88,7 @@ class Network:
     nodes: tuple[Node, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
+    risks: tuple[NodeRisk, ...] = ()
     loads: tuple[NodeLoad, ...] = ()
     prices: Prices = NO_PRICES
     selling: Selling = SELLS_EVERYTHING
@@ -150,6 +152,7 @@ async def read_question(
         loads=remembered.loads,
         rates=remembered.rates,
         zones=remembered.zones,
+        risks=remembered.risks,
         ineligible=remembered.selling.ineligible,
     )
     snapshot = remembered.prices.at(request.as_of).put_on(snapshot)
@@ -215,6 +218,7 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
         remembered.nodes = await network.read_nodes(connection)
         remembered.rates = await network.read_rates(connection)
         remembered.zones = await zones.read_charts(connection)
+        remembered.risks = await risks.read_risks(connection)
         remembered.selling = await channels.read_selling(connection)
         remembered.version = version
     if monotonic - remembered.loads_at > 1.0:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.contracts import BATCH_QUEUE
+from shared.messages.risks import RiskInput, RiskResult
 from tests.support.system import PACE, QUICK, System, system
 from workers.stack.temporal import EmbeddedTemporal
 
@@ -46,6 +48,13 @@ async def test_a_rejecting_node_is_left_out(shop: System) -> None:
         "SELECT status, request_status, excludes_node FROM fulfillment_order WHERE order_id = :o AND n = 1", o=order_id
     )
     assert rejected == [("cancelled", "rejected", True)]
+
+    assessed = await shop.temporal.execute_workflow(
+        "RiskAssessment", RiskInput(), id="risks", task_queue=BATCH_QUEUE, result_type=RiskResult
+    )
+    assert assessed.nodes == len(shop.world.nodes)
+    risk = dict(await shop.rows("SELECT node_id, rejection_ppm FROM node_risk"))
+    assert risk[first] > risk[second] > 0, "who did not fail is judged a little by who did"
 
 
 async def test_units_wait_for_stock_when_every_node_rejects(shop: System) -> None:

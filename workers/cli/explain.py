@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shared.domain.sourcing.models import Candidate, CostTerms, Plan
 
 _TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
-          "clearance")  # fmt: skip
+          "clearance", "risk")  # fmt: skip
 _COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 
@@ -21,6 +21,7 @@ async def explain(order_id: str) -> Answer:
     """Explain every decision on an order: each node's cost by term or the reason it fell out, each stage's outcome.
 
     Scarcity and capacity are what later orders were expected to lose by it (`doms prices show`); nobody pays them.
+    Risk is what the node's rejections and late hand-overs cost on average.
 
     ```
     doms explain webshop/W7-000001

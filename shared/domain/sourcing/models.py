@@ -98,6 +98,19 @@ class DayPrice(Model):
     unit_minor: Minor
 
 
+class NodeRisk(Model):
+    """How often a node fails what it is asked to ship, in parts per million (``shared.database.risks``).
+
+    Attributes:
+        rejection_ppm: Of what it was asked: rejected, left unanswered, or shipped short.
+        lateness_ppm: Of what it shipped: handed over after its latest hand-over.
+    """
+
+    node_id: Identifier
+    rejection_ppm: Annotated[int, Field(ge=0, le=1_000_000)]
+    lateness_ppm: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
 class RateBreak(Model):
     """Price of a parcel up to a weight."""
 
@@ -148,6 +161,7 @@ class Snapshot(Model):
     zones: tuple[ZoneChart, ...] = ()
     ineligible: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
     day_prices: tuple[DayPrice, ...] = ()
+    risks: tuple[NodeRisk, ...] = ()
     price_version: str | None = None
 
     @property
@@ -170,6 +184,8 @@ class Policy(Model):
         clear_unit_minor: Added for each unit from a node that has next to none of the item, nothing from the node that
             has most of it, and in proportion between: overstock leaves first.
         wait_day_minor: Added for each day until a unit's delivery, late or not; told as lateness.
+        rejection_minor: What it costs when a node rejects a shipment; added in proportion to how often it does.
+        late_shipment_minor: What it costs when a node hands over late; added in proportion to how often it does.
         max_shipments: More shipments than this are never planned.
         dim_divisor: Cubic millimetres that count as one gram.
         exclude_nodes: Never ship, unless staff chose them for the order.
@@ -191,6 +207,8 @@ class Policy(Model):
     max_distance_km: Annotated[int, Field(ge=1)] | None = None
     weights: Weights = Weights()
     clear_unit_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
+    rejection_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
+    late_shipment_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
     stages: Annotated[tuple[Stage, ...], Field(max_length=20, exclude_if=_unused)] = ()
     batches: Annotated[tuple[Batch, ...], Field(max_length=20, exclude_if=_unused)] = ()
     keep_bundles_together: Annotated[bool, Field(exclude_if=_unused)] = False
@@ -202,6 +220,7 @@ class CostTerms(Model):
     Attributes:
         scarcity, capacity: What later orders are expected to lose by these units leaving this node, on this day.
         clearance: What the policy adds for units that are not taken where most of their item lie.
+        risk: What the node's rejections and late hand-overs cost a shipment on average.
     """
 
     freight: int = 0
@@ -213,6 +232,7 @@ class CostTerms(Model):
     scarcity: int = 0
     capacity: int = 0
     clearance: int = 0
+    risk: Annotated[int, Field(exclude_if=_unused)] = 0
 
     @property
     def paid(self) -> int:
@@ -221,8 +241,8 @@ class CostTerms(Model):
 
     @property
     def total(self) -> int:
-        steering = self.split_penalty + self.lateness + self.scarcity + self.capacity + self.clearance
-        return self.paid + steering
+        later = self.scarcity + self.capacity + self.clearance
+        return self.paid + self.split_penalty + self.lateness + later + self.risk
 
 
 class PlannedLine(Model):

@@ -21,6 +21,7 @@ from shared.domain.sourcing.batches import in_sequence
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import (
     NodeLoad,
+    NodeRisk,
     Plan,
     Policy,
     ServiceRate,
@@ -78,6 +79,7 @@ class Replay(NamedTuple):
     arrivals: tuple[Arrival, ...] = ()
     leaving: tuple[Leaving, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
+    risks: tuple[NodeRisk, ...] = ()
     ineligible: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     rules: Rules = NO_RULES
 
@@ -154,6 +156,7 @@ class World:
             nodes=self._replay.nodes,
             rates=self._replay.rates,
             zones=self._replay.zones,
+            risks=self._replay.risks,
             ineligible=dict(self._replay.ineligible),
             stock=tuple(row for sku in skus for row in self._stock(order.channel, sku)),
             loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),

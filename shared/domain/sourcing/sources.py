@@ -21,6 +21,7 @@ from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheap
 from shared.domain.sourcing.models import (
     Because,
     CostTerms,
+    NodeRisk,
     Policy,
     Snapshot,
     SourcingOrder,
@@ -47,7 +48,7 @@ class Source:
 
     Attributes:
         stock: What it holds of the order's SKUs, none of it zero.
-        fixed: Cost of one shipment whatever is in it: handling per order and a vendor's fee.
+        fixed: Cost of one shipment whatever is in it: handling per order, a vendor's fee and the node's risk.
         capacity: Units it can ship within ``CAPACITY_DAYS``.
     """
 
@@ -56,6 +57,7 @@ class Source:
     stock: dict[str, Stock]
     fixed: int
     capacity: int
+    risk: int = 0
 
     def holds(self, sku: str) -> int:
         held = self.stock.get(sku)
@@ -85,6 +87,7 @@ class Source:
             scarcity=sum(quantity * row.scarcity_minor for row, quantity in rows),
             capacity=units * quote.way.capacity_unit,
             clearance=sum(quantity * row.clearance_minor for row, quantity in rows),
+            risk=self.risk,
         )
         return Priced(terms, quote)
 
@@ -110,6 +113,12 @@ class Survey:
 
 def dropship_fee(node: Node) -> int:
     return node.dropship_fee_minor if node.node_type is NodeType.VENDOR else 0
+
+
+def risk_minor(risk: NodeRisk, policy: Policy) -> int:
+    """What the node's failures cost a shipment on average, rounded down."""
+    millionths = risk.rejection_ppm * policy.rejection_minor + risk.lateness_ppm * policy.late_shipment_minor
+    return millionths // 1_000_000
 
 
 def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
@@ -185,6 +194,7 @@ class _Roads:
         self.loads = {load.node_id: load.units for load in snapshot.loads}
         prices = snapshot.day_prices if policy.weights.capacity else ()
         self.day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
+        self.risks = {risk.node_id: risk_minor(risk, policy) for risk in snapshot.risks}
         self.delivery: dict[tuple[str, datetime, int], tuple[datetime, int] | None] = {}
 
     def source(self, node: Node, stock: dict[str, Stock], wanted: Counter[str]) -> Source | Because:
@@ -200,8 +210,9 @@ class _Roads:
         ways = tuple(way for hand in self._hand_overs(node, units) for way in self._ways(node, tariffs, *hand))
         if not ways:
             return Because.NO_CAPACITY
-        fixed = node.handling_order_minor + dropship_fee(node)
-        return Source(node, ways, stock, fixed, max(way.capacity for way in ways))
+        risk = self.risks.get(node.node_id, 0)
+        fixed = node.handling_order_minor + dropship_fee(node) + risk
+        return Source(node, ways, stock, fixed, max(way.capacity for way in ways), risk)
 
     def _tariff(self, node: Node, zones: list[Tariff], km: float) -> Tariff | None:
         """A service's tariff from the node to the customer: by the carrier's chart, or by distance."""

@@ -45,7 +45,8 @@ class Judged:
 
 def judge(sources: tuple[Source, ...], policy: Policy) -> Judged:
     """The sources as the policy weighs them."""
-    weights = policy.weights.model_dump(exclude=_without_prices(sources))
+    unpriced = _without_prices(sources)
+    weights = {name: percent for name, percent in policy.weights if name not in unpriced}
     if len(set(weights.values())) == 1:
         return Judged(sources, policy)
     unit = gcd(*weights.values())
@@ -60,7 +61,8 @@ def _without_prices(sources: tuple[Source, ...]) -> set[str]:
     scarce = any(row.scarcity_minor for source in sources for row in source.stock.values())
     busy = any(way.capacity_unit for source in sources for way in source.ways)
     cleared = any(row.clearance_minor for source in sources for row in source.stock.values())
-    priced = {"scarcity": scarce, "capacity": busy, "clearance": cleared}
+    risky = any(source.risk for source in sources)
+    priced = {"scarcity": scarce, "capacity": busy, "clearance": cleared, "risk": risky}
     return {name for name, is_priced in priced.items() if not is_priced}
 
 
@@ -83,7 +85,9 @@ def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) ->
         for sku, row in source.stock.items()
     }
     ways = tuple(_way(way, weights, tariffs) for way in source.ways)
-    return replace(source, node=node, ways=ways, stock=stock, fixed=node.handling_order_minor + dropship_fee(node))
+    risk = source.risk * weights.risk
+    fixed = node.handling_order_minor + dropship_fee(node) + risk
+    return replace(source, node=node, ways=ways, stock=stock, fixed=fixed, risk=risk)
 
 
 def _way(way: Way, weights: Weights, tariffs: dict[Tariff, Tariff]) -> Way:

@@ -27,3 +27,4 @@ class Weights(Model):
     scarcity: Percent = 100
     capacity: Percent = 100
     clearance: Percent = 100
+    risk: Annotated[Percent, Field(exclude_if=lambda percent: percent == 100)] = 100

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.network import Calendar, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Because, Plan, Policy, Snapshot
+from shared.domain.sourcing.models import Because, NodeRisk, Plan, Policy, Snapshot, Weights
 from shared.domain.sourcing.presets import PRESETS
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, rates, snapshot
 from tests.unit.domain.sourcing.test_oracle import check_rules, random_case
@@ -243,6 +243,28 @@ def test_overstock_leaves_first_while_that_costs_little() -> None:
     assert ships(200) == ("full", 0)
     assert ships(250) == ("scant", 240), "300 less a fifth of it, as it holds a fifth of what the other does"
     assert ships(0, full=20) == ("full", 0), "as much at both: the lower name, as always"
+
+
+def test_a_node_that_often_fails_ships_only_where_it_is_that_much_cheaper() -> None:
+    def ships(surcharge: int, **rules: object) -> tuple[str, int]:
+        nodes = [node("sound", order_minor=surcharge), node("wonky")]
+        risks = (NodeRisk(node_id="wonky", rejection_ppm=250_000, lateness_ppm=100_000),)
+        seen = snapshot(nodes, {("sound", "a"): 1, ("wonky", "a"): 1}).model_copy(update={"risks": risks})
+        (shipment,) = plan(order(line(1, "a")), seen, POLICY.model_copy(update=rules)).shipments
+        assert shipment.cost.total == shipment.cost.paid + shipment.cost.risk
+        return shipment.node_id, shipment.cost.risk
+
+    dear = {"rejection_minor": 800, "late_shipment_minor": 500}
+    assert ships(249, **dear) == ("sound", 0)
+    assert ships(251, **dear) == ("wonky", 250), "a quarter of 800 and a tenth of 500"
+    assert ships(150, weights=Weights(risk=50), **dear) == ("wonky", 250), "told in full, counted half"
+    assert ships(1) == ("wonky", 0), "failures that cost nothing are no reason"
+
+
+def test_what_nobody_set_is_not_written_down() -> None:
+    assert "risk" not in Policy().model_dump_json()
+    wanted, seen, policy = random_case(1)
+    assert "risk" not in plan(wanted, seen, policy).model_dump_json()
 
 
 @pytest.mark.parametrize(("lines", "nodes", "most"), [(8, 20, 3), (16, 20, 1), (30, 50, 2)])

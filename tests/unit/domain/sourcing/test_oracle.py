@@ -22,7 +22,7 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan, solving
-from shared.domain.sourcing.models import DayPrice, Plan, Policy, Snapshot, SourcingOrder, WantedLine, Weights
+from shared.domain.sourcing.models import DayPrice, NodeRisk, Plan, Policy, Snapshot, SourcingOrder, WantedLine, Weights
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
 
 Case = tuple[SourcingOrder, Snapshot, Policy]
@@ -130,7 +130,18 @@ def shipment_cost(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]])
     scarcity = sum(n * rows[sku].scarcity_minor for sku, n in needed.items()) * weights.scarcity
     handling = (at.handling_order_minor + units * at.handling_unit_minor) * weights.handling
     clearance = sum(n * cleared(case, at, sku) for sku, n in needed.items()) * weights.clearance
-    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost + scarcity + clearance
+    beside = scarcity + clearance + risk(case, at) * weights.risk
+    return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost + beside
+
+
+def risk(case: Case, at: Node) -> int:
+    """What a shipment from the node costs beside for its failures, by the policy's documentation."""
+    policy = case[2]
+    return sum(
+        (one.rejection_ppm * policy.rejection_minor + one.lateness_ppm * policy.late_shipment_minor) // 1_000_000
+        for one in case[1].risks
+        if one.node_id == at.node_id
+    )
 
 
 def cleared(case: Case, at: Node, sku: str) -> int:
@@ -275,7 +286,7 @@ def weighing_case(seed: int) -> Case:
 
 
 def priced_case(seed: int) -> Case:
-    """A weighing case in which stock and shipping days have prices."""
+    """A weighing case in which stock, shipping days and nodes' failures have prices."""
     wanted, seen, policy = weighing_case(seed)
     rng = random.Random(~seed)
     stock = [row.model_copy(update={"scarcity_minor": rng.choice([0, 0, 90, 700])}) for row in seen.stock]
@@ -285,13 +296,19 @@ def priced_case(seed: int) -> Case:
         for at in seen.nodes
         for day in range(rng.randint(0, 8))
     ]
-    priced = seen.model_copy(update={"stock": tuple(stock), "day_prices": tuple(days), "price_version": "p/1"})
-    return wanted, priced, policy
+    risks = tuple(
+        NodeRisk(node_id=at.node_id, rejection_ppm=rng.randint(0, 300_000), lateness_ppm=rng.randint(0, 300_000))
+        for at in seen.nodes
+        if rng.random() < 0.7
+    )
+    told = {"stock": tuple(stock), "day_prices": tuple(days), "price_version": "p/1", "risks": risks}
+    dear = {"rejection_minor": rng.choice([0, 900, 2500]), "late_shipment_minor": rng.choice([0, 700])}
+    return wanted, seen.model_copy(update=told), policy.model_copy(update=dear)
 
 
 def weighed(found: Plan, policy: Policy) -> int:
     """What the plan's own terms come to by the policy's weights, in hundredths."""
-    percents = policy.weights.model_dump()
+    percents = dict(policy.weights)
     return sum(getattr(one.cost, term) * percent for one in found.shipments for term, percent in percents.items())
 
 
