@@ -191,18 +191,21 @@ def bind(demands: Sequence[Demand], supplies: Sequence[Supply], bound: Mapping[T
         held = bound.get(demands[n].turn, {})
         answer[n] = _take(demands[n], {name: min(left.get(name, 0), units) for name, units in held.items()})
         _subtract(left, answer[n])
-    changed = True
-    while changed:
-        changed = False
-        for n in turns:
-            before = answer[n]
-            pool = {name: units + before.get(name, 0) for name, units in left.items()}
-            answer[n] = _take(demands[n], pool)
-            if answer[n] != before:
-                changed = True
-                left = pool
-                _subtract(left, answer[n])
+    while _better(demands, turns, answer, left):
+        pass
     return answer
+
+
+def _better(demands: Sequence[Demand], turns: Sequence[int], answer: list[Bound], left: dict[str, int]) -> bool:
+    """Let each in turn take earlier supply; true when one gave some up for it, which the first may want now."""
+    for n in turns:
+        before = answer[n]
+        _add(left, before)
+        answer[n] = _take(demands[n], left)
+        _subtract(left, answer[n])
+        if any(units > answer[n].get(name, 0) for name, units in before.items()):
+            return True
+    return False
 
 
 def _take(demand: Demand, pool: Mapping[str, int]) -> Bound:
@@ -214,6 +217,11 @@ def _take(demand: Demand, pool: Mapping[str, int]) -> Bound:
             taken[name] = units
             wanted -= units
     return taken
+
+
+def _add(pool: dict[str, int], given: Bound) -> None:
+    for name, units in given.items():
+        pool[name] = pool.get(name, 0) + units
 
 
 def _subtract(pool: dict[str, int], taken: Bound) -> None:

@@ -175,3 +175,11 @@ def test_what_is_told_is_whole() -> None:
             Receipt(inbound_id="PO-1", reference="r", lines=lines)
     with pytest.raises(ValidationError):
         ReceiptLine(sku="s1")
+
+
+def test_what_one_gives_up_for_earlier_supply_is_the_first_ones() -> None:
+    first, second, third = turn(0), turn(1), turn(2)
+    dates = {"b": DAY, "c": DAY + timedelta(days=1)}
+    demands = [Demand(first, 1, {"c": DAY}), Demand(second, 1, dates), Demand(third, 1, {"c": DAY})]
+    answer = bind(demands, [Supply("b", 1), Supply("c", 1)], {second: {"c": 1}})
+    assert answer == [{"c": 1}, {"b": 1}, {}]
