@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
-from shared.domain.calendars import days_late, ready_by
+from shared.domain.calendars import at, local_day, ready_by
 from shared.domain.network import Node
 from shared.domain.sourcing.models import PlannedLine, PlannedShipment, Policy, Snapshot
 from shared.domain.sourcing.solution import Parts
@@ -51,6 +51,7 @@ class Network:
 
     def rows(self, order: WaveOrder) -> list[Row]:
         """Every node and day that keeps what the order was promised, nodes by name and days in turn."""
+        ends = _end_of_promise(order)
         skus = sorted({line.sku for line in order.order.lines})
         places = [place for sku in skus for place in self._stock.get(sku, ())]
         found = [Row(source, None) for source in self._survey(order, self._alone, places)]
@@ -62,9 +63,11 @@ class Network:
                 node_id = source.node.node_id
                 # As the planner has it, a later day is never priced below an earlier one.
                 dearest[node_id] = max(dearest.get(node_id, 0), *(way.capacity_unit for way in source.ways))
-                ways = tuple(way._replace(capacity_unit=dearest[node_id]) for way in source.ways)
+                ways = source.ways
+                if dearest[node_id]:
+                    ways = tuple(way._replace(capacity_unit=dearest[node_id]) for way in ways)
                 found.append(Row(replace(source, node=self._nodes[node_id], ways=ways), nth))
-        in_time = (Row(kept, row.nth) for row in found if (kept := _in_time(row.source, order)) is not None)
+        in_time = (Row(kept, row.nth) for row in found if (kept := _in_time(row.source, ends)) is not None)
         return sorted(in_time, key=lambda row: (row.source.node.node_id, row.nth or 0))
 
     def _survey(self, order: WaveOrder, snapshot: Snapshot, places: Sequence[int]) -> tuple[Source, ...]:
@@ -83,12 +86,19 @@ def _soonest(snapshot: Snapshot) -> datetime:
     return min((instant for instant in ready if instant is not None), default=datetime.max.replace(tzinfo=UTC))
 
 
-def _in_time(source: Source, order: WaveOrder) -> Source | None:
-    promised = order.promised_at
-    if promised is None:
-        return source
+def _end_of_promise(order: WaveOrder) -> datetime | None:
+    """When the day ends that the order is promised for, where the customer is."""
+    if order.promised_at is None:
+        return None
     zone = order.order.ship_to.time_zone
-    ways = tuple(way for way in source.ways if not days_late(way.deliver_by, promised, zone))
+    return at(local_day(order.promised_at, zone) + timedelta(days=1), time(0), zone)
+
+
+def _in_time(source: Source, ends: datetime | None) -> Source | None:
+    """The source with the ways that deliver before then, if there are any."""
+    if ends is None:
+        return source
+    ways = tuple(way for way in source.ways if way.deliver_by < ends)
     if len(ways) == len(source.ways):
         return source
     return replace(source, ways=ways, capacity=max(way.capacity for way in ways)) if ways else None
