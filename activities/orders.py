@@ -38,7 +38,7 @@ from shared.messages import (
     Withdrawn,
 )
 
-#: A plan that loses the race for stock or for days this often leaves its units waiting; the next attempt comes by itself.
+#: A plan that loses the race for stock or days this often leaves its units waiting; the next attempt comes by itself.
 _ATTEMPTS = 3
 #: Orders up to this size are planned in a few milliseconds.
 _QUICK_LINES = 12

@@ -195,6 +195,38 @@ _OVERDUE_DELIVERY = """
            deliver_by < CAST(:now AS timestamptz) AS broken
     FROM fulfillment_order WHERE ended_at IS NULL AND shipped_at IS NOT NULL AND delivered_at IS NULL
 """
+#: What was reserved and used up of a day is what its owners claimed.
+_CAPACITY_CLAIMS = """
+    SELECT u.node_id || '/' || u.day || CASE WHEN u.service = '' THEN '' ELSE '/' || u.service END AS reference,
+           NULL AS order_id,
+           jsonb_build_object('reserved', u.reserved, 'claimed', coalesce(c.reserved, 0),
+                              'consumed', u.consumed, 'used', coalesce(c.consumed, 0)) AS detail,
+           (u.reserved, u.consumed) IS DISTINCT FROM (coalesce(c.reserved, 0), coalesce(c.consumed, 0)) AS broken
+    FROM capacity_use u LEFT JOIN (
+        SELECT node_id, day, service, sum(reserved) AS reserved, sum(consumed) AS consumed
+        FROM capacity_claim GROUP BY node_id, day, service
+    ) c USING (node_id, day, service)
+"""
+#: Nobody keeps a day for units that are not going to be shipped any more.
+_CAPACITY_OWNERS = """
+    SELECT c.owner AS reference, f.order_id,
+           jsonb_build_object('claimed', c.reserved, 'open', coalesce(r.open, 0)) AS detail,
+           c.reserved > coalesce(r.open, 0) AS broken
+    FROM (
+        SELECT owner, max(reserved) AS reserved FROM (
+            SELECT owner, service, sum(reserved) AS reserved FROM capacity_claim WHERE reserved > 0
+            GROUP BY owner, service) s
+        GROUP BY owner
+    ) c LEFT JOIN fulfillment_order f ON f.fulfillment_order_id = c.owner
+    LEFT JOIN LATERAL (SELECT sum(open) AS open FROM reservation WHERE owner = c.owner) r ON true
+"""
+_CAPACITY_EXCEEDED = """
+    SELECT node_id || '/' || day || CASE WHEN service = '' THEN '' ELSE '/' || service END AS reference,
+           NULL AS order_id,
+           jsonb_build_object('limit', units, 'reserved', reserved, 'consumed', consumed) AS detail,
+           excess > 0 AND reserved > 0 AND day > CAST(:now AS timestamptz)::date - 1 AS broken
+    FROM capacity_use
+"""
 
 CHECKS = (
     Check("stock_moves", _STOCK_MOVES),
@@ -205,6 +237,9 @@ CHECKS = (
     Check("supply_bound", _SUPPLY_BOUND),
     Check("bound_waits", _BOUND_WAITS),
     Check("inbound_moves", _INBOUND_MOVES),
+    Check("capacity_claims", _CAPACITY_CLAIMS),
+    Check("capacity_owners", _CAPACITY_OWNERS),
+    Check("capacity_exceeded", _CAPACITY_EXCEEDED, kind="capacity_exceeded", late=True),
     Check("payment_operations", _PAYMENT_OPERATIONS),
     Check("captured_within_shipped", _CAPTURED_WITHIN_SHIPPED),
     Check("refunds", _REFUNDS),

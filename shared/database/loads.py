@@ -24,6 +24,7 @@ class _Target(NamedTuple):
 _TARGETS: Mapping[str, _Target] = {
     "partners": _Target("partner", "partner_id"),
     "nodes": _Target("node", "node_id"),
+    "capacity": _Target("node_capacity", "node_id, day, service"),
     "items": _Target("item", "sku"),
     "bundles": _Target("bundle_component", "bundle_sku, component_sku"),
     "offers": _Target("source_offer", "node_id, sku"),

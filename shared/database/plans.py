@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import capacity
 from shared.database.batcher import Batcher
 from shared.database.bindings import Want, bind_wants
+from shared.database.capacity import Full
 from shared.database.engine import Database, around_faults
 from shared.database.reservations import Claim, reserve_each
 from shared.database.rises import Queue, line_up_for_leavings
@@ -109,13 +110,9 @@ class Draft:
     def lines(self) -> int:
         return sum(len(shipment.lines) for shipment in self.plan.shipments)
 
-    @property
-    def shipments(self) -> int:
-        return len(self.plan.shipments)
-
 
 #: What was opened; ``None`` when the stock or the order changed since the snapshot, or its days are full: plan again.
-Outcome = SourceResult | NotFound | capacity.Full | None
+Outcome = SourceResult | NotFound | Full | None
 
 
 class _Opened(Model):
@@ -209,15 +206,16 @@ async def commit_plans(
     outcomes: dict[str, Outcome] = {}
     queue = await _line_up(connection, drafts)
     bids = [bid for bid in await _bids(connection, drafts, outcomes) if _fits(bid)]
-    days = await _days(connection, bids, outcomes)
-    bids = [bid for bid in bids if bid.draft.order_id in days]
-    won = await reserve_each(connection, [bid.claims for bid in bids])
-    taken = [days[bid.draft.order_id] for bid, reserved in zip(bids, won, strict=True) if reserved]
-    await capacity.claim(connection, [claim for claims in taken for claim in claims])
+    laid = await capacity.lay_plans(connection, [_works(bid) for bid in bids])
+    outcomes |= {bid.draft.order_id: days for bid, days in zip(bids, laid, strict=True) if isinstance(days, Full)}
+    placed = [(bid, days) for bid, days in zip(bids, laid, strict=True) if not isinstance(days, Full)]
+    won = await reserve_each(connection, [bid.claims for bid, _ in placed])
+    winning = [both for both, reserved in zip(placed, won, strict=True) if reserved]
+    await capacity.claim(connection, [claim for _, days in winning for claim in days])
     got = await queue.serve(connection, but={draft.order_id for draft in drafts})
     if served is not None:
         served |= got
-    winners = await _dated(connection, [bid for bid, reserved in zip(bids, won, strict=True) if reserved])
+    winners = await _dated(connection, [bid for bid, _ in winning])
     if winners:
         await _record(connection, winners)
     outcomes |= {bid.draft.order_id: result for bid, result in winners}
@@ -276,20 +274,8 @@ def _claims(draft: Draft, next_n: int, cart_hold_id: str | None) -> list[Claim]:
     ]
 
 
-async def _days(
-    connection: AsyncConnection, bids: Sequence[_Bid], outcomes: dict[str, Outcome]
-) -> dict[str, list[capacity.Claim]]:
-    """Lock the days of limited nodes; what each order may claim of them. Who finds them full goes to ``outcomes``."""
-    laid = await capacity.lay_plans(connection, [bid.draft.works for bid in bids])
-    found: dict[str, list[capacity.Claim]] = {}
-    for place, bid in enumerate(bids):
-        full = laid.days[place]
-        if isinstance(full, capacity.Full):
-            outcomes[bid.draft.order_id] = full
-        else:
-            owners = [fulfillment_order_id(bid.draft.order_id, bid.next_n + n) for n in range(bid.draft.shipments)]
-            found[bid.draft.order_id] = laid.claims(place, bid.draft.works, owners)
-    return found
+def _works(bid: _Bid) -> list[tuple[str, Work]]:
+    return [(fulfillment_order_id(bid.draft.order_id, bid.next_n + work.n), work) for work in bid.draft.works]
 
 
 def _fits(bid: _Bid) -> bool:

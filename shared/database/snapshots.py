@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import channels, network, prices, risks, zones
+from shared.database import channels, network, node_days, prices, risks, zones
 from shared.domain.catalogue import Item
-from shared.domain.sourcing.models import NodeLoad, Snapshot, WantedLine
+from shared.domain.sourcing.models import Snapshot, WantedLine
 from shared.errors import Fault, InvalidInput
 
 #: First statement of a transaction whose reads must agree with each other.
@@ -20,10 +20,6 @@ _STOCK = text("""
            coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus) AND p.free > 0
-""")
-_LOADS = text("""
-    SELECT node_id, sum(units) AS units FROM fulfillment_order
-    WHERE ended_at IS NULL AND shipped_at IS NULL GROUP BY node_id
 """)
 
 
@@ -46,7 +42,8 @@ async def read_unpriced(
     """As ``read_snapshot``, without what later orders may lose."""
     selling = await channels.read_selling(connection)
     positions = (await connection.execute(_STOCK, {"skus": sorted(set(skus))})).all()
-    loads = await connection.execute(_LOADS)
+    limited = await node_days.read_limited(connection)
+    loads = await node_days.read_loads(connection, limited)
     return Snapshot(
         as_of=as_of,
         nodes=await network.read_nodes(connection),
@@ -54,7 +51,7 @@ async def read_unpriced(
         zones=await zones.read_charts(connection),
         risks=await risks.read_risks(connection),
         stock=await channels.stock_for(connection, selling, channel, positions),
-        loads=tuple(NodeLoad(**row._mapping) for row in loads),
+        loads=await node_days.with_days(connection, loads, limited, as_of),
         ineligible=selling.ineligible,
     )
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, channels, network, prices, risks, zones
+from shared.database import carts, channels, network, node_days, prices, risks, zones
 from shared.database.channels import SELLS_EVERYTHING, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
@@ -67,10 +68,6 @@ _STOCK_FOR_CART = text("""
     LEFT JOIN cart_hold_line h ON h.cart_hold_id = :cart_hold_id AND h.node_id = p.node_id AND h.sku = p.sku
     WHERE p.sku = ANY(:skus) AND p.free + coalesce(h.open, 0) > 0
 """)
-_LOADS = text("""
-    SELECT node_id, sum(units) AS units FROM fulfillment_order
-    WHERE ended_at IS NULL AND shipped_at IS NULL GROUP BY node_id
-""")
 _HOLDER = text("SELECT node_id FROM fulfillment_order WHERE fulfillment_order_id = :owner")
 _FULFILLMENT_LINES = text("""
     SELECT r.line_no, r.sku, r.open, i.weight_g, i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor,
@@ -90,6 +87,7 @@ class Network:
     zones: tuple[ZoneChart, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
     loads: tuple[NodeLoad, ...] = ()
+    limited: frozenset[str] = frozenset()
     prices: Prices = NO_PRICES
     selling: Selling = SELLS_EVERYTHING
     loads_at: float = 0.0
@@ -149,7 +147,7 @@ async def read_question(
         as_of=request.as_of,
         nodes=remembered.nodes,
         stock=stock,
-        loads=remembered.loads,
+        loads=await _loads(connection, remembered, stock, request.as_of),
         rates=remembered.rates,
         zones=remembered.zones,
         risks=remembered.risks,
@@ -206,6 +204,16 @@ async def _stock(
     return await channels.stock_for(connection, selling, order.channel, rows.all())
 
 
+async def _loads(
+    connection: AsyncConnection, remembered: Network, stock: Sequence[Stock], as_of: datetime
+) -> tuple[NodeLoad, ...]:
+    """Loads of all nodes; of the limited ones that could give something, by day and as they are now."""
+    if not remembered.limited:
+        return remembered.loads
+    holders = remembered.limited.intersection(row.node_id for row in stock)
+    return await node_days.with_days(connection, remembered.loads, holders, as_of)
+
+
 def _wanted(line: list[Any]) -> WantedLine:
     names = (
         "line_no", "sku", "quantity", "weight_g", "length_mm", "width_mm", "height_mm", "unit_price_minor", "group",
@@ -220,9 +228,10 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
         remembered.zones = await zones.read_charts(connection)
         remembered.risks = await risks.read_risks(connection)
         remembered.selling = await channels.read_selling(connection)
+        remembered.limited = await node_days.read_limited(connection)
+        remembered.loads_at = 0.0
         remembered.version = version
     if monotonic - remembered.loads_at > 1.0:
-        rows = await connection.execute(_LOADS)
-        remembered.loads = tuple(NodeLoad.model_construct(node_id=row.node_id, units=row.units) for row in rows)
+        remembered.loads = await node_days.read_loads(connection, remembered.limited)
         remembered.prices = await prices.refresh(connection, remembered.prices)
         remembered.loads_at = monotonic

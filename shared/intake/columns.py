@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints
 from shared.domain.alerts import Threshold
 from shared.domain.availability import Allocation, Channel, ChannelNode, Units
 from shared.domain.base import Identifier, Model, Sku
+from shared.domain.capacity import NodeCapacity
 from shared.domain.catalogue import Item, SourceOffer
 from shared.domain.counts import Count
 from shared.domain.network import Node
@@ -113,6 +114,15 @@ def _weekdays(cell: str) -> tuple[int, ...]:
     return tuple(map(int, days))
 
 
+def _date(cell: str) -> date:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
+        raise BadCellError("bad_format", "must be a date such as 2026-12-25")
+    try:
+        return date.fromisoformat(cell)
+    except ValueError:
+        raise BadCellError("unknown_value", "must be a day that exists") from None
+
+
 def _dates(cell: str) -> tuple[date, ...]:
     try:
         return tuple(date.fromisoformat(day) for day in cell.split(" "))
@@ -205,6 +215,15 @@ TABLES: Mapping[str, Table] = {
         dropship_fee_minor=Column("0", _whole),
         ship_enabled=Column("true", _flag),
         pickup_enabled=Column("false", _flag),
+    ),
+    "capacity": _table(
+        NodeCapacity,
+        "node_id day service",
+        {"node_id": "nodes"},
+        node_id=_NODE,
+        day=Column("2026-11-27", _date, required=True),
+        service=Column("expedited"),
+        units=Column("6000", _small, required=True),
     ),
     "items": _table(
         Item,

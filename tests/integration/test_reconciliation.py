@@ -27,6 +27,14 @@ BREAKS = {
     "supply_bound": "UPDATE inbound_line SET bound = bound + 1",
     "bound_waits": "UPDATE supply_binding SET quantity = quantity + 9",
     "inbound_moves": "UPDATE inbound_line SET received = received + 1, open = open - 1",
+    "capacity_claims": "UPDATE capacity_use SET reserved = reserved + 1, excess = excess + 1",
+    "capacity_owners": """
+        WITH more AS (UPDATE capacity_claim SET units = units + 1, reserved = reserved + 1 WHERE reserved > 0
+                      RETURNING node_id, day, service)
+        UPDATE capacity_use u SET reserved = u.reserved + m.units
+        FROM (SELECT node_id, day, service, count(*) AS units FROM more GROUP BY node_id, day, service) m
+        WHERE (u.node_id, u.day, u.service) = (m.node_id, m.day, m.service)""",
+    "capacity_exceeded": "UPDATE node SET daily_units = 1 WHERE daily_units IS NOT NULL",
     "payment_operations": "UPDATE payment SET captured_minor = captured_minor - 1 WHERE order_id = :done",
     "captured_within_shipped": "UPDATE payment SET captured_minor = 1 WHERE order_id = :waiting",
     "refunds": """

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shared.domain.capacity import UNLIMITED
 from shared.domain.sourcing.freight import Tariff, billable_g, volume_mm3
 from shared.domain.sourcing.grid import INF, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
-from shared.domain.sourcing.sources import UNLIMITED, Source
+from shared.domain.sourcing.sources import Source
 
 
 @dataclass(frozen=True, slots=True)

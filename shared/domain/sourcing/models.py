@@ -83,11 +83,33 @@ class Stock(Model):
     clearance_minor: Minor = 0
 
 
+class DayLoad(Model):
+    """What is taken of one day of a node.
+
+    Attributes:
+        service: Only units of this service; ``None`` is all together.
+        limit: Units it can make ready that day; ``None`` is no limit.
+        used: Units promised to be ready that day, those that have left included.
+    """
+
+    day: date
+    service: ServiceLevel | None = None
+    limit: Annotated[int, Field(ge=0)] | None
+    used: Annotated[int, Field(ge=0)] = 0
+
+
 class NodeLoad(Model):
-    """Units already promised to leave a node on its next shipping day."""
+    """Units already promised to leave a node.
+
+    Attributes:
+        dated: Those among them with a day that is not over; the others come before everything new.
+        days: What is known of single days; ``None`` where nothing is told by day, and all units are the next day's.
+    """
 
     node_id: Identifier
     units: Annotated[int, Field(ge=0)] = 0
+    dated: Annotated[int, Field(ge=0)] = 0
+    days: tuple[DayLoad, ...] | None = None
 
 
 class DayPrice(Model):

@@ -1,9 +1,9 @@
 """Who may give: the snapshot reduced to the nodes that can ship some of this order, priced and dated.
 
 Every other node leaves with the reason it fell out. A node whose next shipping day is full is not lost: its
-hand-over moves to the next working day, up to ``CAPACITY_DAYS`` of them, and what it can have ready grows
-with each. Loads of later days are not known and count as none. A later day is never priced below an earlier
-one: prices choose between nodes, they never make a customer wait.
+hand-over moves to the next working day with room, up to ``CAPACITY_DAYS`` of them, and what it can have ready grows
+with each. Where loads are not told by day, those of later days count as none. A later day is never priced below an
+earlier one: prices choose between nodes, they never make a customer wait.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from shared.domain.calendars import days_late, deliver_by, local_day, ready_by
+from shared.domain.capacity import UNLIMITED, Days
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest, services_for, zone_at
 from shared.domain.sourcing.models import (
     Because,
     CostTerms,
+    NodeLoad,
     NodeRisk,
     Policy,
     Snapshot,
@@ -29,10 +32,10 @@ from shared.domain.sourcing.models import (
     WantedLine,
 )
 
-#: Shipping days over which a node's capacity is looked at, the next one included.
+#: Shipping days with room over which a node's capacity is looked at.
 CAPACITY_DAYS = 5
-#: Stands for a capacity without limit; more units than any order can hold.
-UNLIMITED = 1 << 40
+#: Shipping days, the next one included, among which room is looked for where loads are told by day.
+DAYS_AHEAD = 20
 
 
 class Priced(NamedTuple):
@@ -191,7 +194,7 @@ class _Roads:
         self.policy = policy
         self.services = services_for(snapshot.rates, order.service)
         self.charts = {(chart.carrier, chart.origin): chart.zones for chart in snapshot.zones}
-        self.loads = {load.node_id: load.units for load in snapshot.loads}
+        self.loads = {load.node_id: load for load in snapshot.loads}
         prices = snapshot.day_prices if policy.weights.capacity else ()
         self.day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
         self.risks = {risk.node_id: risk_minor(risk, policy) for risk in snapshot.risks}
@@ -227,22 +230,34 @@ class _Roads:
 
     def _hand_overs(self, node: Node, units: int) -> Iterator[tuple[datetime, int, int]]:
         """Days to hand over on, with the units that can be ready and the price of each; none later than is of use."""
-        daily = node.daily_units
-        load = self.loads.get(node.node_id, 0)
-        price = 0
-        for later in range(CAPACITY_DAYS if daily is not None else 1):
-            room = UNLIMITED if daily is None else max(0, daily - load) + later * daily
-            if room <= 0:
-                continue
-            handed_over = ready_by(node, self.as_of, later=later)
-            if handed_over is None:
-                return
+        ready = price = 0
+        for handed_over, room in islice(self._days_with_room(node), CAPACITY_DAYS):
+            ready += room
             if self.day_prices:
                 day = local_day(handed_over, node.place.time_zone)
                 price = max(price, self.day_prices.get((node.node_id, day), 0))
-            yield handed_over, room, price
-            if room >= units:
+            yield handed_over, ready, price
+            if ready >= units:
                 return
+
+    def _days_with_room(self, node: Node) -> Iterator[tuple[datetime, int]]:
+        """The node's next hand-overs, and the units that could be made ready for each beside those promised already."""
+        load = self.loads.get(node.node_id) or NodeLoad.model_construct(node_id=node.node_id)
+        told = load.days is not None
+        days = Days(node.daily_units, load.days or (), self.order.service)
+        undated = max(0, load.units - load.dated)
+        for later in range(DAYS_AHEAD if told else CAPACITY_DAYS):
+            handed_over = ready_by(node, self.as_of, later=later)
+            if handed_over is None:
+                return
+            room = days.room(local_day(handed_over, node.place.time_zone)) if told else days.standing
+            if room == UNLIMITED:
+                yield handed_over, room
+                return
+            taken = min(undated, room)
+            undated = undated - taken if told else 0
+            if room > taken:
+                yield handed_over, room - taken
 
     def _ways(self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int, price: int) -> Iterator[Way]:
         for tariff in tariffs:

@@ -1,0 +1,190 @@
+"""Capacity of nodes by day: claimed with the stock of a fulfillment order, given back or used up with it.
+
+Orders are locked first, then days in key order, then stock. A node or a day without a limit has no row here, and
+nobody waits for one. Claims are made by ``shared.database.plans`` and end in ``shared.database.stock``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.base import Model
+from shared.domain.capacity import Day, Work, lay_each
+
+_OPEN = text("""
+    INSERT INTO capacity_use (node_id, day, service, units)
+    SELECT node_id, day, service, units FROM (
+        SELECT d.*, capacity_limit(d.node_id, d.day, d.service) AS units
+        FROM jsonb_to_recordset(CAST(:days AS jsonb)) AS d(node_id text, day date, service text)
+    ) d
+    WHERE units IS NOT NULL ORDER BY node_id, day, service
+    ON CONFLICT DO NOTHING
+""")
+_LOCK = text("""
+    SELECT u.node_id, u.day, u.service, u.reserved + u.consumed AS used,
+           capacity_limit(u.node_id, u.day, u.service) AS units
+    FROM capacity_use u
+    JOIN jsonb_to_recordset(CAST(:days AS jsonb)) AS d(node_id text, day date, service text)
+        USING (node_id, day, service)
+    ORDER BY u.node_id, u.day, u.service
+    FOR NO KEY UPDATE OF u
+""")
+#: The days are locked; their limit is the one that was read then.
+_CLAIM = text("""
+    WITH claim AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
+            AS c(owner text, node_id text, day date, service text, units int, day_limit int)
+    ), noted AS (
+        INSERT INTO capacity_claim (owner, node_id, day, service, units, reserved)
+        SELECT owner, node_id, day, service, units, units FROM claim
+    )
+    UPDATE capacity_use u
+    SET units = t.day_limit, reserved = u.reserved + t.units,
+        excess = greatest(u.reserved + u.consumed - t.day_limit, 0)
+    FROM (SELECT node_id, day, service, max(day_limit) AS day_limit, sum(units) AS units
+          FROM claim GROUP BY node_id, day, service) t
+    WHERE (u.node_id, u.day, u.service) = (t.node_id, t.day, t.service)
+""")
+#: What is given back is taken from an owner's first days, as if it had wanted less: its last day was filled first.
+_SETTLE = text("""
+    WITH settle AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:settles AS jsonb)) AS s(owner text, shipped int, released int)
+    ), locked AS MATERIALIZED (
+        SELECT u.node_id, u.day, u.service, u.units, u.reserved, u.consumed FROM capacity_use u
+        WHERE (u.node_id, u.day, u.service) IN (
+            SELECT c.node_id, c.day, c.service FROM capacity_claim c JOIN settle USING (owner) WHERE c.reserved > 0)
+        ORDER BY u.node_id, u.day, u.service
+        FOR NO KEY UPDATE OF u
+    ), part AS (
+        SELECT c.owner, c.node_id, c.day, c.service, s.shipped, s.released,
+               sum(c.reserved) OVER until - c.reserved AS first, sum(c.reserved) OVER until AS last
+        FROM capacity_claim c JOIN settle s USING (owner) WHERE c.reserved > 0
+        WINDOW until AS (PARTITION BY c.owner, c.service ORDER BY c.day)
+    ), fate AS (
+        SELECT owner, node_id, day, service, greatest(least(last, released) - first, 0) AS freed,
+               greatest(least(last, released + shipped) - greatest(first, released), 0) AS used
+        FROM part
+    ), ended AS (
+        UPDATE capacity_claim c
+        SET reserved = c.reserved - f.freed - f.used, consumed = c.consumed + f.used, released = c.released + f.freed
+        FROM fate f WHERE (c.owner, c.day, c.service) = (f.owner, f.day, f.service)
+    )
+    UPDATE capacity_use u
+    SET reserved = l.reserved - t.freed - t.used, consumed = l.consumed + t.used,
+        excess = greatest(l.reserved + l.consumed - t.freed - l.units, 0)
+    FROM (SELECT node_id, day, service, sum(freed) AS freed, sum(used) AS used
+          FROM fate GROUP BY node_id, day, service) t
+    JOIN locked l USING (node_id, day, service)
+    WHERE (u.node_id, u.day, u.service) = (t.node_id, t.day, t.service)
+""")
+
+
+class Claim(Model):
+    """Units of a limited day for one fulfillment order.
+
+    Attributes:
+        day_limit: The day's limit as it was when the day was locked.
+    """
+
+    owner: str
+    node_id: str
+    day: date
+    service: str
+    units: int
+    day_limit: int
+
+
+class Settle(Model):
+    """What becomes of units a fulfillment order has claimed days for."""
+
+    owner: str
+    shipped: int
+    released: int
+
+
+class _Key(Model):
+    node_id: str
+    day: date
+    service: str
+
+
+_KEYS, _CLAIMS, _SETTLES = TypeAdapter(list[_Key]), TypeAdapter(list[Claim]), TypeAdapter(list[Settle])
+
+
+class Full(Exception):
+    """A plan found the days full that it was made for.
+
+    Attributes:
+        ahead: Units of each node that others, who found them full as well, wanted before.
+    """
+
+    def __init__(self, ahead: Mapping[str, int]) -> None:
+        super().__init__("the days are full")
+        self.ahead = ahead
+
+
+async def lay_plans(
+    connection: AsyncConnection, wishes: Sequence[Sequence[tuple[str, Work]]]
+) -> list[list[Claim] | Full]:
+    """Lock the days that plans want and see which plans fit, each whole or not at all, the earlier first.
+
+    Call it once in a transaction, after orders and before stock are locked. Nothing is claimed yet.
+
+    Args:
+        wishes: The works of each plan, with the fulfillment orders they are for.
+    """
+    wanted = sorted({limit for works in wishes for _, work in works for limit in work.limits})
+    if not wanted:
+        return [[] for _ in wishes]
+    limits = await _lock(connection, wanted)
+    room = {day: max(0, row.units - row.used) for day, row in limits.items()}
+    laid, ahead = lay_each([[work for _, work in works] for works in wishes], room)
+    return [
+        Full(before) if days is None else _claims([owner for owner, _ in works], days, limits)
+        for works, days, before in zip(wishes, laid, ahead, strict=True)
+    ]
+
+
+async def _lock(connection: AsyncConnection, wanted: Sequence[Day]) -> dict[Day, Any]:
+    keys = [_Key.model_construct(node_id=key.node_id, day=key.day, service=key.service) for key in wanted]
+    values = {"days": _KEYS.dump_json(keys).decode()}
+    await connection.execute(_OPEN, values)
+    rows = await connection.execute(_LOCK, values)
+    return {Day(row.node_id, row.day, row.service): row for row in rows if row.units is not None}
+
+
+def _claims(owners: Sequence[str], laid: Sequence[Mapping[Day, int]], limits: Mapping[Day, Any]) -> list[Claim]:
+    return [
+        Claim.model_construct(
+            owner=owner,
+            node_id=day.node_id,
+            day=day.day,
+            service=day.service,
+            units=units,
+            day_limit=limits[day].units,
+        )
+        for owner, taken in zip(owners, laid, strict=True)
+        for day, units in taken.items()
+    ]
+
+
+async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
+    """Claim days that ``lay_plans`` found room on, in its transaction.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: a day would be taken beyond its limit, or its owner has claimed it already.
+    """
+    if claims:
+        await connection.execute(_CLAIM, {"claims": _CLAIMS.dump_json(list(claims)).decode()})
+
+
+async def settle(connection: AsyncConnection, settles: Sequence[Settle]) -> None:
+    """Use up the days of what ships and give back those of what does not, under the order's lock, before its stock."""
+    if settles:
+        await connection.execute(_SETTLE, {"settles": _SETTLES.dump_json(list(settles)).decode()})

@@ -1,0 +1,148 @@
+"""How full the days of nodes are: what planners and staff look at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.base import Model
+from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing.models import DayLoad, NodeLoad
+from shared.errors import NotFound
+
+_LIMITED = text("""
+    SELECT node_id FROM node WHERE daily_units IS NOT NULL
+    UNION SELECT node_id FROM node_capacity WHERE day > current_date - 2
+""")
+#: Without a standing figure every unit has its day, or needs none. What should have left before today has none.
+_LOADS = text("""
+    SELECT n.node_id, coalesce(f.units, 0) AS units,
+           CASE WHEN n.daily_units IS NULL THEN coalesce(f.units, 0) ELSE coalesce(u.reserved, 0) END AS dated
+    FROM node n
+    LEFT JOIN (
+        SELECT node_id, sum(units) AS units FROM fulfillment_order
+        WHERE ended_at IS NULL AND shipped_at IS NULL GROUP BY node_id
+    ) f USING (node_id)
+    LEFT JOIN LATERAL (
+        SELECT sum(reserved) AS reserved FROM capacity_use
+        WHERE node_id = n.node_id AND service = ''
+          AND day >= (now() AT TIME ZONE coalesce(n.place ->> 'time_zone', 'UTC'))::date
+    ) u ON n.daily_units IS NOT NULL
+    WHERE f.units > 0 OR n.node_id = ANY(:limited)
+""")
+_DAYS = text("""
+    SELECT node_id, day, service, CASE WHEN u.node_id IS NULL THEN c.units ELSE u.units END AS units,
+           coalesce(u.reserved, 0) AS reserved, coalesce(u.consumed, 0) AS consumed,
+           CASE WHEN u.node_id IS NULL THEN c.units
+                WHEN u.units IS NOT NULL THEN greatest(u.units - u.reserved - u.consumed, 0) END AS free,
+           coalesce(u.excess, 0) AS excess
+    FROM (SELECT * FROM capacity_use WHERE node_id = ANY(:node_ids) AND day BETWEEN :since AND :until) u
+    FULL JOIN (SELECT * FROM node_capacity WHERE node_id = ANY(:node_ids) AND day BETWEEN :since AND :until) c
+        USING (node_id, day, service)
+    ORDER BY node_id, day, service
+""")
+#: No plan reaches further than this many days.
+_HORIZON = timedelta(days=450)
+_STANDING = text("""
+    SELECT node_id, daily_units FROM node WHERE :node_id = '' OR node_id = :node_id ORDER BY node_id
+""")
+
+
+class DayOfNode(Model):
+    """One limit of a day, and what is taken of it.
+
+    Attributes:
+        service: Only units of this service; empty for all together.
+        units: The limit; ``None`` where it was lifted.
+        reserved, consumed: Units still to leave, and those that have left.
+        free: What a new order may take; ``None`` without a limit.
+        excess: Units taken beyond the limit, from before it was lowered.
+    """
+
+    day: date
+    service: str
+    units: int | None
+    reserved: int
+    consumed: int
+
+    free: int | None
+    excess: int
+
+
+class NodeDays(Model):
+    """A node's standing capacity, units a day, and the days that differ from an empty one of it."""
+
+    node_id: str
+    daily_units: int | None
+    days: tuple[DayOfNode, ...]
+
+
+async def read_limited(connection: AsyncConnection) -> frozenset[str]:
+    """Nodes with a limit, on every day or on some."""
+    return frozenset((await connection.execute(_LIMITED)).scalars())
+
+
+async def read_loads(connection: AsyncConnection, limited: Collection[str]) -> tuple[NodeLoad, ...]:
+    """What each node has promised to ship, and of which part the day is known; of those ``limited`` always."""
+    rows = await connection.execute(_LOADS, {"limited": list(limited)})
+    return tuple(
+        NodeLoad.model_construct(node_id=row.node_id, units=int(row.units), dated=int(row.dated)) for row in rows
+    )
+
+
+async def with_days(
+    connection: AsyncConnection, loads: tuple[NodeLoad, ...], node_ids: Collection[str], as_of: datetime
+) -> tuple[NodeLoad, ...]:
+    """The same loads; those of these nodes with what is known of each day from ``as_of`` on, as it is this moment."""
+    if not node_ids:
+        return loads
+    # Somewhere it is still yesterday.
+    rows = await _read_days(connection, node_ids, since=as_of.date() - timedelta(days=1))
+    found: dict[str, list[DayLoad]] = {node_id: [] for node_id in node_ids}
+    for row in rows:
+        load = DayLoad.model_construct(
+            day=row.day,
+            service=ServiceLevel(row.service) if row.service else None,
+            limit=row.units,
+            used=row.reserved + row.consumed,
+        )
+        found[row.node_id].append(load)
+    by_node = {load.node_id: load for load in loads}
+    for node_id, days in found.items():
+        told = by_node.get(node_id) or NodeLoad.model_construct(node_id=node_id)
+        by_node[node_id] = told.model_copy(update={"days": tuple(days)})
+    return tuple(by_node.values())
+
+
+async def read_node_days(connection: AsyncConnection, node_id: str, *, since: date, days: int) -> tuple[NodeDays, ...]:
+    """What is set and taken of so many days, by node.
+
+    Args:
+        node_id: Only this one; empty for every node that has a limit.
+
+    Raises:
+        NotFound: there is no such node.
+    """
+    nodes = (await connection.execute(_STANDING, {"node_id": node_id})).all()
+    if node_id and not nodes:
+        raise NotFound(f"there is no node {node_id}", node_id=node_id)
+    last = since + timedelta(days=days - 1)
+    found: dict[str, list[DayOfNode]] = {}
+    for row in await _read_days(connection, [node.node_id for node in nodes], since=since, until=last):
+        found.setdefault(row.node_id, []).append(DayOfNode.model_validate(dict(row._mapping)))
+    return tuple(
+        NodeDays(node_id=node.node_id, daily_units=node.daily_units, days=tuple(found.get(node.node_id, ())))
+        for node in nodes
+        if node_id or node.daily_units is not None or node.node_id in found
+    )
+
+
+async def _read_days(
+    connection: AsyncConnection, node_ids: Collection[str], *, since: date, until: date | None = None
+) -> Any:
+    values = {"node_ids": list(node_ids), "since": since, "until": until or since + _HORIZON}
+    return await connection.execute(_DAYS, values)

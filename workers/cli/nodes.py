@@ -1,0 +1,71 @@
+"""See how full the days of nodes are."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App
+
+from workers.cli.output import Answer, table
+from workers.connect import doms_client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.database.node_days import DayOfNode, NodeDays
+
+app = App(name="nodes", help=__doc__)
+
+
+@app.command
+async def capacity(node: str = "", *, since: date | None = None, days: int = 14) -> Answer:
+    """Show the days of nodes: what each can ship, and what is promised of it.
+
+    A day is one of the node's own calendar, on which shipments are handed over to the carrier; what does not fit there
+    is made ready on the working days before. An order that finds a day full is promised by the next day with room.
+    `reserved` is still to leave, `consumed` has left. `over` was promised before the limit was lowered: nothing is
+    added, and nothing is taken back.
+
+    Every day has the node's `daily_units` (`doms load nodes`); single days, and services of a day, are set by
+    `doms load capacity FILE.csv`. A node without either is not limited, and days of which nothing is set or taken are
+    not listed.
+
+    ```
+    doms nodes capacity wh-columbus --days 5
+    doms nodes capacity --since 2026-11-27
+    ```
+
+    Args:
+        node: Only this node.
+        since: The first day; today when not given.
+        days: How many days.
+    """
+    from shared.database.node_days import read_node_days
+    from shared.errors import Fault, InvalidInput
+
+    if days < 1:
+        raise InvalidInput([Fault(pointer="/days", code="not_positive", message="must be one or more")])
+    first = since or datetime.now(UTC).date()
+    async with doms_client() as doms, doms.database.reading() as connection:
+        found = await read_node_days(connection, node, since=first, days=days)
+    return Answer(found, show=lambda: _shown(found))
+
+
+def _shown(nodes: Sequence[NodeDays]) -> Any:
+    from rich.console import Group
+
+    return Group(*(_node(each) for each in nodes)) if nodes else "no node has a limit"
+
+
+def _node(node: NodeDays) -> Any:
+    standing = "no limit" if node.daily_units is None else f"{node.daily_units} units a day"
+    columns = ("day", "service", "limit#", "reserved#", "consumed#", "free#", "over#")
+    return table(f"{node.node_id}: {standing}", columns, [_row(day) for day in node.days])
+
+
+def _row(day: DayOfNode) -> tuple[Any, ...]:
+    service = day.service or "all"
+    if day.units is None:
+        return f"{day.day:%a %d %b %Y}", service, "none", day.reserved, day.consumed, "", ""
+    return f"{day.day:%a %d %b %Y}", service, day.units, day.reserved, day.consumed, day.free, day.excess or ""
