@@ -100,6 +100,11 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
         return Release(outcome=CallOutcome(done=row.request_status != "unsubmitted", reason=row.status))
     if row.answer is not None:
         return Release(outcome=CallOutcome.model_validate(row.answer))
+    if not row.lines:
+        # The node has shipped it: it was told, only its answer was lost.
+        outcome = CallOutcome(done=True, reason=row.status)
+        await outbox.answer(connection, values["key"], outcome.model_dump())
+        return Release(outcome=outcome)
     request = FulfillmentRequest(
         reference=owner,
         order_id=call.order_id,
