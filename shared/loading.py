@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import bundles, inbounds, loads, orders
+from shared.database import bundles, in_stock, inbounds, loads, orders
 from shared.database.engine import Database, around_races
 from shared.database.loads import Loaded
 from shared.database.rises import Queue, line_up_for_table
+from shared.domain.availability import InStock
 from shared.domain.base import Model
 from shared.domain.supply import Inbound, SupplyRow
 from shared.errors import Conflict, Fault, InvalidInput
@@ -46,8 +47,23 @@ async def _save_supply(
     return loaded, sorted({line.sku for inbound in new for line in inbound.lines})
 
 
-#: Tables whose rows become moves of the ledger, or supply: each tells the SKUs of which there is more, too.
-_MOVING = {"stock": loads.save_stock, "counts": loads.save_counts, "supply": _save_supply}
+async def _save_in_stock(
+    connection: AsyncConnection, rows: Mapping[int, Model], *, reference: str, actor: str
+) -> tuple[Loaded, list[str]]:
+    """Keep what channels count as in stock as versions; it does not change how much there is of anything."""
+    told = [row for row in rows.values() if isinstance(row, InStock)]
+    added = await in_stock.keep(connection, told, actor=actor)
+    unchanged = len(rows) - added
+    return Loaded(kind="in_stock", rows=len(rows), added=added, changed=0, unchanged=unchanged, again=not added), []
+
+
+#: Tables whose rows become moves of the ledger, supply or versions: each tells the SKUs of which there is more, too.
+_MOVING = {
+    "stock": loads.save_stock,
+    "counts": loads.save_counts,
+    "supply": _save_supply,
+    "in_stock": _save_in_stock,
+}
 #: Of those, the ones that say what is on hand: what they add is kept for the orders that wait.
 _COUNTING = ("stock", "counts")
 

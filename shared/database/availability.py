@@ -11,29 +11,49 @@ into another cluster counts transactions anew, and followers are told to read ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from pydantic import computed_field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.domain.availability import Allocation, Pool, available, shown
+from shared.domain.availability import (
+    Allocation,
+    Arrival,
+    Dated,
+    Pool,
+    Rules,
+    available,
+    coming,
+    of_bundle,
+    reaching,
+    shown,
+)
 from shared.domain.base import Instant, Model
 
 #: Items per statement when all of them are read.
 PAGE = 5_000
 
-#: Summed by SKU, and by node only where a pool is kept, so that a thousand items are a thousand figures.
+#: Summed by SKU, and by node only where a pool is kept or supply counts that is to come, so that a thousand items are
+#: a thousand figures. Until it departs, a transfer's units are stock of its origin; what is overdue is not counted on.
 _READ = text("""
     WITH eligible AS MATERIALIZED (
-        SELECT c.channel, n.node_id
+        SELECT c.channel, n.node_id, n.node_type
         FROM (SELECT channel, every_node FROM channel UNION ALL
               SELECT :channel, true WHERE NOT EXISTS (SELECT FROM channel WHERE channel = :channel)) c
         CROSS JOIN node n
         LEFT JOIN channel_node x ON x.channel = c.channel AND x.node_id = n.node_id
         WHERE n.ship_enabled AND coalesce(x.sells, c.every_node)
+    ), in_stock AS MATERIALIZED (
+        SELECT counts_supplier, future_days, threshold FROM in_stock_policy
+        WHERE channel = :channel AND effective_at <= statement_timestamp()
+        ORDER BY effective_at DESC, version DESC LIMIT 1
     ), mine AS MATERIALIZED (
-        SELECT node_id FROM eligible WHERE channel = :channel
+        SELECT node_id FROM eligible
+        WHERE channel = :channel
+          AND (node_type <> 'vendor' OR coalesce((SELECT counts_supplier FROM in_stock), true))
     ), bundle AS MATERIALIZED (
         SELECT * FROM bundle_component WHERE bundle_sku = ANY(CAST(:skus AS text[]))
     ), asked AS MATERIALIZED (
@@ -45,6 +65,15 @@ _READ = text("""
     ), pooled AS MATERIALIZED (
         SELECT sku FROM asked WHERE EXISTS (SELECT FROM allocation WHERE sku IS NULL AND pool > 0)
         UNION SELECT sku FROM allocation WHERE sku IS NOT NULL AND pool > 0
+    ), coming AS MATERIALIZED (
+        SELECT l.sku, i.node_id, i.expected_at, l.open - l.bound AS units
+        FROM in_stock s, inbound_line l JOIN inbound i USING (inbound_id)
+        WHERE s.future_days > 0 AND l.sku IN (SELECT sku FROM asked) AND l.open > l.bound AND i.closed_at IS NULL
+          AND i.node_id IN (SELECT node_id FROM mine) AND (i.kind <> 'transfer' OR i.status = 'in_transit')
+          AND i.expected_at BETWEEN statement_timestamp()
+              AND statement_timestamp() + s.future_days * interval '1 day'
+    ), parted AS (
+        SELECT sku FROM pooled UNION SELECT sku FROM coming
     ), free AS (
         SELECT p.sku, sum(p.free) AS units
         FROM stock_position p
@@ -52,7 +81,7 @@ _READ = text("""
         GROUP BY p.sku
     ), by_node AS (
         SELECT p.sku, jsonb_object_agg(p.node_id, p.free) AS units
-        FROM stock_position p JOIN pooled USING (sku)
+        FROM stock_position p JOIN parted USING (sku)
         WHERE p.free > 0
         GROUP BY p.sku
     )
@@ -61,6 +90,10 @@ _READ = text("""
            (SELECT coalesce(jsonb_object_agg(sku, coalesce(units, 0)), '{}')
             FROM asked LEFT JOIN free USING (sku)) AS free,
            (SELECT coalesce(jsonb_object_agg(sku, units), '{}') FROM by_node) AS by_node,
+           ARRAY(SELECT node_id FROM mine) AS counted, (SELECT to_jsonb(s) FROM in_stock s) AS in_stock,
+           (SELECT coalesce(jsonb_object_agg(sku, units), '{}') FROM (
+                SELECT sku, jsonb_agg(jsonb_build_array(expected_at, node_id, units) ORDER BY expected_at) AS units
+                FROM coming GROUP BY sku) c) AS coming,
            (SELECT coalesce(jsonb_object_agg(bundle_sku, parts), '{}') FROM (
                 SELECT bundle_sku, jsonb_object_agg(component_sku, quantity) AS parts FROM bundle
                 GROUP BY bundle_sku) b) AS bundles,
@@ -70,8 +103,13 @@ _READ = text("""
 """)
 _SKUS = text("SELECT sku FROM item WHERE sku > :after ORDER BY sku LIMIT :limit")
 #: An item counts with its latest change, so that no page tells it twice; a transaction is never split.
+#: A version of what is in stock that has taken effect is noted here, and told from the next time on.
 _CHANGED = text("""
-    WITH changed AS (
+    WITH due AS (
+        DELETE FROM in_stock_due WHERE effective_at <= statement_timestamp() RETURNING effective_at
+    ), noted AS (
+        INSERT INTO availability_change (sku) SELECT NULL FROM due LIMIT 1
+    ), changed AS (
         SELECT sku, tx FROM stock_move
         WHERE tx >= CAST(:after AS xid8) AND tx < pg_snapshot_xmin(pg_current_snapshot())
         UNION ALL
@@ -94,11 +132,24 @@ _CHANGED = text("""
 
 
 class Available(Model):
-    """One item in one channel. ``known`` is false when there is no such item."""
+    """One item in one channel.
+
+    Attributes:
+        available: Units that are there now, and never more than are.
+        known: False when there is no such item.
+        coming: Units that may be sold beside them, and when they are expected; only where the channel counts them.
+    """
 
     sku: str
     available: int
     known: bool = True
+    coming: tuple[Dated, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def orderable(self) -> int:
+        """What may be sold in all, by the last date in ``coming``."""
+        return self.available + sum(more.units for more in self.coming)
 
 
 class Availability(Model):
@@ -133,11 +184,9 @@ async def read_availability(connection: AsyncConnection, channel: str, skus: Seq
     A channel that is not configured sells from every node that ships, all that no other channel's pool keeps.
     """
     row = (await connection.execute(_READ, {"channel": channel, "skus": list(dict.fromkeys(skus))})).one()
-    units = _units(channel, row)
-    for sku, parts in row.bundles.items():
-        units[sku] = min(units[part] // quantity for part, quantity in parts.items())
+    found = _items(channel, row)
     items = tuple(
-        Available.model_construct(sku=sku, available=units.get(sku, 0), known=sku in row.free)
+        found.get(sku) or Available.model_construct(sku=sku, available=0, known=False, coming=())
         for sku in dict.fromkeys(skus)
     )
     return Availability.model_construct(channel=channel, as_of=row.as_of, version=row.version, items=items)
@@ -175,47 +224,30 @@ async def read_changes(connection: AsyncConnection, channel: str, after_version:
     return Changes.model_construct(channel=channel, as_of=now.as_of, version=version, items=now.items, more=row.more)
 
 
-def _units(channel: str, row: Any) -> dict[str, int]:
-    """The units of each item that exists."""
-    own, pools = _Allocations(a for a in row.allocations if a["channel"] == channel), _Pools(row)
-    eligible = frozenset(row.eligible.get(channel, ()))
-    units: dict[str, int] = {}
+def _items(channel: str, row: Any) -> dict[str, Available]:
+    """What is shown of each item that exists."""
+    eligible = {each: frozenset(nodes) for each, nodes in row.eligible.items()}
+    rules = Rules((Allocation.model_construct(**each) for each in row.allocations), eligible)
+    threshold, counted = (row.in_stock or {}).get("threshold", 0), frozenset(row.counted)
+    items: dict[str, Available] = {}
     for sku, common in row.free.items():
-        claims = pools.of(sku)
-        if claims:
-            units[sku] = available(row.by_node.get(sku, {}), channel, eligible, claims, own.of(sku))
-        else:
-            units[sku] = shown(common, 0, own.of(sku))
-    return units
+        own, pools, arrivals = rules.allocation(channel, sku), rules.pools(sku), row.coming.get(sku)
+        if not pools and not arrivals:
+            items[sku] = _item(sku, reaching(threshold, shown(common, 0, own)))
+            continue
+
+        def sell(stock: Mapping[str, int], own: Allocation | None = own, pools: Sequence[Pool] = tuple(pools)) -> int:
+            return reaching(threshold, available(stock, channel, counted, pools, own))
+
+        stock = row.by_node.get(sku, {})
+        now = sell(stock)
+        expected = [Arrival(datetime.fromisoformat(at), node_id, units) for at, node_id, units in arrivals or ()]
+        items[sku] = _item(sku, now, coming(expected, stock, now, sell))
+    for sku, parts in row.bundles.items():
+        of = [(items[part].available, items[part].coming, quantity) for part, quantity in parts.items()]
+        items[sku] = _item(sku, *of_bundle(of))
+    return items
 
 
-class _Allocations:
-    """One channel's allocations: an item's own goes before the channel's."""
-
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        by_sku = {row["sku"]: Allocation.model_construct(**row) for row in rows}
-        self._default = by_sku.pop(None, None)
-        self._by_sku = by_sku
-        self.pooled = any(each.pool for each in (*by_sku.values(), self._default) if each is not None)
-
-    def of(self, sku: str) -> Allocation | None:
-        return self._by_sku.get(sku, self._default)
-
-
-class _Pools:
-    """The pools of every channel, in the order of rank, which is the order of the rows."""
-
-    def __init__(self, row: Any) -> None:
-        by_channel: dict[str, list[Mapping[str, Any]]] = {}
-        for each in row.allocations:
-            by_channel.setdefault(each["channel"], []).append(each)
-        allocations = {channel: _Allocations(rows) for channel, rows in by_channel.items()}
-        self._allocations = {channel: each for channel, each in allocations.items() if each.pooled}
-        self._nodes = {channel: frozenset(row.eligible.get(channel, ())) for channel in self._allocations}
-
-    def of(self, sku: str) -> list[Pool]:
-        return [
-            Pool.model_construct(channel=channel, units=own.pool, nodes=self._nodes[channel])
-            for channel, each in self._allocations.items()
-            if (own := each.of(sku)) is not None and own.pool
-        ]
+def _item(sku: str, units: int, later: tuple[Dated, ...] = ()) -> Available:
+    return Available.model_construct(sku=sku, available=units, known=True, coming=later)

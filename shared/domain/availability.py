@@ -7,13 +7,17 @@ hold more than lies there; what is left is common. More stock never shows less o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Annotated
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from shared.domain.base import Identifier, Model, Sku
+from shared.domain.base import Identifier, Instant, Model, Sku
 
+#: Units shown of a stock, by node.
+Sell = Callable[[Mapping[str, int]], int]
 Units = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -61,6 +65,38 @@ class Allocation(Model):
     buffer: Units = 0
     floor: Units = 0
     cap: Units | None = None
+
+
+class InStock(Model):
+    """What a channel counts as in stock, from a moment on. Where orders ship from is not decided here.
+
+    Attributes:
+        effective_at: From when; ``None`` is from now.
+        counts_supplier: Whether what vendors say they have counts.
+        future_days: How many days ahead supply that is to come may be sold; 0 counts what is there alone.
+        threshold: Fewer units than this are shown as none.
+    """
+
+    channel: Identifier
+    effective_at: Instant | None = None
+    counts_supplier: bool = True
+    future_days: Annotated[int, Field(ge=0, le=365)] = 0
+    threshold: Units = 0
+
+
+class Dated(Model):
+    """Units that may be sold as well from a moment on."""
+
+    at: Instant
+    units: int
+
+
+class Arrival(NamedTuple):
+    """Units of an item that come to a node, and that nobody waits for."""
+
+    at: datetime
+    node_id: str
+    units: int
 
 
 class Pool(Model):
@@ -143,12 +179,60 @@ def available(
 
     Args:
         stock: Free units by node.
-        eligible: The nodes the channel sells from.
+        eligible: The nodes the channel sells from, of those whose stock it counts.
         pools: Every channel's pool of this item, its own among them, in the order of rank.
     """
-    held, left = fill_pools(stock, pools)
-    common = sum(units for node_id, units in left.items() if node_id in eligible)
-    return shown(common, held.get(channel, 0), allocation)
+    held, left = place_pools(stock, pools)
+    pooled, common = (
+        sum(units for node_id, units in of.items() if node_id in eligible) for of in (held.get(channel, {}), left)
+    )
+    return shown(common, pooled, allocation)
+
+
+def reaching(threshold: int, units: int) -> int:
+    """Units where there are as many as the threshold, else none."""
+    return units if units >= threshold else 0
+
+
+def coming(arrivals: Iterable[Arrival], stock: Mapping[str, int], now: int, sell: Sell) -> tuple[Dated, ...]:
+    """What may be sold beyond what may be sold now: as much as would be shown were the units there.
+
+    Args:
+        arrivals: In the order of their moments.
+        stock: Free units by node.
+        now: Units shown of that stock.
+        sell: Units shown of a stock; more stock must never show less.
+    """
+    by_then, shown_by, told = dict(stock), now, list[Dated]()
+    for at, group in itertools.groupby(arrivals, key=lambda arrival: arrival.at):
+        for _, node_id, units in group:
+            by_then[node_id] = by_then.get(node_id, 0) + units
+        if (more := sell(by_then) - shown_by) > 0:
+            told.append(Dated.model_construct(at=at, units=more))
+            shown_by += more
+    return tuple(told)
+
+
+def of_bundle(parts: Sequence[tuple[int, Sequence[Dated], int]]) -> tuple[int, tuple[Dated, ...]]:
+    """What may be sold of a bundle, now and later, as its scarcest component allows.
+
+    Args:
+        parts: Of each component what may be sold now, what later, and how many the bundle holds.
+    """
+
+    def by(moment: datetime | None) -> int:
+        return min(
+            (now + sum(more.units for more in later if moment is not None and more.at <= moment)) // quantity
+            for now, later, quantity in parts
+        )
+
+    units = shown_by = by(None)
+    told: list[Dated] = []
+    for at in sorted({more.at for _, later, _ in parts for more in later}):
+        if (more_units := by(at) - shown_by) > 0:
+            told.append(Dated.model_construct(at=at, units=more_units))
+            shown_by += more_units
+    return units, tuple(told)
 
 
 class Rules:

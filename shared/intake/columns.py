@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, StringConstraints
 
 from shared.domain.alerts import Threshold
-from shared.domain.availability import Allocation, Channel, ChannelNode, Units
+from shared.domain.availability import Allocation, Channel, ChannelNode, InStock, Units
 from shared.domain.base import Identifier, Model, Sku
 from shared.domain.capacity import NodeCapacity
-from shared.domain.catalogue import Item, SourceOffer
+from shared.domain.catalogue import BundleComponent, Item, SourceOffer
 from shared.domain.counts import Count
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
@@ -239,6 +239,14 @@ TABLES: Mapping[str, Table] = {
         cost_minor=Column("640", _whole, required=True),
         currency=Column("USD", required=True),
     ),
+    "bundles": _table(
+        BundleComponent,
+        "bundle_sku component_sku",
+        {"bundle_sku": "items", "component_sku": "items"},
+        bundle_sku=Column("SET-0001", required=True),
+        component_sku=Column("TOY-0001", required=True),
+        quantity=Column("2", _small, required=True),
+    ),
     "offers": _table(
         SourceOffer,
         "node_id sku",
@@ -300,6 +308,16 @@ TABLES: Mapping[str, Table] = {
         buffer=Column("2", _whole),
         floor=Column("3", _whole),
         cap=Column("50", _whole),
+    ),
+    "in_stock": _table(
+        InStock,
+        "channel effective_at",
+        {"channel": "channels"},
+        channel=_CHANNEL,
+        effective_at=Column("2026-08-03T00:00:00-04:00", _instant),
+        counts_supplier=Column("true", _flag),
+        future_days=Column("14", _small),
+        threshold=Column("2", _whole),
     ),
     "stock": _table(
         StockCount,

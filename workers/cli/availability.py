@@ -11,6 +11,7 @@ from workers.connect import doms_client
 
 if TYPE_CHECKING:
     from shared.database.availability import Available, Changes
+    from shared.database.in_stock import InStockVersion
     from shared.database.publishing import Publication
 
 
@@ -19,11 +20,13 @@ async def available(
 ) -> Answer:
     """Tell how many units of items a channel may sell: what is free at its nodes, shaped by its allocation.
 
-    The version is where `doms stock changes` goes on from.
+    Available is what is there now. What the channel may sell of supply that is to come, by `doms stock in-stock`, is
+    told apart with its dates; orderable is both. The version is where `doms stock changes` goes on from.
 
     ```
     doms stock available --channel webshop TOY-0001 TOY-0002
     doms --json stock available --channel webshop --all
+    doms --json stock available --channel webshop TOY-0001 | jq '.items[] | {available, coming, orderable}'
     ```
 
     Args:
@@ -81,6 +84,38 @@ async def publications() -> Answer:
     return Answer(found, show=lambda: _publications(found))
 
 
+async def in_stock(channel: str = "") -> Answer:
+    """Show what channels count as in stock: suppliers' stock, supply that is to come, and the fewest units shown.
+
+    Versions are added by `doms load in_stock` and never change; of those that have taken effect the latest counts. A
+    channel without one counts suppliers' stock and nothing that is to come. Where orders ship from is not decided here.
+
+    ```
+    doms load in_stock --template > in_stock.csv
+    doms load in_stock in_stock.csv --actor mia
+    doms stock in-stock webshop
+    ```
+
+    Args:
+        channel: Only this channel.
+    """
+    from shared.database.in_stock import read_versions
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        found = await read_versions(connection, channel)
+    return Answer(found, show=lambda: _versions(found))
+
+
+def _versions(found: list[InStockVersion]) -> Any:
+    columns = ("", "channel", "version#", "from", "suppliers' stock", "days ahead#", "threshold#", "by", "written")
+    rows = [
+        ("counts" if v.in_effect else "", v.channel, v.version, when(v.effective_at),
+         "counts" if v.counts_supplier else "does not count", v.future_days, v.threshold, v.actor, when(v.at))
+        for v in found
+    ]  # fmt: skip
+    return table("what channels count as in stock", columns, rows)
+
+
 def _publications(found: list[Publication]) -> Any:
     rows = [
         (
@@ -108,5 +143,9 @@ def _title(answer: Changes) -> str:
 
 
 def _shown(title: str, items: tuple[Available, ...]) -> Any:
-    rows = [(item.sku, item.available, "" if item.known else "no such item") for item in items]
-    return table(title, ("item", "available#", ""), rows)
+    rows = [(item.sku, item.available, _coming(item), "" if item.known else "no such item") for item in items]
+    return table(title, ("item", "available#", "to come", ""), rows)
+
+
+def _coming(item: Available) -> str:
+    return ", ".join(f"{more.units} by {when(more.at)}" for more in item.coming)

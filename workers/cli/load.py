@@ -32,8 +32,8 @@ async def load(
     A row is the whole record; an empty cell is the default. Money is in minor units, weight in grams, sides in
     millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
     and the same file again changes nothing. `counts` are cycle counts, compared with the record of the moment they were
-    made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `all` loads each
-    `KIND.csv` of a directory.
+    made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `in_stock`
+    adds versions of what a channel counts as in stock. `all` loads each `KIND.csv` of a directory.
 
     ```
     doms load items --template
@@ -42,8 +42,8 @@ async def load(
     ```
 
     Args:
-        kind: partners, nodes, capacity, items, bundles, offers, rates, zones, channels, eligibility, allocation, stock,
-            supply, counts, thresholds, or all.
+        kind: partners, nodes, capacity, items, bundles, offers, rates, zones, channels, eligibility, allocation,
+            in_stock, stock, supply, counts, thresholds, or all.
         file: The CSV file, or - for standard input; for all, the directory.
         dry_run: Check everything and count what would change, and change nothing.
         template: Print the header and an example row instead.

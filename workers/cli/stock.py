@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App
 
 from workers.cli.alerts import replenish
-from workers.cli.availability import available, changes, publications
+from workers.cli.availability import available, changes, in_stock, publications
 from workers.cli.output import Answer, table, when
 from workers.cli.quarantine import app as quarantine
 from workers.cli.staff import Actor
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = App(name="stock", help=__doc__)
 app.command(available)
 app.command(changes)
+app.command(in_stock)
 app.command(replenish)
 app.command(publications)
 app.command(quarantine)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.availability import Allocation, Pool, Rules, available, fill_pools, kept_from, shown
+from shared.domain.availability import (
+    Allocation,
+    Arrival,
+    Dated,
+    Pool,
+    Rules,
+    available,
+    coming,
+    fill_pools,
+    kept_from,
+    of_bundle,
+    reaching,
+    shown,
+)
 
 NODES, CHANNELS = ("a", "b", "c"), ("web", "app", "shop")
 stocks = st.dictionaries(st.sampled_from(NODES), st.integers(0, 12))
@@ -135,6 +149,61 @@ def test_what_only_pools_sell_is_never_sold_twice(
     rules = [Allocation(channel=claim.channel, pool=claim.units, fall_through=False) for claim in claims]
     total = sum(available(stock, c.channel, c.nodes, claims, r) for c, r in zip(claims, rules, strict=True))
     assert total <= sum(stock.values())
+
+
+NOW = datetime(2026, 8, 3, tzinfo=UTC)
+arrivals = st.lists(
+    st.builds(
+        Arrival, st.integers(1, 4).map(lambda day: NOW + timedelta(days=day)), st.sampled_from(NODES), st.integers(1, 6)
+    )
+).map(sorted)
+laters = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 9))).map(
+    lambda rows: [Dated(at=NOW + timedelta(days=day), units=units) for day, units in sorted(rows)]
+)
+
+
+def days(told: Sequence[Dated]) -> dict[int, int]:
+    assert all(more.units > 0 for more in told)
+    assert [more.at for more in told] == sorted({more.at for more in told})
+    return {(more.at - NOW).days: more.units for more in told}
+
+
+@given(stocks, eligibles, pools, allocations, arrivals, st.integers(0, 6))
+def test_what_comes_may_be_sold_as_if_it_were_there(
+    stock: dict[str, int],
+    eligible: frozenset[str],
+    claims: tuple[Pool, ...],
+    rule: Allocation | None,
+    expected: list[Arrival],
+    threshold: int,
+) -> None:
+    configured = as_configured(claims, eligible, rule)
+
+    def sell(there: Mapping[str, int]) -> int:
+        return reaching(threshold, available(there, "web", eligible, configured, rule))
+
+    now = sell(stock)
+    assert now <= sum(stock.get(node, 0) for node in eligible), "never more than is there"
+    told = days(coming(expected, stock, now, sell))
+    for day in range(5):
+        there = dict(stock)
+        for at, node_id, units in expected:
+            if (at - NOW).days <= day:
+                there[node_id] = there.get(node_id, 0) + units
+        counted = one_by_one(there, "web", eligible, configured, rule)
+        assert now + sum(units for at, units in told.items() if at <= day) == (counted if counted >= threshold else 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), laters, st.integers(1, 3)), min_size=1, max_size=3))
+def test_a_bundle_comes_with_its_scarcest_component(parts: list[tuple[int, list[Dated], int]]) -> None:
+    now, told = of_bundle(parts)
+    for day in range(5):
+        shelves = [there + sum(d.units for d in later if (d.at - NOW).days <= day) for there, later, _ in parts]
+        packed = 0
+        while all(units >= quantity for units, (_, _, quantity) in zip(shelves, parts, strict=True)):
+            shelves = [units - quantity for units, (_, _, quantity) in zip(shelves, parts, strict=True)]
+            packed += 1
+        assert now + sum(units for at, units in days(told).items() if at <= day) == packed
 
 
 @pytest.mark.parametrize(
