@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 
 from temporalio import activity
@@ -55,6 +55,7 @@ class Orders(OrderActivities):
         self._database = database
         self._doms = doms
         self._network = Network()
+        self._crowded = asyncio.Lock()
         self._plans = committer(database, self._wake)
 
     async def aclose(self) -> None:
@@ -63,18 +64,23 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.source")
     async def source(self, request: SourceRequest) -> SourceResult:
-        ahead: Mapping[str, int] = {}
+        with suppress(Full):
+            return await self._source(request)
+        # All at once would find the same next day; one after the other, each finds the one that is left for it.
+        async with self._crowded:
+            for _ in range(_ATTEMPTS):
+                with suppress(Full):
+                    return await self._source(request)
+        return await self._leave_waiting(request)
+
+    async def _source(self, request: SourceRequest) -> SourceResult:
         for _ in range(_ATTEMPTS):
-            question = _behind(await self._read(request), ahead)
+            question = await self._read(request)
             if question.answered is not None:
                 return question.answered
             if not question.order.lines:
                 return SourceResult(fulfillments=question.unknown)
-            try:
-                result = await self._commit(request, question, await _plan(question))
-            except Full as full:
-                ahead = full.ahead
-                continue
+            result = await self._commit(request, question, await _plan(question))
             if result is not None:
                 if not question.first:
                     await self._pass_on(request.order_id)
@@ -189,16 +195,6 @@ def _left_waiting(question: Question, answer: Plan) -> list[WantedLine]:
         for line in question.order.lines
         if line.quantity > planned[line.line_no]
     ]
-
-
-def _behind(question: Question, ahead: Mapping[str, int]) -> Question:
-    """The question of an order before which others look for days of the same nodes."""
-    if not ahead:
-        return question
-    loads = tuple(
-        load.model_copy(update={"units": load.units + ahead.get(load.node_id, 0)}) for load in question.snapshot.loads
-    )
-    return replace(question, snapshot=question.snapshot.model_copy(update={"loads": loads}))
 
 
 async def _plan(question: Question) -> Plan:

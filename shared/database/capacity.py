@@ -118,15 +118,7 @@ _KEYS, _CLAIMS, _SETTLES = TypeAdapter(list[_Key]), TypeAdapter(list[Claim]), Ty
 
 
 class Full(Exception):
-    """A plan found the days full that it was made for.
-
-    Attributes:
-        ahead: Units of each node that others, who found them full as well, wanted before.
-    """
-
-    def __init__(self, ahead: Mapping[str, int]) -> None:
-        super().__init__("the days are full")
-        self.ahead = ahead
+    """A plan found the days full that it was made for."""
 
 
 async def lay_plans(
@@ -144,10 +136,10 @@ async def lay_plans(
         return [[] for _ in wishes]
     limits = await _lock(connection, wanted)
     room = {day: max(0, row.units - row.used) for day, row in limits.items()}
-    laid, ahead = lay_each([[work for _, work in works] for works in wishes], room)
+    laid = lay_each([[work for _, work in works] for works in wishes], room)
     return [
-        Full(before) if days is None else _claims([owner for owner, _ in works], days, limits)
-        for works, days, before in zip(wishes, laid, ahead, strict=True)
+        Full() if days is None else _claims([owner for owner, _ in works], days, limits)
+        for works, days in zip(wishes, laid, strict=True)
     ]
 
 

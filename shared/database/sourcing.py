@@ -182,7 +182,8 @@ async def read_reroute(
     positions = (await connection.execute(_STOCK, {"skus": skus})).all()
     stock = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
     excluded = tuple(sorted({*question.order.excluded, holder}))
-    seen = question.snapshot.model_copy(update={"stock": stock})
+    loads = await _loads(connection, remembered, stock, question.snapshot.as_of)
+    seen = question.snapshot.model_copy(update={"stock": stock, "loads": loads})
     return replace(
         question,
         order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),

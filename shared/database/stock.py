@@ -137,9 +137,7 @@ def _days_of(rows: Sequence[Any]) -> list[capacity.Settle]:
         shipped[row.owner] += row.shipped
         released[row.owner] += row.released
     owners = {row.owner for row in rows if row.dated}
-    return [
-        capacity.Settle(owner=owner, shipped=shipped[owner], released=released[owner]) for owner in sorted(owners)
-    ]
+    return [capacity.Settle(owner=owner, shipped=shipped[owner], released=released[owner]) for owner in sorted(owners)]
 
 
 async def move(connection: AsyncConnection, moves: Sequence[Move]) -> None:

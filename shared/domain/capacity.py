@@ -133,9 +133,7 @@ def lay(works: Sequence[Work], room: Mapping[Day, int]) -> list[dict[Day, int]] 
         units = work.units
         for day in work.days:
             limits = [
-                limit
-                for limit in (Day(work.node_id, day, ALL), Day(work.node_id, day, work.service))
-                if limit in room
+                limit for limit in (Day(work.node_id, day, ALL), Day(work.node_id, day, work.service)) if limit in room
             ]
             fits = min([units, *(left.get(limit, room[limit]) for limit in limits)])
             if fits > 0:
@@ -148,26 +146,17 @@ def lay(works: Sequence[Work], room: Mapping[Day, int]) -> list[dict[Day, int]] 
     return found
 
 
-def lay_each(
-    wishes: Sequence[Sequence[Work]], room: MutableMapping[Day, int]
-) -> tuple[list[list[dict[Day, int]] | None], list[dict[str, int]]]:
+def lay_each(wishes: Sequence[Sequence[Work]], room: MutableMapping[Day, int]) -> list[list[dict[Day, int]] | None]:
     """Lay the works of several plans, each whole or not at all; the earlier goes first when not all fit.
 
-    Returns:
-        The units by limit of each work of each plan that fits, and for each plan the units that earlier ones wanted
-        of a node in vain: they look for later days, too, and come first.
+    Args:
+        room: Units left, where there is a limit; what is laid is taken from it.
     """
     laid: list[list[dict[Day, int]] | None] = []
-    ahead: list[dict[str, int]] = []
-    waiting: dict[str, int] = {}
     for works in wishes:
         found = lay(works, room)
         laid.append(found)
-        ahead.append(dict(waiting))
         for taken in found or ():
             for limit, units in taken.items():
                 room[limit] -= units
-        if found is None:
-            for work in works:
-                waiting[work.node_id] = waiting.get(work.node_id, 0) + work.units
-    return laid, ahead
+    return laid
