@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,42 +23,28 @@ from shared.errors import Conflict
 from shared.gateways.protocol import FulfillmentRejected, FulfillmentShipped, Package, ShippedLine
 from shared.messages import CancelUnits, FulfillmentCall, LineQuantity, SourceResult, Withdraw
 from tests.support.stock import AS_OF, Line, Part, draft, place, residuals, seed
-from tests.support.stock_model import StockModel
+from tests.support.supply_machine import KEYS, NODES, QUANTITIES, SKUS, SupplyMachine
 
-T = TypeVar("T")
-
-NODES, SKUS = ("n1", "n2"), ("s1", "s2", "s3")
-KEYS = st.tuples(st.sampled_from(NODES), st.sampled_from(SKUS))
 #: Few, so that the same one comes again.
 REFERENCES = st.sampled_from(["ref-1", "ref-2", "ref-3", "ref-4", "ref-5", "ref-6"])
 CARTS = st.sampled_from(["cart-1", "cart-2", "cart-3", "cart-4"])
-QUANTITIES = st.integers(1, 6)
 LATER = datetime.now(UTC) + timedelta(hours=1)
 _EXPIRE = text("UPDATE cart_hold_line SET expires_at = now() - interval '1 second' WHERE cart_hold_id = :cart")
-_POSITIONS = "SELECT node_id, sku, on_hand, reserved, held FROM stock_position"
+_POSITIONS = "SELECT node_id, sku, on_hand, reserved, held, quarantined, free FROM stock_position"
 _LINES = f"SELECT order_id, line_no, {', '.join(UnitState)} FROM order_line"
 
 
-class StockMachine(RuleBasedStateMachine):
+class StockMachine(SupplyMachine):
     """Steps against Postgres and against the model."""
 
     def __init__(self, runner: asyncio.Runner, database: Database) -> None:
-        super().__init__()
-        self.runner, self.database = runner, database
-        self.model = StockModel()
+        super().__init__(runner, database)
         self.orders: dict[str, list[Line]] = {}
         self.results: dict[str, Any] = {}
         self.steps = 0
         self.do(_clear)
         for node_id in NODES:
             self.receive((node_id, "s1"), 5, f"opening-{node_id}")
-
-    def do(self, step: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async def run() -> T:
-            async with self.database.transaction() as connection:
-                return await step(connection)
-
-        return self.runner.run(run())
 
     def key(self, order_id: str) -> str:
         self.steps += 1
@@ -262,8 +247,9 @@ class StockMachine(RuleBasedStateMachine):
         positions = self.do(lambda connection: connection.execute(text(_POSITIONS)))
         for row in positions:
             key = (row.node_id, row.sku)
-            model = (self.model.on_hand[key], self.model.reserved(key), self.model.held(key))
-            assert (row.on_hand, row.reserved, row.held) == model, key
+            claimed = (self.model.reserved(key), self.model.held(key))
+            model = (self.model.on_hand[key], *claimed, self.model.quarantined[key], self.model.free(key))
+            assert (row.on_hand, row.reserved, row.held, row.quarantined, row.free) == model, key
         lines = self.do(lambda connection: connection.execute(text(_LINES)))
         counted = {
             (row.order_id, row.line_no, str(state)): getattr(row, state)
@@ -276,9 +262,10 @@ class StockMachine(RuleBasedStateMachine):
 
 async def _clear(connection: AsyncConnection) -> None:
     await connection.execute(
-        text("TRUNCATE orders, cart_hold, stock_move, step_result, message_out, exception_case CASCADE")
+        text("""TRUNCATE orders, cart_hold, inbound, inbound_receipt, stock_count, stock_move, step_result, message_out,
+                         exception_case CASCADE""")
     )
-    await connection.execute(text("UPDATE stock_position SET on_hand = 0, reserved = 0, held = 0"))
+    await connection.execute(text("UPDATE stock_position SET on_hand = 0, reserved = 0, held = 0, quarantined = 0"))
 
 
 def _opened(answer: Any) -> Any:
@@ -295,7 +282,7 @@ def test_stock_is_what_single_units_add_up_to(fresh_database_url: str) -> None:
             run_state_machine_as_test(
                 lambda: StockMachine(runner, database),  # type: ignore[arg-type]
                 settings=settings(
-                    max_examples=40,
+                    max_examples=30,
                     stateful_step_count=30,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
