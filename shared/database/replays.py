@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network, risks, zones
+from shared.database import network, risks, trade, zones
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
@@ -145,6 +145,7 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         leaving=tuple(Leaving(*row) for row in leaving),
         zones=await zones.read_charts(connection),
         risks=await risks.read_risks(connection),
+        trade=await trade.read_trade(connection, skus),
         ineligible=selling.ineligible,
         rules=await read_rules(connection, selling, skus),
     )

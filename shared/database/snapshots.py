@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import channels, network, node_days, prices, risks, zones
+from shared.database import channels, network, node_days, prices, risks, trade, zones
 from shared.domain.catalogue import Item
 from shared.domain.sourcing.models import Snapshot, WantedLine
 from shared.errors import Fault, InvalidInput
@@ -50,6 +50,7 @@ async def read_unpriced(
         rates=await network.read_rates(connection),
         zones=await zones.read_charts(connection),
         risks=await risks.read_risks(connection),
+        trade=await trade.read_trade(connection, set(skus)),
         stock=await channels.stock_for(connection, selling, channel, positions),
         loads=await node_days.with_days(connection, loads, limited, as_of),
         ineligible=selling.ineligible,

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, channels, network, node_days, prices, risks, zones
+from shared.database import carts, channels, network, node_days, prices, risks, trade, zones
 from shared.database.channels import SELLS_EVERYTHING, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
@@ -29,6 +29,7 @@ from shared.domain.sourcing.models import (
     WantedLine,
     ZoneChart,
 )
+from shared.domain.trade import NO_TRADE, TradeRules
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryReroute, fulfillment_order_id
 
 _ORDER = text("""
@@ -86,6 +87,7 @@ class Network:
     rates: tuple[ServiceRate, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
+    trade_rules: TradeRules = NO_TRADE.rules
     loads: tuple[NodeLoad, ...] = ()
     limited: frozenset[str] = frozenset()
     prices: Prices = NO_PRICES
@@ -151,6 +153,7 @@ async def read_question(
         rates=remembered.rates,
         zones=remembered.zones,
         risks=remembered.risks,
+        trade=await trade.read_for(connection, remembered.trade_rules, {line.sku for line in lines}),
         ineligible=remembered.selling.ineligible,
     )
     snapshot = remembered.prices.at(request.as_of).put_on(snapshot)
@@ -183,7 +186,8 @@ async def read_reroute(
     stock = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
     excluded = tuple(sorted({*question.order.excluded, holder}))
     loads = await _loads(connection, remembered, stock, question.snapshot.as_of)
-    seen = question.snapshot.model_copy(update={"stock": stock, "loads": loads})
+    rules = await trade.read_for(connection, remembered.trade_rules, skus)
+    seen = question.snapshot.model_copy(update={"stock": stock, "loads": loads, "trade": rules})
     return replace(
         question,
         order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),
@@ -228,6 +232,7 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
         remembered.rates = await network.read_rates(connection)
         remembered.zones = await zones.read_charts(connection)
         remembered.risks = await risks.read_risks(connection)
+        remembered.trade_rules = await trade.read_rules(connection)
         remembered.selling = await channels.read_selling(connection)
         remembered.limited = await node_days.read_limited(connection)
         remembered.loads_at = 0.0

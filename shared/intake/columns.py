@@ -22,6 +22,7 @@ from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
 from shared.domain.sourcing.models import RateBreak, ServiceRate
 from shared.domain.supply import SupplyRow
+from shared.domain.trade import CustomsRule, ItemTrade, LaneRule
 
 _DIGITS, _DECIMAL = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,12})?")
 
@@ -137,6 +138,10 @@ def _breaks(cell: str) -> tuple[RateBreak, ...]:
     if any(before >= after for (before, _), (after, _) in pairwise(steps)):
         raise BadCellError("not_rising", "each weight must be more than the one before")
     return tuple(RateBreak(up_to_g=up_to, price_minor=price) for up_to, price in steps)
+
+
+def _words(cell: str) -> tuple[str, ...]:
+    return tuple(cell.split(" "))
 
 
 @dataclass(frozen=True)
@@ -278,6 +283,35 @@ TABLES: Mapping[str, Table] = {
         origin=Column("432", required=True),
         destination=Column("100", required=True),
         zone=Column("4", _small, required=True),
+    ),
+    "trade": _table(
+        ItemTrade,
+        "sku",
+        {"sku": "items"},
+        sku=_SKU,
+        hazmat=Column("false", _flag),
+        origin_country=Column("VN"),
+        hs_code=Column("950300"),
+        banned_countries=Column("CU IR", _words),
+    ),
+    "lanes": _table(
+        LaneRule,
+        "node_id country region carrier service",
+        {"node_id": "nodes", "carrier": "partners"},
+        node_id=Column("wh-columbus"),
+        country=Column("US", required=True),
+        region=Column("AK"),
+        carrier=Column("usps"),
+        service=Column("overnight"),
+        closed_to=Column("hazmat", required=True),
+    ),
+    "customs": _table(
+        CustomsRule,
+        "country hs_prefix",
+        {},
+        country=Column("CA", required=True),
+        hs_prefix=Column("9503"),
+        duty_bp=Column("650", _small, required=True),
     ),
     "channels": _table(
         Channel,

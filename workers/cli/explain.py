@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shared.domain.sourcing.models import Candidate, CostTerms, Plan
 
 _TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
-          "clearance", "risk")  # fmt: skip
+          "clearance", "risk", "customs")  # fmt: skip
 _COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 

@@ -22,6 +22,8 @@ from shared.domain.sourcing.weighing import Judged
 _TELLING = (
     Because.NO_CAPACITY,
     Because.NO_SERVICE,
+    Because.MISSING_CUSTOMS_DATA,
+    Because.RESTRICTED_LANE,
     Because.TOO_FAR,
     Because.NOT_IN_POLICY,
     Because.NOT_ELIGIBLE,
@@ -128,5 +130,5 @@ def _left(source: Source, sku: str, taken: dict[str, Counter[str]]) -> int:
 def _why_fallen(sku: str, network: Survey) -> Because:
     reasons = {because for node_id, because in network.fallen.items() if sku in network.held[node_id]}
     protected = any(sku in skus for skus in network.protected.values())
-    otherwise = Because.PROTECTED if protected else Because.NO_STOCK
+    otherwise = network.restricted.get(sku) or (Because.PROTECTED if protected else Because.NO_STOCK)
     return next((because for because in _TELLING if because in reasons), otherwise)

@@ -16,6 +16,7 @@ from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.stages import Batch, Rest, Stage, StageTried
 from shared.domain.sourcing.weights import Weights as Weights  # noqa: PLC0414 - they are part of a policy
+from shared.domain.trade import NO_TRADE, Trade
 
 
 class WantedLine(Model):
@@ -72,6 +73,7 @@ class Stock(Model):
         protected: Units that stay for other channels; they are not among the available ones.
         scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
         clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere.
+        customs_minor: Duty on a unit that crosses a border on its way.
     """
 
     node_id: Identifier
@@ -81,6 +83,7 @@ class Stock(Model):
     unit_cost_minor: Minor = 0
     scarcity_minor: Minor = 0
     clearance_minor: Minor = 0
+    customs_minor: Minor = 0
 
 
 class DayLoad(Model):
@@ -184,6 +187,7 @@ class Snapshot(Model):
     ineligible: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
     day_prices: tuple[DayPrice, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
+    trade: Trade = NO_TRADE
     price_version: str | None = None
 
     @property
@@ -243,6 +247,7 @@ class CostTerms(Model):
         scarcity, capacity: What later orders are expected to lose by these units leaving this node, on this day.
         clearance: What the policy adds for units that are not taken where most of their item lie.
         risk: What the node's rejections and late hand-overs cost a shipment on average.
+        customs: Duties, which we pay.
     """
 
     freight: int = 0
@@ -255,11 +260,12 @@ class CostTerms(Model):
     capacity: int = 0
     clearance: int = 0
     risk: Annotated[int, Field(exclude_if=_unused)] = 0
+    customs: Annotated[int, Field(exclude_if=_unused)] = 0
 
     @property
     def paid(self) -> int:
         """What is paid to somebody; the other terms only steer the planner."""
-        return self.freight + self.handling + self.dropship_fee + self.item_cost
+        return self.freight + self.handling + self.dropship_fee + self.item_cost + self.customs
 
     @property
     def total(self) -> int:
@@ -296,8 +302,9 @@ class PlannedShipment(Model):
 class Because(StrEnum):
     """Why a node cannot give anything, or a line cannot be given.
 
-    ``NOT_ELIGIBLE``: the order's channel does not sell from the node. ``PROTECTED``: all that is there is kept for
-    other channels.
+    ``RESTRICTED_LANE``: the goods may not go from there to the customer. ``MISSING_CUSTOMS_DATA``: they cross a border
+    without their origin or code. ``NOT_ELIGIBLE``: the order's channel does not sell from the node. ``PROTECTED``: all
+    that is there is kept for other channels.
     """
 
     DISABLED = "disabled"
@@ -309,6 +316,8 @@ class Because(StrEnum):
     NOT_ENOUGH_STOCK = "not_enough_stock"
     NO_CAPACITY = "no_capacity"
     NO_SERVICE = "no_service"
+    RESTRICTED_LANE = "restricted_lane"
+    MISSING_CUSTOMS_DATA = "missing_customs_data"
     MAX_SHIPMENTS = "max_shipments"
     NOT_IN_POLICY = "not_in_policy"
     TOO_FAR = "too_far"

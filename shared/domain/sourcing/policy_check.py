@@ -150,7 +150,7 @@ def _reaches(nodes: Sequence[Node], place: Place, reach: int) -> bool:
 
 
 def _contradictions(policy: Policy) -> Iterator[Finding]:
-    if not any(policy.weights.model_dump(exclude={"scarcity", "capacity", "clearance", "risk"}).values()):
+    if not any(policy.weights.model_dump(exclude={"scarcity", "capacity", "clearance", "risk", "customs"}).values()):
         yield Finding(pointer="/sourcing/weights", code="nothing_counts", message="every weight is zero")
     elif policy.wait_day_minor and not policy.weights.lateness:
         message = "a price on waiting has no effect when lateness weighs nothing"

@@ -31,6 +31,7 @@ from shared.domain.sourcing.models import (
     ZoneChart,
 )
 from shared.domain.sourcing.tally import PolicyResult, Tally
+from shared.domain.trade import NO_TRADE, Trade
 
 
 class ReplayedOrder(NamedTuple):
@@ -80,6 +81,7 @@ class Replay(NamedTuple):
     leaving: tuple[Leaving, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
+    trade: Trade = NO_TRADE
     ineligible: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     rules: Rules = NO_RULES
 
@@ -157,6 +159,7 @@ class World:
             rates=self._replay.rates,
             zones=self._replay.zones,
             risks=self._replay.risks,
+            trade=self._replay.trade,
             ineligible=dict(self._replay.ineligible),
             stock=tuple(row for sku in skus for row in self._stock(order.channel, sku)),
             loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),

@@ -20,6 +20,7 @@ from shared.domain.capacity import UNLIMITED, Days
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest, services_for, zone_at
+from shared.domain.sourcing.lanes import Lanes
 from shared.domain.sourcing.models import (
     Because,
     CostTerms,
@@ -67,9 +68,11 @@ class Source:
         return held.available if held is not None else 0
 
     def unit_cost(self, sku: str) -> int:
-        """What taking one unit costs beside its handling: the goods, what later orders lose, and clearance."""
+        """What taking one unit costs beside its handling: the goods, their duty, what later orders lose, clearance."""
         held = self.stock.get(sku)
-        return held.unit_cost_minor + held.scarcity_minor + held.clearance_minor if held is not None else 0
+        if held is None:
+            return 0
+        return held.unit_cost_minor + held.customs_minor + held.scarcity_minor + held.clearance_minor
 
     def price(self, parts: list[tuple[WantedLine, int]], dim_divisor: int) -> Priced | None:
         """What shipping these units costs, or ``None`` when there are more than the node can ship."""
@@ -91,6 +94,7 @@ class Source:
             capacity=units * quote.way.capacity_unit,
             clearance=sum(quantity * row.clearance_minor for row, quantity in rows),
             risk=self.risk,
+            customs=sum(quantity * row.customs_minor for row, quantity in rows),
         )
         return Priced(terms, quote)
 
@@ -105,6 +109,7 @@ class Survey:
         fallen: Why each other node cannot give anything.
         held: Stock of the order's SKUs at every node, the fallen ones too.
         protected: SKUs at nodes where all there is of them is kept for other channels.
+        restricted: Why trade rules keep an item at some node that has it, by SKU.
     """
 
     wanted: Counter[str]
@@ -112,6 +117,7 @@ class Survey:
     fallen: dict[str, Because]
     held: dict[str, dict[str, Stock]]
     protected: dict[str, set[str]]
+    restricted: dict[str, Because]
 
 
 def dropship_fee(node: Node) -> int:
@@ -137,7 +143,9 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
             held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
     if policy.clear_unit_minor:
         held = _cleared(held, policy.clear_unit_minor)
-    roads = _Roads(order, snapshot, policy)
+    lanes = Lanes(order, snapshot.trade)
+    stays = _restrict(lanes, snapshot, held)
+    roads = _Roads(order, snapshot, policy, lanes)
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
     ineligible = snapshot.ineligible.get(order.channel, ())
@@ -145,11 +153,23 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
         found = _barred(node, order, policy, ineligible) or roads.source(node, held[node.node_id], wanted)
         if isinstance(found, Source):
             sources.append(found)
+        elif found is Because.NO_STOCK and node.node_id in stays:
+            fallen[node.node_id] = stays[node.node_id]
         elif found is Because.NO_STOCK and node.node_id in protected:
             fallen[node.node_id] = Because.PROTECTED
         else:
             fallen[node.node_id] = found
-    return Survey(wanted, tuple(sources), fallen, held, protected)
+    return Survey(wanted, tuple(sources), fallen, held, protected, lanes.restricted)
+
+
+def _restrict(lanes: Lanes, snapshot: Snapshot, held: dict[str, dict[str, Stock]]) -> dict[str, Because]:
+    """Leave in ``held`` what trade rules let go to the customer; returns the nodes that keep something, with why."""
+    stays: dict[str, Because] = {}
+    for node in snapshot.nodes if snapshot.trade.rules.bind else ():
+        held[node.node_id], why = lanes.passing(node, held[node.node_id])
+        if why is not None:
+            stays[node.node_id] = why
+    return stays
 
 
 def _unpriced(row: Stock) -> Stock:
@@ -188,8 +208,9 @@ def _barred(node: Node, order: SourcingOrder, policy: Policy, ineligible: Collec
 class _Roads:
     """The ways from nodes to one destination; dates are worked out once."""
 
-    def __init__(self, order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> None:
+    def __init__(self, order: SourcingOrder, snapshot: Snapshot, policy: Policy, lanes: Lanes) -> None:
         self.order = order
+        self.lanes = lanes
         self.as_of = snapshot.as_of
         self.policy = policy
         self.services = services_for(snapshot.rates, order.service)
@@ -209,6 +230,9 @@ class _Roads:
         tariffs = [tariff for zones in self.services if (tariff := self._tariff(node, zones, km)) is not None]
         if not tariffs:
             return Because.NO_SERVICE
+        tariffs, stock = self.lanes.by_service(node, tariffs, stock)
+        if not tariffs:
+            return Because.RESTRICTED_LANE
         units = sum(min(wanted[sku], row.available) for sku, row in stock.items())
         ways = tuple(way for hand in self._hand_overs(node, units) for way in self._ways(node, tariffs, *hand))
         if not ways:

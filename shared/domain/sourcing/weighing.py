@@ -62,7 +62,8 @@ def _without_prices(sources: tuple[Source, ...]) -> set[str]:
     busy = any(way.capacity_unit for source in sources for way in source.ways)
     cleared = any(row.clearance_minor for source in sources for row in source.stock.values())
     risky = any(source.risk for source in sources)
-    priced = {"scarcity": scarce, "capacity": busy, "clearance": cleared, "risk": risky}
+    abroad = any(row.customs_minor for source in sources for row in source.stock.values())
+    priced = {"scarcity": scarce, "capacity": busy, "clearance": cleared, "risk": risky, "customs": abroad}
     return {name for name, is_priced in priced.items() if not is_priced}
 
 
@@ -80,6 +81,7 @@ def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) ->
                 "unit_cost_minor": row.unit_cost_minor * weights.item_cost,
                 "scarcity_minor": row.scarcity_minor * weights.scarcity,
                 "clearance_minor": row.clearance_minor * weights.clearance,
+                "customs_minor": row.customs_minor * weights.customs,
             }
         )
         for sku, row in source.stock.items()

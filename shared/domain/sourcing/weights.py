@@ -28,3 +28,4 @@ class Weights(Model):
     capacity: Percent = 100
     clearance: Percent = 100
     risk: Annotated[Percent, Field(exclude_if=lambda percent: percent == 100)] = 100
+    customs: Annotated[Percent, Field(exclude_if=lambda percent: percent == 100)] = 100
