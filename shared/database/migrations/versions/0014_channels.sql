@@ -6,9 +6,6 @@ CREATE TRIGGER channel_node_bumps AFTER INSERT OR UPDATE OR DELETE ON channel_no
 CREATE TRIGGER allocation_bumps AFTER INSERT OR UPDATE OR DELETE ON channel_allocation
     FOR EACH STATEMENT EXECUTE FUNCTION bump_network_version();
 
--- Who has an item's units, for those who look at the item.
-CREATE INDEX reservation_open ON reservation (sku) WHERE open > 0;
-
 -- What a channel counts as in stock, in versions; of those in effect the one with the latest effective_at counts, and
 -- of several of one moment the latest version. A channel without any counts suppliers' stock and nothing to come.
 CREATE TABLE in_stock_policy (
