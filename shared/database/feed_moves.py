@@ -7,6 +7,8 @@ what orders and carts claim of it; that is a case for people.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,7 +40,7 @@ _OPEN = """
         INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
         SELECT node_id, sku, 'feed', on_hand, 0, :reference, :source_id FROM opened WHERE on_hand > 0
     )
-    SELECT count(*) FROM opened WHERE on_hand > 0
+    SELECT count(*) AS positions, count(*) FILTER (WHERE on_hand > 0) AS changed FROM opened
 """
 #: Positions that may have to change, locked in key order. What of them does change is worked out by the next
 #: statement, which sees everything that whoever held the locks has committed.
@@ -140,13 +142,21 @@ async def apply_chunk(connection: AsyncConnection, run_id: str, source: FeedSour
     # What a delta adds to, or takes from, is looked at below, also where there was nothing yet.
     first = "0" if delta else "s.quantity"
     open_new = _OPEN.format(stage=stage, figure=first, buffer=BUFFER.format(first))
-    opened = (await connection.execute(text(open_new), values)).scalar_one()
-    lock = _LOCK.format(stage=stage, differs=differs(source), buffer=BUFFER.format("p.on_hand"))
-    await connection.execute(text(lock), values)
-    figure = _DELTA_FIGURE if delta else _SNAPSHOT_FIGURE
-    apply = _APPLY.format(booked=_BOOKED, figure=figure, buffer=BUFFER.format("w.wanted"))
-    done = (await connection.execute(text(apply), values)).one()
-    counts = {"changed": done.changed + opened, "zeroed": done.zeroed, "floored": done.floored}
-    await connection.execute(text("DROP TABLE feed_due"))
+    opened = (await connection.execute(text(open_new), values)).one()
+    counts = {"changed": opened.changed, "zeroed": 0, "floored": 0}
+    # Positions of a snapshot that were opened just now are as it says: the first one has no others.
+    if delta or opened.positions < upto - run.done:
+        brought = await _bring(connection, stage, source, values)
+        counts = brought | {"changed": brought["changed"] + opened.changed}
     await queue.serve(connection)
     return run_of((await connection.execute(_DONE, {"run_id": run_id, "upto": upto, **counts})).one())
+
+
+async def _bring(connection: AsyncConnection, stage: str, source: FeedSource, values: dict[str, Any]) -> dict[str, int]:
+    lock = _LOCK.format(stage=stage, differs=differs(source), buffer=BUFFER.format("p.on_hand"))
+    await connection.execute(text(lock), values)
+    figure = _DELTA_FIGURE if source.kind == "delta" else _SNAPSHOT_FIGURE
+    apply = _APPLY.format(booked=_BOOKED, figure=figure, buffer=BUFFER.format("w.wanted"))
+    brought = (await connection.execute(text(apply), values)).one()
+    await connection.execute(text("DROP TABLE feed_due"))
+    return {"changed": brought.changed, "zeroed": brought.zeroed, "floored": brought.floored}

@@ -6,37 +6,29 @@ a file is staged whole, or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import BinaryIO
 
-from psycopg import AsyncConnection as Driver
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.feed_moves import BUFFER, differs
+from shared.database.feed_reading import copied_text, copy_in, read_rows, rows_read
 from shared.database.feed_runs import refuse, stage_table
 from shared.database.feeds import is_later, run_of
 from shared.domain.feeds import FeedSource, OurOrders, buffer_of, freshness
-from shared.gateways.feeds.figures import FeedFile, Figure, Refusal, UnreadableError, feed_file
+from shared.gateways.feeds.figures import FeedFile, UnreadableError, feed_file
 from shared.messages.feeds import FeedRun
 
 #: Clocks differ; figures of a later moment than this would keep every next file out.
 _AHEAD = timedelta(minutes=5)
-_BLOCK = 2_000
 
-#: A million rows take minutes, which is more than a step may.
-_PATIENCE = text("SET LOCAL statement_timeout = '10min'")
-_READ = text("""
-    CREATE TEMP TABLE feed_read (
-        row int, node_id text, sku text, partner_sku text, others text[], quantity bigint,
-        field text, code text, message text, line text
-    ) ON COMMIT DROP
+#: A million rows may take more than a step may. Hash tables that fit the processor's cache are the fastest, and no
+#: statement here is worth compiling.
+_SETTINGS = text("""
+    SELECT set_config('statement_timeout', '10min', true), set_config('jit', 'off', true),
+           set_config('work_mem', '8MB', true), set_config('default_statistics_target', '10', true)
 """)
-_NULL = r"\N"
-_NOTHING, _SOUND_ROW = f"\t{_NULL}" * 5, f"\t{_NULL}" * 4 + "\n"
-_COPY = b"COPY feed_read FROM STDIN"
 #: Item numbers that several items of a node share: nobody can say which of them is meant.
 _AMBIGUOUS = text("""
     CREATE TEMP TABLE feed_ambiguous ON COMMIT DROP AS
@@ -46,6 +38,8 @@ _AMBIGUOUS = text("""
 _OFFER = """
     LEFT JOIN source_offer o ON o.node_id = r.node_id AND o.partner_sku = r.partner_sku
         AND NOT EXISTS (SELECT FROM feed_ambiguous a WHERE a.node_id = o.node_id AND a.partner_sku = o.partner_sku)
+"""
+_OTHER_OFFER = """
     LEFT JOIN LATERAL (
         SELECT f.sku FROM unnest(r.others) WITH ORDINALITY AS u(number, n)
         JOIN source_offer f ON f.node_id = r.node_id AND f.partner_sku = u.number
@@ -55,30 +49,38 @@ _OFFER = """
 """
 _FOUND = """
     CREATE TEMP TABLE feed_found ON COMMIT DROP AS
-    SELECT r.row, r.node_id, {sku} AS sku, r.quantity, r.code IS NOT NULL AS refused
-    FROM feed_read r {joins} WHERE r.node_id IS NOT NULL
+    SELECT r.row, r.node_id, {sku} AS sku, r.quantity FROM ({rows}) AS r {joins}
 """
-_NAMED = text("SELECT bool_or(sku IS NOT NULL), bool_or(partner_sku IS NOT NULL) FROM feed_read")
 _PACKS = text("""
     UPDATE feed_found f SET quantity = f.quantity * o.pack_size
     FROM source_offer o WHERE o.node_id = f.node_id AND o.sku = f.sku AND o.pack_size > 1
 """)
 _WITHOUT_PACK = text("""
-    UPDATE feed_found f SET refused = true
-    WHERE f.sku IS NOT NULL AND NOT f.refused
+    UPDATE feed_found f SET quantity = NULL
+    WHERE f.sku IS NOT NULL AND f.quantity IS NOT NULL
       AND NOT EXISTS (SELECT FROM source_offer o WHERE o.node_id = f.node_id AND o.sku = f.sku)
     RETURNING f.row
 """)
-#: Of several rows of a snapshot about one position the first counts; several of a delta add up.
+#: Of several rows of a snapshot about one position the first counts. Numbers are sorted sooner than names, and
+#: nearly every file has no two alike.
+_AGAIN = text("""
+    CREATE TEMP TABLE feed_again ON COMMIT DROP AS
+    SELECT row, node_id, sku FROM (
+        SELECT row, node_id, sku, row_number() OVER (PARTITION BY node_id, sku ORDER BY row) AS nth
+        FROM feed_found
+        WHERE sku IS NOT NULL AND quantity IS NOT NULL AND hashtextextended(sku, hashtext(node_id)) IN (
+            SELECT hashtextextended(sku, hashtext(node_id)) AS mark FROM feed_found
+            WHERE sku IS NOT NULL AND quantity IS NOT NULL GROUP BY mark HAVING count(*) > 1)
+    ) AS alike WHERE nth > 1
+""")
 _SNAPSHOT = """
-    CREATE TEMP TABLE feed_told ON COMMIT DROP AS
-    SELECT row, node_id, sku, quantity, lag(node_id) OVER w = node_id AND lag(sku) OVER w = sku AS again
-    FROM feed_found WHERE sku IS NOT NULL AND NOT refused WINDOW w AS (ORDER BY node_id, sku, row)
+    SELECT f.node_id, f.sku, f.quantity FROM feed_found f
+    WHERE f.sku IS NOT NULL AND f.quantity IS NOT NULL AND NOT EXISTS (SELECT FROM feed_again a WHERE a.row = f.row)
 """
+#: Several rows of a delta add up.
 _DELTA = """
-    CREATE TEMP TABLE feed_told ON COMMIT DROP AS
-    SELECT min(row) AS row, node_id, sku, sum(quantity)::bigint AS quantity, NULL::boolean AS again
-    FROM feed_found WHERE sku IS NOT NULL AND NOT refused GROUP BY node_id, sku
+    SELECT node_id, sku, CAST(sum(quantity) AS bigint) AS quantity FROM feed_found
+    WHERE sku IS NOT NULL AND quantity IS NOT NULL GROUP BY node_id, sku
 """
 #: What is as the file says, with nothing booked since, is left alone: whatever is booked from now on changes the
 #: position and what the file comes to alike.
@@ -86,9 +88,10 @@ _STAGE = """
     CREATE TABLE {stage} AS
     SELECT row_number() OVER (ORDER BY node_id, sku) AS n, node_id, sku, quantity, missing FROM (
         SELECT s.node_id, s.sku, s.quantity, false AS missing
-        FROM feed_told s LEFT JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
-        WHERE s.again IS NOT TRUE AND (
-            p.sku IS NULL OR {differs} OR p.feed_buffer <> {buffer} OR p.node_id || '/' || p.sku IN (
+        FROM ({told}) AS s LEFT JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
+        WHERE p.sku IS NULL OR {differs} OR p.feed_buffer <> {buffer} OR (
+            EXISTS (SELECT FROM exception_case WHERE kind = 'stock.below_claims' AND resolved_at IS NULL)
+            AND p.node_id || '/' || p.sku IN (
                 SELECT reference FROM exception_case WHERE kind = 'stock.below_claims' AND resolved_at IS NULL))
         {missing}
     ) AS s
@@ -99,21 +102,18 @@ _MISSING = """
     WHERE p.node_id = ANY(:node_ids) AND p.on_hand > 0
       AND NOT EXISTS (SELECT FROM feed_found f WHERE f.node_id = p.node_id AND f.sku = p.sku)
 """
-_REFUSE_READ = text("""
-    INSERT INTO feed_refusal (run_id, row, field, code, message, line)
-    SELECT :run_id, row, field, code, message, line FROM feed_read WHERE code IS NOT NULL
-""")
-_REFUSE_FOUND = text("""
+_REFUSE_FOUND = """
     INSERT INTO feed_refusal (run_id, row, field, code, message)
     SELECT :run_id, r.row, 'item', CASE WHEN a.partner_sku IS NULL THEN 'unknown_item' ELSE 'ambiguous_item' END,
            coalesce(r.partner_sku, r.sku) || CASE WHEN a.partner_sku IS NULL
                THEN ' is no item number of an offer of ' ELSE ' is the number of several items of ' END || r.node_id
-    FROM feed_found f JOIN feed_read r ON r.row = f.row
+    FROM feed_found f JOIN ({rows}) AS r ON r.row = f.row
     LEFT JOIN feed_ambiguous a ON a.node_id = r.node_id AND a.partner_sku = r.partner_sku
-    WHERE f.sku IS NULL AND NOT f.refused
-    UNION ALL
-    SELECT :run_id, t.row, 'item', 'duplicate', 'an earlier row is about ' || t.sku || ' at ' || t.node_id
-    FROM feed_told t WHERE t.again
+    WHERE f.sku IS NULL AND f.quantity IS NOT NULL
+"""
+_REFUSE_AGAIN = text("""
+    INSERT INTO feed_refusal (run_id, row, field, code, message)
+    SELECT :run_id, row, 'item', 'duplicate', 'an earlier row is about ' || sku || ' at ' || node_id FROM feed_again
 """)
 _REFUSE_PACK = text("""
     INSERT INTO feed_refusal (run_id, row, field, code, message)
@@ -132,9 +132,9 @@ _REPEATED = text("""
 _LAST = text("SELECT as_of, control_no FROM feed_source WHERE source_id = :source_id")
 _STAGED = """
     UPDATE feed_run SET status = 'staged', as_of = :as_of, control_no = :control_no,
-        rows = (SELECT count(*) FROM feed_read),
+        rows = :rows,
         refused = (SELECT count(*) FROM feed_refusal WHERE run_id = :run_id),
-        node_ids = (SELECT array_agg(DISTINCT node_id) FROM feed_found),
+        node_ids = ARRAY(SELECT node_id FROM feed_found GROUP BY node_id),
         staged = (SELECT coalesce(max(n), 0) FROM {stage})
     WHERE run_id = :run_id RETURNING *
 """
@@ -150,50 +150,17 @@ async def stage(
     reading = feed_file(source)
     try:
         async with connection.begin_nested():
-            await _read(connection, reading.rows(file))
+            await connection.execute(_SETTINGS)
+            rows = await read_rows(connection, run.run_id, source, reading, file)
             run = run.model_copy(update={"as_of": reading.as_of or run.as_of, "control_no": reading.control_no})
             await _check_order(connection, run, source, now)
-            staged = await _resolve(connection, run, source, reading, file, now=now)
+            staged = await _resolve(connection, run, source, reading, file, rows=rows, now=now)
     except UnreadableError as error:
         return await refuse(connection, run, error.code, error.message)
     if staged.refused < staged.rows:
         return staged
     await connection.execute(text(f"DROP TABLE {stage_table(run.run_id)}"))
     return await refuse(connection, staged, "nothing_known", f"none of its {staged.rows} rows can be applied")
-
-
-async def _read(connection: AsyncConnection, rows: Iterator[Figure | Refusal]) -> None:
-    await connection.execute(_PATIENCE)
-    await connection.execute(_READ)
-    await _copy(connection, _COPY, map(_line, rows))
-    await connection.execute(text("ANALYZE feed_read"))
-
-
-async def _copy(connection: AsyncConnection, statement: bytes, lines: Iterator[str]) -> None:
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, Driver)
-    async with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        while block := "".join(islice(lines, _BLOCK)):
-            await copy.write(block.encode())
-
-
-def _line(row: Figure | Refusal) -> str:
-    """A row in the text form of COPY. Item numbers are checked when they are read: none holds a mark to escape."""
-    if isinstance(row, Figure):
-        return f"{_figure(row)}{_SOUND_ROW}"
-    told = _figure(row.figure) if row.figure else f"{row.row}{_NOTHING}"
-    return f"{told}\t{_text(row.field)}\t{_text(row.code)}\t{_text(row.message)}\t{_text(row.line)}\n"
-
-
-def _figure(figure: Figure) -> str:
-    row, node_id, sku, partner_sku, others, quantity = figure
-    more = "{" + ",".join(f'"{number}"' for number in others) + "}" if others else _NULL
-    return f"{row}\t{node_id}\t{sku or _NULL}\t{partner_sku or _NULL}\t{more}\t{quantity}"
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    return escaped.replace("\x00", "")
 
 
 async def _check_order(connection: AsyncConnection, run: FeedRun, source: FeedSource, now: datetime) -> None:
@@ -216,40 +183,54 @@ async def _check_order(connection: AsyncConnection, run: FeedRun, source: FeedSo
 
 
 async def _resolve(
-    connection: AsyncConnection, run: FeedRun, source: FeedSource, reading: FeedFile, file: BinaryIO, *, now: datetime
+    connection: AsyncConnection,
+    run: FeedRun,
+    source: FeedSource,
+    reading: FeedFile,
+    file: BinaryIO,
+    *,
+    rows: int,
+    now: datetime,
 ) -> FeedRun:
     table = stage_table(run.run_id)
-    values = {"run_id": run.run_id, "node_ids": sorted(source.node_ids)}
+    named = {"codes": list(source.nodes), "code_nodes": list(source.nodes.values()), "node_id": source.node_id}
+    values = {"run_id": run.run_id, "node_ids": sorted(source.node_ids)} | named
+    found = rows_read(source, reading.columns)
     await connection.execute(_AMBIGUOUS, values)
-    await connection.execute(text(await _finding(connection)))
+    await connection.execute(text(_finding(found, reading.columns)), values)
     if source.unit == "pack":
         without = list((await connection.execute(_WITHOUT_PACK)).scalars())
         await connection.execute(_REFUSE_PACK, values | {"rows": without})
         await connection.execute(_PACKS)
     await connection.execute(text("ANALYZE feed_found"))
-    await connection.execute(text(_SNAPSHOT if source.kind == "snapshot" else _DELTA))
-    await connection.execute(text("ANALYZE feed_told"))
+    if source.kind == "snapshot":
+        await connection.execute(_AGAIN)
+        await connection.execute(_REFUSE_AGAIN, values)
     await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     missing = _MISSING if source.missing_means_zero else ""
-    differing = _STAGE.format(stage=table, differs=differs(source), buffer=BUFFER.format("p.on_hand"), missing=missing)
+    told = _SNAPSHOT if source.kind == "snapshot" else _DELTA
+    differing = _STAGE.format(
+        stage=table, told=told, differs=differs(source), buffer=BUFFER.format("p.on_hand"), missing=missing
+    )
     held_back = buffer_of(source, freshness(source, run.as_of, now)).model_dump()
     deducted = source.our_orders is OurOrders.DEDUCTED
     await connection.execute(text(differing), values | held_back | {"as_of": run.as_of, "deducted": deducted})
-    await connection.execute(_REFUSE_READ, values)
-    await connection.execute(_REFUSE_FOUND, values)
+    await connection.execute(text(_REFUSE_FOUND.format(rows=found)), values)
     await _tell_lines(connection, run.run_id, reading, file)
     await connection.execute(text(f"ALTER TABLE {table} ADD PRIMARY KEY (n)"))
     await connection.execute(text(f"ANALYZE {table}"))
-    told = values | {"as_of": run.as_of, "control_no": run.control_no}
-    return run_of((await connection.execute(text(_STAGED.format(stage=table)), told)).one())
+    known = values | {"as_of": run.as_of, "control_no": run.control_no, "rows": rows}
+    return run_of((await connection.execute(text(_STAGED.format(stage=table)), known)).one())
 
 
-async def _finding(connection: AsyncConnection) -> str:
-    """How the rows' items are found; tables that no row needs are not joined."""
-    own, partners = (await connection.execute(_NAMED)).one()
+def _finding(rows: str, columns: tuple[str, ...]) -> str:
+    """How the rows' items are found; tables that no column needs are not joined."""
+    own, partners = "sku" in columns, bool({"partner_sku", "upc"} & set(columns))
+    others = {"partner_sku", "upc"} <= set(columns) or "others" in columns
     joins = ("LEFT JOIN item i ON i.sku = r.sku" if own else "") + (_OFFER if partners else "")
-    skus = (["i.sku"] if own else []) + (["o.sku", "x.sku"] if partners else [])
-    return _FOUND.format(sku=f"coalesce({', '.join(skus)})" if skus else "NULL::text", joins=joins)
+    joins += _OTHER_OFFER if others else ""
+    skus = (["i.sku"] if own else []) + (["o.sku"] if partners else []) + (["x.sku"] if others else [])
+    return _FOUND.format(sku=f"coalesce({', '.join(skus)}, NULL)", rows=rows, joins=joins)
 
 
 async def _tell_lines(connection: AsyncConnection, run_id: str, reading: FeedFile, file: BinaryIO) -> None:
@@ -258,7 +239,8 @@ async def _tell_lines(connection: AsyncConnection, run_id: str, reading: FeedFil
     if not wanted:
         return
     file.seek(0)
-    lines: Iterable[tuple[int, str]] = reading.lines(file, wanted)
+    lines = reading.lines(file, wanted)
     await connection.execute(_LINES)
-    await _copy(connection, b"COPY feed_line FROM STDIN", (f"{row}\t{_text(line)}\n" for row, line in lines))
+    told = (f"{row}\t{copied_text(line)}\n".encode() for row, line in lines)
+    await copy_in(connection, "COPY feed_line FROM STDIN", told)
     await connection.execute(_TOLD, {"run_id": run_id})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Collection, Iterator
 from datetime import datetime
@@ -11,45 +9,14 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from shared.domain.feeds import CsvTemplate, FeedSource, Trailer
-from shared.gateways.feeds.figures import Figure, NotUnitsError, Refusal, UnreadableError, units
+from shared.gateways.feeds.figures import READ, Figure, Lines, NotUnitsError, Refusal, UnreadableError, units
+from shared.gateways.feeds.plain_lines import ITEMS, can_be_plain, plain_lines
+from shared.gateways.feeds.records import MAX_LINE, Records
 
 #: What an item number of ours or of an offer can be; anything else is not known to us.
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+:-]{0,63}")
-_MAX_LINE = 2_000
-
-
-class _Rows:
-    """The records of a file, their numbers as a spreadsheet counts them, and the text each was written as if asked."""
-
-    def __init__(self, stream: BinaryIO, delimiter: str, *, with_text: bool = False) -> None:
-        self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-        lines = self._kept() if with_text else self._text
-        self._records = csv.reader(lines, delimiter=delimiter, strict=True)
-        self._lines: list[str] = []
-        self.number = 0
-
-    def _kept(self) -> Iterator[str]:
-        for line in self._text:
-            self._lines.append(line)
-            yield line
-
-    @property
-    def line(self) -> str:
-        return "".join(self._lines).rstrip("\r\n")[:_MAX_LINE]
-
-    def __iter__(self) -> Iterator[list[str]]:
-        try:
-            for record in self._records:
-                self.number += 1
-                if record:
-                    yield record
-                self._lines.clear()
-        except csv.Error as error:
-            raise UnreadableError("not_csv", f"row {self.number + 1} cannot be read: {error}") from None
-        except UnicodeDecodeError:
-            raise UnreadableError("not_utf8", f"after row {self.number} there are bytes that are not UTF-8") from None
-        finally:
-            self._text.detach()
+#: Lines that are not in the way of counting: nothing in them is quoted.
+_UNQUOTED = re.compile(rb'(?:[^"\r\n\x80-\xff]++\r?\n)*+')
 
 
 class CsvFile:
@@ -59,35 +26,70 @@ class CsvFile:
         self._source, self._template = source, template
         self.as_of: datetime | None = None
         self.control_no: str | None = None
+        self.columns = READ
+        self.delimiter = ","
         self._as_of_cell: str | None = None
         self._width = 0
         self._total = 0
 
     def rows(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
-        rows = _Rows(stream, self._template.delimiter)
-        records = iter(rows)
-        places = self._places(next(records, []) if self._template.header else None)
+        records = Records(stream, self._template.delimiter)
+        places = self._places(records)
+        for record in self._counted_rows(records, records.records()):
+            assert not isinstance(record, Lines), "every row is read"
+            yield self._row(records, record, places)
+
+    def parts(self, stream: BinaryIO) -> Iterator[Figure | Refusal | Lines]:
+        records = Records(stream, self._template.delimiter)
+        places = self._places(records)
+        for record in self._counted_rows(records, self._plainly(records, places)):
+            yield record if isinstance(record, Lines) else self._row(records, record, places)
+
+    def _plainly(self, records: Records, places: dict[str, int]) -> Iterator[list[str] | Lines]:
+        """Read rows until it is known what a plain one looks like."""
+        for record in records.records():
+            self._measure(record, places)
+            plain = can_be_plain(self._template, places, self._width)
+            if plain and self.columns is READ:
+                self.columns, self.delimiter = self._columns(places), self._template.delimiter
+            yield record
+            if plain and ("as_of" not in places or self._as_of_cell is not None):
+                form = plain_lines(self._source, self._template, places, self._width, self._as_of_cell)
+                yield from records.records(form)
+
+    def _columns(self, places: dict[str, int]) -> tuple[str, ...]:
+        names = {place: name for name, place in places.items() if name != "as_of"}
+        return tuple(names.get(place, "other") for place in range(self._width))
+
+    def _counted_rows(self, records: Records, found: Iterator[list[str] | Lines]) -> Iterator[list[str] | Lines]:
+        """The rows between header and trailer, which must be all there."""
         trailer, seen, closed = self._template.trailer, 0, False
         self._total = 0
-        for record in records:
+        for record in found:
             if closed:
-                raise UnreadableError("after_trailer", f"row {rows.number} stands behind the trailer")
-            if trailer is not None and record[0].strip() == trailer.marker:
+                row = record.row if isinstance(record, Lines) else records.number
+                raise UnreadableError("after_trailer", f"row {row} stands behind the trailer")
+            if trailer is not None and not isinstance(record, Lines) and record[0].strip() == trailer.marker:
                 self._check_trailer(trailer, record, seen)
                 closed = True
                 continue
-            seen += 1
+            seen += record.rows if isinstance(record, Lines) else 1
             if seen > self._source.max_rows:
                 raise UnreadableError("too_many_rows", f"has more than {self._source.max_rows} rows")
-            yield self._row(rows, record, places)
+            yield record
         if trailer is not None and not closed:
             raise UnreadableError("truncated", f"has no trailer {trailer.marker}: the file was cut off")
         if not seen:
             raise UnreadableError("empty", "holds no rows")
 
     def lines(self, stream: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, str]]:
-        rows = _Rows(stream, self._template.delimiter, with_text=True)
-        return ((rows.number, rows.line) for _ in rows if rows.number in wanted)
+        records = Records(stream, self._template.delimiter)
+        for record in records.records(_UNQUOTED):
+            if not isinstance(record, Lines):
+                yield from [(records.number, records.line)] if records.number in wanted else ()
+            elif asked := [row for row in range(record.row, record.row + record.rows) if row in wanted]:
+                texts = record.text.decode().split("\n")
+                yield from ((row, texts[row - record.row][:MAX_LINE]) for row in asked)
 
     def _check_trailer(self, trailer: Trailer, record: list[str], seen: int) -> None:
         told = _control(record, trailer.rows)
@@ -96,9 +98,11 @@ class CsvFile:
         if trailer.total is not None and (total := _control(record, trailer.total)) != self._total:
             raise UnreadableError("wrong_total", f"the trailer says {total} in total, the rows come to {self._total}")
 
-    def _places(self, header: list[str] | None) -> dict[str, int]:
+    def _places(self, records: Records) -> dict[str, int]:
         """Where each column of the template stands, from 0."""
         template = self._template
+        header = next(records.records(), []) if template.header else None
+        assert not isinstance(header, Lines), "a header is read"
         wanted = {
             name: column
             for name in ("quantity", "sku", "partner_sku", "upc", "node", "as_of")
@@ -116,9 +120,13 @@ class CsvFile:
             raise UnreadableError("missing_column", f"the header has {self._width} columns, the template more")
         return places
 
-    def _row(self, rows: _Rows, record: list[str], places: dict[str, int]) -> Figure | Refusal:
+    def _measure(self, record: list[str] | Lines, places: dict[str, int]) -> None:
+        """Without a header the first row says how many cells each has."""
         if not self._width:
             self._width = max(len(record), max(places.values()) + 1)
+
+    def _row(self, rows: Records, record: list[str], places: dict[str, int]) -> Figure | Refusal:
+        self._measure(record, places)
         if len(record) != self._width:
             message = f"has {len(record)} cells, the others {self._width}"
             return Refusal(rows.number, "", "wrong_number_of_cells", message, "")
@@ -128,7 +136,7 @@ class CsvFile:
         if node_id is None:
             message = f"{record[places['node']]!r} is no code of a node of this source"
             return Refusal(rows.number, "node", "unknown_node", message, "")
-        named = {n: cell for n in ("sku", "partner_sku", "upc") if n in places and (cell := record[places[n]].strip())}
+        named = {n: cell for n in ITEMS if n in places and (cell := record[places[n]].strip())}
         if not named or not all(map(_ITEM.fullmatch, named.values())):
             field = next(iter(named), "partner_sku" if "partner_sku" in places else "sku")
             return Refusal(rows.number, field, "unknown_item", "names no item that can be known", "")
@@ -136,7 +144,7 @@ class CsvFile:
         figure = Figure(rows.number, node_id, named.get("sku"), numbers[0] if numbers else None, numbers[1:], 0)
         return self._counted(rows, figure, record[places["quantity"]])
 
-    def _counted(self, rows: _Rows, figure: Figure, cell: str) -> Figure | Refusal:
+    def _counted(self, rows: Records, figure: Figure, cell: str) -> Figure | Refusal:
         template = self._template
         try:
             quantity = units(
@@ -153,7 +161,7 @@ class CsvFile:
     def _node(self, code: str) -> str | None:
         return self._source.nodes.get(code.strip())
 
-    def _dated(self, rows: _Rows, cell: str) -> Refusal | None:
+    def _dated(self, rows: Records, cell: str) -> Refusal | None:
         """Every row must be of the same moment: a file is a picture of one."""
         if cell == self._as_of_cell:
             return None

@@ -48,6 +48,22 @@ class Refusal(NamedTuple):
     figure: Figure | None = None
 
 
+class Lines(NamedTuple):
+    """Rows that need no reading: lines whose cells can be stored as they are written.
+
+    Attributes:
+        row: Where the first stands; the others follow.
+    """
+
+    row: int
+    rows: int
+    text: bytes
+
+
+#: The columns of rows that are read one by one.
+READ: tuple[str, ...] = ("row", "node_id", "sku", "partner_sku", "others", "quantity")
+
+
 class UnreadableError(ValueError):
     """The file as a whole is refused: nothing of it may be applied."""
 
@@ -65,10 +81,22 @@ class NotUnitsError(ValueError):
 
 
 class FeedFile(Protocol):
-    """A file being read. What it says of itself is known once all rows are read."""
+    """A file being read. What it says of itself is known once all rows are read.
+
+    Attributes:
+        columns: What stands in each cell of its ``Lines``, ``other`` if nothing of use; ``READ`` if it has none.
+            Known once the first part is read.
+        delimiter: Between those cells.
+    """
 
     as_of: datetime | None
     control_no: str | None
+    columns: tuple[str, ...]
+    delimiter: str
+
+    def parts(self, stream: BinaryIO) -> Iterator[Figure | Refusal | Lines]:
+        """The same as ``rows``, but lines that need no reading are given as they are written."""
+        ...
 
     def rows(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
         """Every row of the file, as it is read.

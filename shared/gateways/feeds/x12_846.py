@@ -13,7 +13,7 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from shared.domain.feeds import FeedSource, X12Inventory
-from shared.gateways.feeds.figures import Figure, NotUnitsError, Refusal, UnreadableError, units
+from shared.gateways.feeds.figures import READ, Figure, NotUnitsError, Refusal, UnreadableError, units
 from shared.gateways.x12 import Segment, X12Error, read_segments
 
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+:-]{0,63}")
@@ -26,6 +26,7 @@ class InventoryAdvice:
         self._source, self._reading = source, reading
         self.as_of: datetime | None = None
         self.control_no: str | None = None
+        self.columns, self.delimiter = READ, ","
         self._group: Segment | None = None
 
     def rows(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
@@ -50,6 +51,8 @@ class InventoryAdvice:
             raise UnreadableError("empty", "holds no items")
         if self.as_of is None:
             raise UnreadableError("bad_moment", "has no BIA segment with the date of its figures")
+
+    parts = rows
 
     def lines(self, stream: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, str]]:
         item = ""
