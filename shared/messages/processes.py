@@ -19,9 +19,7 @@ class Wake(Model):
         short_units: Units asked for and not shipped.
     """
 
-    kind: Literal[
-        "rejected", "packed", "shipped", "delivered", "stock_arrived", "supply_changed", "return_received"
-    ]
+    kind: Literal["rejected", "packed", "shipped", "delivered", "stock_arrived", "supply_changed", "return_received"]
     n: int = 0
     units: int = 0
     short_units: int = 0
