@@ -29,35 +29,26 @@ async def load(
 ) -> Answer:
     """Load a table from a CSV file: every row, or none when any has a fault, and then each fault is listed.
 
-        A row is the whole record; an empty cell is the default. Money is in minor units, weight in grams, sides in
-        millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
-        and the same file again changes nothing. `counts` are cycle counts, compared with the record of the moment they were
-    <<<<<<< HEAD
-        made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `in_stock`
-        adds versions of what a channel counts as in stock. `all` loads each `KIND.csv` of a directory.
-    =======
-        made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `trade` is what
-        carriers and customs ask of items, `lanes` what may not go where (empty cells stand for all), `customs` a country's
-        duty in basis points. `all` loads each `KIND.csv` of a directory.
-    >>>>>>> 8d63ad1 (Keep goods off closed lanes, and count duties at borders)
+    A row is the whole record; an empty cell is the default. Money is in minor units, weight in grams, sides in
+    millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
+    and the same file again changes nothing. `counts` are cycle counts, compared with the record of the moment they
+    were made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `trade` is
+    what carriers and customs ask of items, `lanes` what may not go where (empty cells stand for all), `customs` a
+    country's duty in basis points. `in_stock` adds versions of what a channel counts as in stock. `all` loads each
+    `KIND.csv` of a directory.
 
-        ```
-        doms load items --template
-        doms load stock counts.csv --dry-run
-        doms load all var/merchant
-        ```
+    ```
+    doms load items --template
+    doms load stock counts.csv --dry-run
+    doms load all var/merchant
+    ```
 
-        Args:
-    <<<<<<< HEAD
-            kind: partners, nodes, capacity, items, bundles, offers, rates, zones, channels, eligibility, allocation,
-                in_stock, stock, supply, counts, thresholds, or all.
-    =======
-            kind: partners, nodes, capacity, items, bundles, offers, rates, zones, trade, lanes, customs, channels,
-                eligibility, allocation, stock, supply, counts, thresholds, or all.
-    >>>>>>> 8d63ad1 (Keep goods off closed lanes, and count duties at borders)
-            file: The CSV file, or - for standard input; for all, the directory.
-            dry_run: Check everything and count what would change, and change nothing.
-            template: Print the header and an example row instead.
+    Args:
+        kind: partners, nodes, capacity, items, bundles, offers, rates, zones, trade, lanes, customs, channels,
+            eligibility, allocation, in_stock, stock, supply, counts, thresholds, or all.
+        file: The CSV file, or - for standard input; for all, the directory.
+        dry_run: Check everything and count what would change, and change nothing.
+        template: Print the header and an example row instead.
     """
     from shared.intake.columns import TABLES
 

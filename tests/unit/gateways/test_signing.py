@@ -58,7 +58,7 @@ BAD_HEADERS: dict[str, dict[str, str]] = {
     "another timestamp": signed(timestamp=timestamp(-10)),
     "stale by a little": stale(-302),
     "stale by a day": stale(-86_400),
-    "from the future": stale(900),
+    "from the future": stale(86_400),
     "from next year": stale(365 * 86_400),
     "epoch": stale(-datetime.now(UTC).timestamp() + 1),
     "timestamp zero": signed(timestamp="0"),
