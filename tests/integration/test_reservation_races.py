@@ -31,7 +31,7 @@ LATER = datetime.now(UTC) + timedelta(hours=1)
 EXPIRE = text("""
     WITH locked AS MATERIALIZED (
         SELECT p.node_id, p.sku FROM stock_position p JOIN cart_hold_line h USING (node_id, sku)
-        WHERE h.cart_hold_id = :cart FOR NO KEY UPDATE OF p
+        WHERE h.cart_hold_id = :cart ORDER BY p.node_id, p.sku FOR NO KEY UPDATE OF p
     )
     UPDATE cart_hold_line h SET expires_at = now() - interval '1 second'
     FROM locked l WHERE h.cart_hold_id = :cart AND h.node_id = l.node_id AND h.sku = l.sku
@@ -200,7 +200,9 @@ async def test_connections_die_and_the_books_still_agree(database: Database, fre
                 answers[name] = list(await asyncio.gather(*sent))
                 killer.count()
 
-        await asyncio.gather(*(client() for _ in range(300)))
+        async with asyncio.TaskGroup() as clients:  # one that fails ends the others
+            for _ in range(300):
+                clients.create_task(client())
     assert killer.killed >= 30
     await check_books(database)
     await check_answers(database, answers)
@@ -231,7 +233,9 @@ async def test_carts_orders_and_time_race_for_few_units(database: Database, fres
                 await persist(chance.choice(committers), planned(name, [(line_no, sku, 1)], node_id=node_id))
                 killer.count()
 
-        await asyncio.gather(*(client() for _ in range(64)))
+        async with asyncio.TaskGroup() as clients:  # one that fails ends the others
+            for _ in range(64):
+                clients.create_task(client())
         for hand in hands:
             await hand.close()
     assert killer.killed >= 10

@@ -48,7 +48,9 @@ async def test_all_that_is_done_to_stock_at_once_leaves_the_books_in_order(fresh
                     await storm.attempt()
                     killer.count()
 
-            await asyncio.gather(*(client() for _ in range(CLIENTS)))
+            async with asyncio.TaskGroup() as clients:  # one that fails ends the others
+                for _ in range(CLIENTS):
+                    clients.create_task(client())
         await tell(hands[0], storm, killer.killed)
         assert {kind for kind, _ in storm.outcomes} == set(SHARES)
         assert killer.killed >= 20

@@ -41,7 +41,7 @@ HANDFUL = 8
 _EXPIRE = text("""
     WITH locked AS MATERIALIZED (
         SELECT p.node_id, p.sku FROM stock_position p JOIN cart_hold_line h USING (node_id, sku)
-        WHERE h.cart_hold_id = :cart FOR NO KEY UPDATE OF p
+        WHERE h.cart_hold_id = :cart ORDER BY p.node_id, p.sku FOR NO KEY UPDATE OF p
     )
     UPDATE cart_hold_line h SET expires_at = now() - interval '1 second'
     FROM locked l WHERE h.cart_hold_id = :cart AND h.node_id = l.node_id AND h.sku = l.sku
