@@ -16,7 +16,7 @@ from shared.gateways.feeds.records import MAX_LINE, Records
 #: What an item number of ours or of an offer can be; anything else is not known to us.
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+:-]{0,63}")
 #: Lines that are not in the way of counting: nothing in them is quoted.
-_UNQUOTED = re.compile(rb'(?:[^"\r\n\x80-\xff]++\r?\n)*+')
+_UNQUOTED = re.compile(rb'(?:[^"\r\n\x80-\xff]++\r?\n)*')
 
 
 class CsvFile:

@@ -50,7 +50,8 @@ def plain_lines(
     named = [cells | dict(zip(items, each, strict=True)) for each in product((item, ""), repeat=len(items))][:-1]
     lines = "|".join(delimiter.join(each[place] for place in range(width)) for each in named)
     marker = template.trailer and rf"(?![\t ]*{re.escape(template.trailer.marker)}[\t ]*(?:{delimiter}|\r|\n))"
-    return re.compile(rf"(?:{marker or ''}(?:{lines})\r?\n)*+".encode())
+    # Not possessive, which Python before 3.11.5 gets wrong for groups; nothing follows, so nothing is taken back.
+    return re.compile(rf"(?:{marker or ''}(?:{lines})\r?\n)*".encode())
 
 
 def _any(characters: str, delimiter: str) -> str:
