@@ -20,8 +20,9 @@ from shared.database.engine import Database
 from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
 from shared.domain.capacity import works_of
+from shared.domain.releasing import release_at
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Plan, WantedLine
+from shared.domain.sourcing.models import Plan, Snapshot, WantedLine
 from shared.domain.sourcing.timetable import Timetable
 from shared.messages import (
     CancelledUnits,
@@ -104,7 +105,10 @@ class Orders(OrderActivities):
         snapshot = question.snapshot
         limited = {load.node_id for load in snapshot.loads if load.days is not None}
         works = works_of(answer, snapshot.nodes, limited, question.order.service)
-        return await self._plans.submit(Draft(request, answer, question.first, dates, snapshot.protected, works))
+        releases = _releases(request, snapshot, answer)
+        return await self._plans.submit(
+            Draft(request, answer, question.first, dates, snapshot.protected, works, releases)
+        )
 
     async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:
         """When the customer would have what the plan leaves waiting, by line and inbound."""
@@ -195,6 +199,19 @@ def _left_waiting(question: Question, answer: Plan) -> list[WantedLine]:
         for line in question.order.lines
         if line.quantity > planned[line.line_no]
     ]
+
+
+def _releases(request: SourceRequest, snapshot: Snapshot, answer: Plan) -> dict[str, datetime]:
+    """When the plan's nodes are told, where they are not told at once."""
+    if request.only or not request.policy.release_after:
+        return {}
+    planned = {shipment.node_id for shipment in answer.shipments}
+    found = {
+        node.node_id: release_at(node, request.as_of, request.policy.release_after)
+        for node in snapshot.nodes
+        if node.node_id in planned
+    }
+    return {node_id: moment for node_id, moment in found.items() if moment is not None}
 
 
 async def _plan(question: Question) -> Plan:

@@ -84,6 +84,7 @@ class FulfillmentProcess:
         self.stage = state.stage
         self.shipped_units = state.shipped_units
         self._deliver_by = state.deliver_by
+        self._release_at = state.release_at
         self._answer_by = state.answer_by
         self._delivered = state.delivered
         self._pending = list(state.pending)
@@ -98,6 +99,7 @@ class FulfillmentProcess:
             units=self.units,
             stage=self.stage,
             deliver_by=self._deliver_by,
+            release_at=self._release_at,
             answer_by=self._answer_by,
             shipped_units=self.shipped_units,
             delivered=self._delivered,
@@ -155,6 +157,8 @@ class FulfillmentProcess:
 
     async def _release(self) -> None:
         await workflow.wait_condition(lambda: self._order.may_release or self.done or self._order.rolling)
+        if await self._held_back():
+            return
         async with self._talking:
             if self.done or not self._order.may_release:
                 return
@@ -164,6 +168,20 @@ class FulfillmentProcess:
             self._answer_by = workflow.now() + self._order.policy.answer_within
         elif not self.done:
             self._end_unshipped(outcome.units)
+
+    async def _held_back(self) -> bool:
+        """Let the time pass in which it may be planned again; true when it has come to something else meanwhile."""
+        if self._release_at is None or self._release_at <= workflow.now():
+            return False
+        try:
+            await workflow.wait_condition(
+                lambda: self.done or self._order.rolling,
+                timeout=self._release_at - workflow.now(),
+                timeout_summary=f"{self.node_id} is told of f{self.n} then",
+            )
+        except TimeoutError:
+            return False
+        return True
 
     async def _tell_node(self) -> CallOutcome:
         return await call(

@@ -59,12 +59,12 @@ _RECORD = text("""
             promised_at timestamptz, verdict jsonb, result jsonb)
     ), opened AS (
         INSERT INTO fulfillment_order (fulfillment_order_id, order_id, n, node_id, units, status, carrier, service,
-                                       ship_by, deliver_by, cost, planned_minor)
-        SELECT fulfillment_order_id, order_id, n, node_id, units, 'open', carrier, service, ship_by, deliver_by, cost,
-               planned_minor
+                                       release_at, ship_by, deliver_by, cost, planned_minor)
+        SELECT fulfillment_order_id, order_id, n, node_id, units, 'open', carrier, service, release_at, ship_by,
+               deliver_by, cost, planned_minor
         FROM jsonb_to_recordset(CAST(:opened AS jsonb)) AS f(
             fulfillment_order_id text, order_id text, n int, node_id text, units int, carrier text, service text,
-            ship_by timestamptz, deliver_by timestamptz, cost jsonb, planned_minor bigint)
+            release_at timestamptz, ship_by timestamptz, deliver_by timestamptz, cost jsonb, planned_minor bigint)
     ), lines AS (
         UPDATE order_line l
         SET allocated = l.allocated + w.planned, backordered = w.waiting - w.planned, unallocated = 0
@@ -93,6 +93,7 @@ class Draft:
         dates: When the customer would have what the plan leaves waiting, by line and inbound.
         protected: Units that must stay at positions for other channels, by node and SKU.
         works: What the plan asks of nodes whose days are limited.
+        releases: When the nodes are told, by node; those that are not named are told at once.
     """
 
     request: SourceRequest
@@ -101,6 +102,7 @@ class Draft:
     dates: Mapping[int, Mapping[str, datetime]] = field(default_factory=dict)
     protected: Mapping[tuple[str, str], int] = field(default_factory=dict)
     works: tuple[Work, ...] = ()
+    releases: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def order_id(self) -> str:
@@ -123,6 +125,7 @@ class _Opened(Model):
     units: int
     carrier: str
     service: str
+    release_at: Instant | None
     ship_by: Instant
     deliver_by: Instant
     cost: CostTerms
@@ -309,7 +312,10 @@ def _result(bid: _Bid, supplied: datetime | None) -> SourceResult:
     plan = bid.draft.plan
     promised = [date for date in (plan.promised_at, supplied) if date is not None]
     return SourceResult(
-        fulfillments=tuple(_state(shipment, n) for n, shipment in enumerate(plan.shipments, start=bid.next_n)),
+        fulfillments=tuple(
+            _state(shipment, n, bid.draft.releases.get(shipment.node_id))
+            for n, shipment in enumerate(plan.shipments, start=bid.next_n)
+        ),
         backordered=sum(bid.waiting.values()) - sum(claim.quantity for claim in bid.claims),
         promised_at=max(promised, default=None),
         rest=_rest(plan),
@@ -323,9 +329,11 @@ def _rest(plan: Plan) -> Rest | None:
     return plan.rest if acts and plan.shortages else None
 
 
-def _state(shipment: PlannedShipment, n: int) -> FulfillmentState:
+def _state(shipment: PlannedShipment, n: int, release_at: datetime | None) -> FulfillmentState:
     units = sum(line.quantity for line in shipment.lines)
-    return FulfillmentState(n=n, node_id=shipment.node_id, units=units, deliver_by=shipment.deliver_by)
+    return FulfillmentState(
+        n=n, node_id=shipment.node_id, units=units, deliver_by=shipment.deliver_by, release_at=release_at
+    )
 
 
 async def _record(connection: AsyncConnection, winners: Sequence[tuple[_Bid, SourceResult]]) -> None:
@@ -368,6 +376,7 @@ def _opened(bid: _Bid, result: SourceResult) -> list[_Opened]:
             units=state.units,
             carrier=shipment.carrier,
             service=shipment.service,
+            release_at=state.release_at,
             ship_by=shipment.ship_by,
             deliver_by=shipment.deliver_by,
             cost=shipment.cost,

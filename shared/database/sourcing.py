@@ -44,7 +44,8 @@ _ORDER = text("""
             WHERE f.order_id = o.order_id AND f.excludes_node
               AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
            (SELECT jsonb_agg(jsonb_build_object('n', f.n, 'node_id', f.node_id, 'units', f.units,
-                                                'deliver_by', f.deliver_by) ORDER BY f.n)
+                                                'deliver_by', f.deliver_by, 'release_at', f.release_at)
+                              ORDER BY f.n)
             FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.n > :known AND f.ended_at IS NULL) AS unknown,
            (SELECT jsonb_agg(jsonb_build_array(l.line_no, l.sku, l.unallocated + l.backordered, i.weight_g,

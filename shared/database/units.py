@@ -87,7 +87,7 @@ _WAITING = text("""
     FROM order_line WHERE order_id = :order_id
 """)
 _UNKNOWN = text("""
-    SELECT n, node_id, units, deliver_by FROM fulfillment_order
+    SELECT n, node_id, units, deliver_by, release_at FROM fulfillment_order
     WHERE order_id = :order_id AND n > :known AND ended_at IS NULL ORDER BY n
 """)
 

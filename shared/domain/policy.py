@@ -13,6 +13,8 @@ class ProcessPolicy(Model):
     """The durations and limits of order and return processes.
 
     Attributes:
+        release_after: How long a node is not told of what was planned for it, so that it may be planned again together
+            with other orders; never past the node's cut-off. What staff send to a node of their choice does not wait.
         answer_within: A node that has not answered by then is asked to cancel and the units go elsewhere.
         exclude_for: How long a node that rejected, stayed silent or shipped short is not asked again for the order.
         backorder_patience: After this, what is still backordered is cancelled.
@@ -23,6 +25,7 @@ class ProcessPolicy(Model):
         auto_approve_minor: Returns worth at most this are approved without staff.
     """
 
+    release_after: timedelta = timedelta(0)
     answer_within: timedelta = timedelta(hours=4)
     exclude_for: timedelta = timedelta(days=7)
     backorder_patience: timedelta = timedelta(days=30)

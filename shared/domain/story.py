@@ -117,6 +117,7 @@ class FulfillmentStory(Model):
     request_status: str
     carrier: str
     service: str
+    release_at: Instant | None = None
     ship_by: Instant
     deliver_by: Instant
     cost: CostTerms

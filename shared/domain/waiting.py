@@ -74,7 +74,8 @@ def _fulfillment(f: FulfillmentStory, policy: ProcessPolicy, *, held: bool) -> I
         yield f"delivery of {name} by {f.carrier}, due {_at(f.deliver_by)}" + (f": {parcels}" if parcels else "")
     elif f.request_status == "unsubmitted":
         if not held:
-            yield f"{f.node_id} to be told of {name}"
+            then = f", not before {_at(f.release_at)}" if f.release_at is not None else ""
+            yield f"{f.node_id} to be told of {name}{then}"
     elif f.request_status == "submitted":
         answer_by = (f.submitted_at or f.created_at) + policy.answer_within
         yield f"{f.node_id} to answer {name} until {_at(answer_by)}"

@@ -33,6 +33,7 @@ class FulfillmentState(Model):
     units: int
     stage: Stage = Stage.PLANNED
     deliver_by: Instant
+    release_at: Instant | None = None  #: the node is not told before
     answer_by: Instant | None = None  #: when the node's silence counts as a refusal
     shipped_units: int = 0
     delivered: bool = False  #: the carrier said so, perhaps before we had captured

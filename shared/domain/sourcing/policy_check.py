@@ -25,6 +25,8 @@ _ORDERED = (
     ("backorder_retry", "backorder_patience", "a backorder would end before it looked for stock again"),
     ("answer_within", "exclude_for", "a silent node would be asked again while the next one may still be silent"),
 )
+#: Durations that may be nothing.
+_OPTIONAL = frozenset({"release_after"})
 
 
 def read_policy(value: Any) -> PolicyVersion | list[Finding]:
@@ -163,7 +165,7 @@ def _contradictions(policy: Policy) -> Iterator[Finding]:
 def _durations(process: ProcessPolicy) -> Iterator[Finding]:
     values = {name: value for name, value in process if isinstance(value, timedelta)}
     for name, value in values.items():
-        if value <= timedelta(0):
+        if value < timedelta(0) or (not value and name not in _OPTIONAL):
             yield Finding(pointer=f"/process/{name}", code="not_positive", message="must be longer than nothing")
     for shorter, longer, why in _ORDERED:
         if timedelta(0) < values[longer] < values[shorter]:

@@ -199,6 +199,7 @@ CREATE TABLE fulfillment_order (
         'unsubmitted', 'submitted', 'accepted', 'rejected', 'cancel_requested', 'cancel_accepted', 'closed')),
     carrier        text NOT NULL,
     service        text NOT NULL,
+    release_at     timestamptz,
     ship_by        timestamptz NOT NULL,
     deliver_by     timestamptz NOT NULL,
     cost           jsonb NOT NULL,

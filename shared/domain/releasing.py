@@ -1,0 +1,25 @@
+"""How long a planned fulfillment order is kept from its node, so that it may still be planned again with others."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from shared.domain.calendars import at, release_day
+from shared.domain.network import Node
+
+#: A timer fires a little late, and a node that is away is called again: it has to know before its cut-off.
+MARGIN = timedelta(minutes=15)
+
+
+def release_at(node: Node, planned_at: datetime, release_after: timedelta) -> datetime | None:
+    """When the node is told of what was planned then; ``None`` when it is told at once.
+
+    Waiting never costs a working day: what was planned before the cut-off is told before it, so that the hand-over
+    and the days reserved for it stay as they were planned.
+    """
+    day = release_day(node, planned_at)
+    if not release_after or day is None:
+        return None
+    last = at(day, node.calendar.cutoff, node.place.time_zone) - MARGIN
+    moment = min(planned_at + release_after, last)
+    return moment if moment > planned_at else None
