@@ -10,9 +10,10 @@ from temporalio import activity
 from shared import supply_client
 from shared.client import Doms
 from shared.contracts import FulfillmentActivities
-from shared.database import fulfillment, rises
+from shared.database import fulfillment, labels, rises
 from shared.database.engine import Database
-from shared.database.fulfillment import Labelling, PackageRow, Release
+from shared.database.fulfillment import Release
+from shared.database.labels import Labelling, PackageRow
 from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
 from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRequest, Label, SendLabel
@@ -79,7 +80,7 @@ class Fulfillment(FulfillmentActivities):
     @activity.defn(name="fulfillment.buy_labels")
     async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
         async with self._database.transaction() as connection:
-            work = await fulfillment.read_labelling(connection, call, purchase=True)
+            work = await labels.read_labelling(connection, call, purchase=True)
         for package in work.packages if work.live else ():
             try:
                 label = await self._label(call, work, package)
@@ -96,7 +97,7 @@ class Fulfillment(FulfillmentActivities):
         label = await carrier.find_label(package.package_id) if package.label_status == "purchasing" else None
         label = label or await carrier.buy_label(work.purchase(package))
         async with self._database.transaction() as connection:
-            await fulfillment.record_label(connection, call, label)
+            await labels.record_label(connection, call, label)
         return label
 
     async def _hand_over(self, call: FulfillmentCall, work: Labelling, package: PackageRow, label: Label) -> None:
@@ -111,7 +112,7 @@ class Fulfillment(FulfillmentActivities):
     @activity.defn(name="fulfillment.void_labels")
     async def void_labels(self, call: FulfillmentCall) -> CallOutcome:
         async with self._database.transaction() as connection:
-            work = await fulfillment.read_labelling(connection, call, purchase=False)
+            work = await labels.read_labelling(connection, call, purchase=False)
         unused = [package for package in work.packages if package.label_status in ("completed", "purchasing")]
         for package in unused if not work.ended else ():
             await self._void(call, work, package)
@@ -126,4 +127,4 @@ class Fulfillment(FulfillmentActivities):
         except PartnerRefused as error:
             outcome = str(error)[:200]
         async with self._database.transaction() as connection:
-            await fulfillment.record_void(connection, call, package.package_id, str(outcome))
+            await labels.record_void(connection, call, package.package_id, str(outcome))

@@ -13,9 +13,9 @@ from shared.database import channels, prices
 from shared.database.snapshots import AGREEING, read_unpriced
 from shared.domain.network import Place
 from shared.domain.orders import Address, ServiceLevel
+from shared.domain.recipients import recipient_of
 from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy, Snapshot, SourcingOrder, WantedLine
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
-from shared.domain.waves.recipients import recipient_of
 
 #: Orders that are being sourced this moment, or that stock which arrived is kept for, are left alone.
 _ORDERS = text("""

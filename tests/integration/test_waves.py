@@ -12,9 +12,9 @@ from rich.console import Console
 
 from shared.database.waves import read_wave
 from shared.domain.orders import Address
+from shared.domain.recipients import recipient_of
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.models import Wave, WaveRules
-from shared.domain.waves.recipients import recipient_of
 from tests.support.facts import Facts
 from workers.cli.waves import drawn
 
