@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -35,12 +35,24 @@ Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 #: An amount in minor units of its currency (cents for USD, yen for JPY).
 Minor = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+#: Frozen models refuse ``setattr``.
+_write = object.__setattr__
 
 
 class Model(BaseModel):
     """Base of every value inside the system. Frozen; reads newer payloads by ignoring what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def made(cls, **values: Any) -> Self:
+        """Of parts known to be right, every field given, in their order: ``model_construct`` in a fifth of its time."""
+        one = cls.__new__(cls)
+        _write(one, "__dict__", values)
+        _write(one, "__pydantic_fields_set__", set(values))
+        _write(one, "__pydantic_extra__", None)
+        _write(one, "__pydantic_private__", None)
+        return one
 
 
 class Document(BaseModel):

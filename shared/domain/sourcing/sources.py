@@ -1,30 +1,22 @@
 """Who may give: the snapshot reduced to the nodes that can ship some of this order, priced and dated.
 
-Every other node leaves with the reason it fell out. A node whose next shipping day is full is not lost: its
-hand-over moves to the next working day with room, up to ``CAPACITY_DAYS`` of them, and what it can have ready grows
-with each. Where loads are not told by day, those of later days count as none. A later day is never priced below an
-earlier one: prices choose between nodes, they never make a customer wait.
+Every other node leaves with the reason it fell out; ``roads`` tells by which ways the others ship.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
 from typing import NamedTuple
 
-from shared.domain.calendars import days_late, deliver_by, local_day, ready_by
-from shared.domain.capacity import UNLIMITED, Days
-from shared.domain.geo import distance_km
+from shared.domain.kept import Same
 from shared.domain.network import Node, NodeType
-from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest, services_for, zone_at
+from shared.domain.sourcing.freight import Quote, Way, billable_g, cheapest
 from shared.domain.sourcing.lanes import Lanes
 from shared.domain.sourcing.models import (
     Because,
     CostTerms,
-    NodeLoad,
     NodeRisk,
     Policy,
     Snapshot,
@@ -32,11 +24,7 @@ from shared.domain.sourcing.models import (
     Stock,
     WantedLine,
 )
-
-#: Shipping days with room over which a node's capacity is looked at.
-CAPACITY_DAYS = 5
-#: Shipping days, the next one included, among which room is looked for where loads are told by day.
-DAYS_AHEAD = 20
+from shared.domain.sourcing.roads import Roads, Ways, sites_of
 
 
 class Priced(NamedTuple):
@@ -82,19 +70,25 @@ class Source:
 
     def priced(self, parts: list[tuple[WantedLine, int]], units: int, quote: Quote) -> Priced:
         """These units, ``units`` in all, by this way."""
-        rows = [(self.stock[line.sku], quantity) for line, quantity in parts]
-        terms = CostTerms.model_construct(
+        item_cost = scarcity = clearance = customs = 0
+        for line, quantity in parts:
+            row = self.stock[line.sku]
+            item_cost += quantity * row.unit_cost_minor
+            scarcity += quantity * row.scarcity_minor
+            clearance += quantity * row.clearance_minor
+            customs += quantity * row.customs_minor
+        terms = CostTerms.made(
             freight=quote.freight,
             handling=self.node.handling_order_minor + units * self.node.handling_unit_minor,
             dropship_fee=dropship_fee(self.node),
-            item_cost=sum(quantity * row.unit_cost_minor for row, quantity in rows),
+            item_cost=item_cost,
             split_penalty=0,
             lateness=units * quote.way.late_unit,
-            scarcity=sum(quantity * row.scarcity_minor for row, quantity in rows),
+            scarcity=scarcity,
             capacity=units * quote.way.capacity_unit,
-            clearance=sum(quantity * row.clearance_minor for row, quantity in rows),
+            clearance=clearance,
             risk=self.risk,
-            customs=sum(quantity * row.customs_minor for row, quantity in rows),
+            customs=customs,
         )
         return Priced(terms, quote)
 
@@ -145,21 +139,28 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
         held = _cleared(held, policy.clear_unit_minor)
     lanes = Lanes(order, snapshot.trade)
     stays = _restrict(lanes, snapshot, held)
-    roads = _Roads(order, snapshot, policy, lanes)
+    roads = Roads(order, snapshot, policy, lanes)
+    risks = {risk.node_id: risk_minor(risk, policy) for risk in snapshot.risks}
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
     ineligible = snapshot.ineligible.get(order.channel, ())
-    for node in sorted(snapshot.nodes, key=lambda node: node.node_id):
-        found = _barred(node, order, policy, ineligible) or roads.source(node, held[node.node_id], wanted)
-        if isinstance(found, Source):
-            sources.append(found)
-        elif found is Because.NO_STOCK and node.node_id in stays:
-            fallen[node.node_id] = stays[node.node_id]
-        elif found is Because.NO_STOCK and node.node_id in protected:
-            fallen[node.node_id] = Because.PROTECTED
+    for site in sites_of(Same(snapshot.nodes)):
+        node_id = site.node.node_id
+        found = _barred(site.node, order, policy, ineligible) or roads.lead_from(site, held[node_id], wanted)
+        if not isinstance(found, Because):
+            sources.append(_source(site.node, *found, risks.get(node_id, 0)))
+        elif found is Because.NO_STOCK and node_id in stays:
+            fallen[node_id] = stays[node_id]
+        elif found is Because.NO_STOCK and node_id in protected:
+            fallen[node_id] = Because.PROTECTED
         else:
-            fallen[node.node_id] = found
+            fallen[node_id] = found
     return Survey(wanted, tuple(sources), fallen, held, protected, lanes.restricted)
+
+
+def _source(node: Node, found: Ways, stock: dict[str, Stock], risk: int) -> Source:
+    fixed = node.handling_order_minor + dropship_fee(node) + risk
+    return Source(node, found.ways, stock, fixed, found.capacity, risk)
 
 
 def _restrict(lanes: Lanes, snapshot: Snapshot, held: dict[str, dict[str, Stock]]) -> dict[str, Because]:
@@ -203,103 +204,3 @@ def _barred(node: Node, order: SourcingOrder, policy: Policy, ineligible: Collec
     if node.node_id in policy.exclude_nodes and node.node_id not in order.only:
         return Because.NOT_IN_POLICY
     return None
-
-
-class _Roads:
-    """The ways from nodes to one destination; dates are worked out once."""
-
-    def __init__(self, order: SourcingOrder, snapshot: Snapshot, policy: Policy, lanes: Lanes) -> None:
-        self.order = order
-        self.lanes = lanes
-        self.as_of = snapshot.as_of
-        self.policy = policy
-        self.services = services_for(snapshot.rates, order.service)
-        self.charts = {(chart.carrier, chart.origin): chart.zones for chart in snapshot.zones}
-        self.loads = {load.node_id: load for load in snapshot.loads}
-        prices = snapshot.day_prices if policy.weights.capacity else ()
-        self.day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
-        self.risks = {risk.node_id: risk_minor(risk, policy) for risk in snapshot.risks}
-        self.delivery: dict[tuple[str, datetime, int], tuple[datetime, int] | None] = {}
-
-    def source(self, node: Node, stock: dict[str, Stock], wanted: Counter[str]) -> Source | Because:
-        if not stock:
-            return Because.NO_STOCK
-        km = distance_km(node.place, self.order.ship_to)
-        if self._too_far(node, km):
-            return Because.TOO_FAR
-        tariffs = [tariff for zones in self.services if (tariff := self._tariff(node, zones, km)) is not None]
-        if not tariffs:
-            return Because.NO_SERVICE
-        tariffs, stock = self.lanes.by_service(node, tariffs, stock)
-        if not tariffs:
-            return Because.RESTRICTED_LANE
-        units = sum(min(wanted[sku], row.available) for sku, row in stock.items())
-        ways = tuple(way for hand in self._hand_overs(node, units) for way in self._ways(node, tariffs, *hand))
-        if not ways:
-            return Because.NO_CAPACITY
-        risk = self.risks.get(node.node_id, 0)
-        fixed = node.handling_order_minor + dropship_fee(node) + risk
-        return Source(node, ways, stock, fixed, max(way.capacity for way in ways), risk)
-
-    def _tariff(self, node: Node, zones: list[Tariff], km: float) -> Tariff | None:
-        """A service's tariff from the node to the customer: by the carrier's chart, or by distance."""
-        to = self.order.ship_to
-        chart = self.charts.get((zones[0].carrier, node.place.postal_code[:3])) if self.charts else None
-        number = chart.get(to.postal_code[:3], 0) if chart and node.place.country == to.country else 0
-        return zone_at(zones, km, number)
-
-    def _too_far(self, node: Node, km: float) -> bool:
-        reach = self.policy.max_distance_km
-        return reach is not None and km > reach and node.node_id not in self.order.only
-
-    def _hand_overs(self, node: Node, units: int) -> Iterator[tuple[datetime, int, int]]:
-        """Days to hand over on, with the units that can be ready and the price of each; none later than is of use."""
-        ready = price = 0
-        for handed_over, room in islice(self._days_with_room(node), CAPACITY_DAYS):
-            ready += room
-            if self.day_prices:
-                day = local_day(handed_over, node.place.time_zone)
-                price = max(price, self.day_prices.get((node.node_id, day), 0))
-            yield handed_over, ready, price
-            if ready >= units:
-                return
-
-    def _days_with_room(self, node: Node) -> Iterator[tuple[datetime, int]]:
-        """The node's next hand-overs, and the units that could be made ready for each beside those promised already."""
-        load = self.loads.get(node.node_id) or NodeLoad.model_construct(node_id=node.node_id)
-        told = load.days is not None
-        days = Days(node.daily_units, load.days or (), self.order.service)
-        undated = max(0, load.units - load.dated)
-        for later in range(DAYS_AHEAD if told else CAPACITY_DAYS):
-            handed_over = ready_by(node, self.as_of, later=later)
-            if handed_over is None:
-                return
-            room = days.room(local_day(handed_over, node.place.time_zone)) if told else days.standing
-            if room == UNLIMITED:
-                yield handed_over, room
-                return
-            taken = min(undated, room)
-            undated = undated - taken if told else 0
-            if room > taken:
-                yield handed_over, room - taken
-
-    def _ways(self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int, price: int) -> Iterator[Way]:
-        for tariff in tariffs:
-            key = (node.place.time_zone, handed_over, tariff.transit_days)
-            if key not in self.delivery:
-                self.delivery[key] = self._dated(node, handed_over, tariff.transit_days)
-            if (dated := self.delivery[key]) is not None:
-                yield Way(tariff, handed_over, dated[0], dated[1], room, price)
-
-    def _dated(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
-        """When it is delivered, and what the wait for it costs per unit."""
-        to = self.order.ship_to
-        delivered = deliver_by(handed_over, node.place, to, transit_days)
-        if delivered is None:
-            return None
-        needed = self.order.needed_by
-        late = days_late(delivered, needed, to.time_zone) if needed is not None else 0
-        cost = late * self.policy.late_day_minor
-        if self.policy.wait_day_minor:
-            cost += days_late(delivered, self.as_of, to.time_zone) * self.policy.wait_day_minor
-        return delivered, cost

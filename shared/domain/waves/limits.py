@@ -1,6 +1,6 @@
 """What orders of a wave share: stock of an item at a node, and what a node can have ready by a day.
 
-A node's days are those of ``shared.domain.sourcing.sources``: what is handed over on a day counts against that
+A node's days are those of ``shared.domain.sourcing.roads``: what is handed over on a day counts against that
 day and every later one, so that a day passed over leaves more for those that follow.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from shared.domain.calendars import local_day, ready_by
 from shared.domain.network import Node
 from shared.domain.sourcing.models import PlannedShipment, Snapshot
-from shared.domain.sourcing.sources import CAPACITY_DAYS
+from shared.domain.sourcing.roads import CAPACITY_DAYS
 from shared.domain.waves.models import Wave
 
 
