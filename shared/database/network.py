@@ -52,7 +52,7 @@ _SAVE_RATES = text("""
 """)
 _SAVE_PARTNERS = text("""
     INSERT INTO partner SELECT * FROM jsonb_populate_recordset(NULL::partner, CAST(:rows AS jsonb))
-    ON CONFLICT (partner_id) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url
+    ON CONFLICT (partner_id) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url, quotes = excluded.quotes
 """)
 _SAVE_ITEMS = text("""
     INSERT INTO item SELECT * FROM jsonb_populate_recordset(NULL::item, CAST(:rows AS jsonb))
@@ -87,10 +87,8 @@ async def read_rates(connection: AsyncConnection) -> tuple[ServiceRate, ...]:
 
 
 async def read_partners(connection: AsyncConnection) -> dict[str, PartnerEndpoint]:
-    rows = await connection.execute(text("SELECT partner_id, kind, base_url FROM partner"))
-    return {
-        row.partner_id: PartnerEndpoint(partner_id=row.partner_id, kind=row.kind, base_url=row.base_url) for row in rows
-    }
+    rows = await connection.execute(text("SELECT partner_id, kind, base_url, quotes FROM partner"))
+    return {row.partner_id: PartnerEndpoint.model_validate(dict(row._mapping)) for row in rows}
 
 
 async def read_items(connection: AsyncConnection, skus: Sequence[str]) -> dict[str, SoldItem]:

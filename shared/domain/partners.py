@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import model_validator
+
 from shared.domain.base import Identifier, Model
 
 
@@ -17,8 +19,19 @@ class PartnerKind(StrEnum):
 
 
 class PartnerEndpoint(Model):
-    """Where a partner is reached."""
+    """Where a partner is reached.
+
+    Attributes:
+        quotes: Whether a carrier's account is asked for quotes; else its rate card is all there is.
+    """
 
     partner_id: Identifier
     kind: PartnerKind
     base_url: str
+    quotes: bool = False
+
+    @model_validator(mode="after")
+    def _only_carriers_quote(self) -> PartnerEndpoint:
+        if self.quotes and self.kind is not PartnerKind.CARRIER:
+            raise ValueError("only a carrier can be asked for quotes")
+        return self

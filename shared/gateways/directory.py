@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from shared.domain.partners import PartnerEndpoint, PartnerKind
@@ -30,12 +30,24 @@ class Gateways:
         self._partner_key = partner_key
         self._limits = limits
         self._https: dict[str, PartnerHttp] = {}
+        self._quoting: dict[str, PartnerHttp] = {}
 
     def payments(self, partner_id: str = "payments") -> PaymentProvider:
         return PaymentClient(self._http(partner_id, PartnerKind.PAYMENT))
 
     def carrier(self, partner_id: str) -> Carrier:
         return CarrierClient(self._http(partner_id, PartnerKind.CARRIER))
+
+    def quotes(self, partner_id: str) -> Carrier:
+        """The carrier, to be asked for quotes: by a pool and a breaker of their own, as labels must be bought from a
+        carrier that is slow to say what they cost.
+        """
+        return CarrierClient(self._http(partner_id, PartnerKind.CARRIER, of=self._quoting))
+
+    @property
+    def quoting(self) -> Sequence[str]:
+        """The carriers that are asked for quotes."""
+        return sorted(name for name, partner in self._partners.items() if partner.quotes)
 
     def fulfillment(self, partner_id: str) -> FulfillmentPartner:
         return FulfillmentClient(self._http(partner_id, PartnerKind.FULFILLMENT))
@@ -45,14 +57,15 @@ class Gateways:
 
     async def update(self, partners: Mapping[str, PartnerEndpoint]) -> None:
         """Go by a newer directory; a partner that moved gets a new client."""
-        moved = [name for name in self._https if partners.get(name) != self._partners.get(name)]
-        self._partners = partners
-        for name in moved:
-            await self._https.pop(name).aclose()
+        before, self._partners = self._partners, partners
+        for clients in (self._https, self._quoting):
+            for name in [name for name in clients if partners.get(name) != before.get(name)]:
+                await clients.pop(name).aclose()
 
     async def aclose(self) -> None:
-        while self._https:
-            await self._https.popitem()[1].aclose()
+        for clients in (self._https, self._quoting):
+            while clients:
+                await clients.popitem()[1].aclose()
 
     async def __aenter__(self) -> Gateways:
         return self
@@ -62,11 +75,12 @@ class Gateways:
     ) -> None:
         await self.aclose()
 
-    def _http(self, partner_id: str, kind: PartnerKind) -> PartnerHttp:
+    def _http(self, partner_id: str, kind: PartnerKind, *, of: dict[str, PartnerHttp] | None = None) -> PartnerHttp:
+        clients = self._https if of is None else of
         partner = self._partners.get(partner_id)
         if partner is None or partner.kind is not kind:
             raise PartnerUnavailable(f"no {kind} partner {partner_id} is set up", retry_after=2, partner=partner_id)
-        if partner_id not in self._https:
+        if partner_id not in clients:
             token = token_for(self._partner_key, partner_id)
-            self._https[partner_id] = PartnerHttp(partner_id, partner.base_url, token, self._limits)
-        return self._https[partner_id]
+            clients[partner_id] = PartnerHttp(partner_id, partner.base_url, token, self._limits)
+        return clients[partner_id]

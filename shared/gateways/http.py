@@ -78,15 +78,18 @@ class HttpClient:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
+        within: float | None = None,
     ) -> Answer:
+        """``within`` is the deadline in seconds; without it the partner's own is."""
+        deadline = self._limits.deadline if within is None else within
         try:
             async with (
-                asyncio.timeout(self._limits.deadline),
+                asyncio.timeout(deadline),
                 self._client.stream(method, path, content=body, headers=headers, params=params) as response,
             ):
                 return Answer(response.status_code, response.headers, await self._read(response))
         except TimeoutError:
-            raise PartnerUnavailable(f"no answer within {self._limits.deadline:g} s") from None
+            raise PartnerUnavailable(f"no answer within {deadline:g} s") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise PartnerUnavailable(f"no answer: {type(error).__name__}") from error
 
@@ -113,11 +116,14 @@ class PartnerHttp:
         self.guard = Guard(partner_id, self._limits)
         self._http = HttpClient(base_url, self._limits, headers={"authorization": f"Bearer {token}"})
 
-    async def post(self, path: str, document: BaseModel, answer: type[A], *, reference: str) -> A:
+    async def post(
+        self, path: str, document: BaseModel, answer: type[A], *, reference: str, within: float | None = None
+    ) -> A:
         """Send a document under its idempotency key. The answer must repeat the reference."""
         headers = {"content-type": "application/json", "idempotency-key": reference}
+        body = document.model_dump_json().encode()
         with self._named(reference), self.guard.call():
-            sent = await self._http.send("POST", path, body=document.model_dump_json().encode(), headers=headers)
+            sent = await self._http.send("POST", path, body=body, headers=headers, within=within)
             return self._accept(sent, answer, reference)
 
     async def find(self, path: str, answer: type[A], *, reference: str) -> A | None:

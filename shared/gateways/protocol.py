@@ -14,7 +14,8 @@ from pydantic import Field
 
 from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku, Text
 from shared.domain.network import NodeType
-from shared.domain.orders import Address
+from shared.domain.orders import Address, Country
+from shared.domain.quotes import CarrierQuote, Grams
 
 # --- payments -------------------------------------------------------------------------------------------
 
@@ -92,8 +93,25 @@ class PaymentProvider(Protocol):
 # --- carriers -------------------------------------------------------------------------------------------
 
 
+class QuoteRequest(Model):
+    """Ask what one parcel costs by each of the carrier's services; no person is named.
+
+    ``reference`` names the question: asked again under it the answer is the first one, so news need a new one.
+    """
+
+    reference: str
+    from_node: Identifier
+    country: Country
+    postal_code: Text
+    weight_g: Grams
+
+
 class BuyLabel(Model):
-    """Buy one parcel's label. ``reference`` is the package id, ``{fulfillment_order_id}/p{n}``."""
+    """Buy one parcel's label. ``reference`` is the package id, ``{fulfillment_order_id}/p{n}``.
+
+    Attributes:
+        quote_id: The quote it is bought under; once that has expired, or without one, it costs what is asked then.
+    """
 
     reference: str
     carrier: Identifier
@@ -102,6 +120,7 @@ class BuyLabel(Model):
     ship_to: Address
     weight_g: int
     declared_minor: Minor = 0
+    quote_id: Annotated[str, Field(exclude_if=lambda quote_id: not quote_id)] = ""
 
 
 class Label(Model):
@@ -130,6 +149,10 @@ class Carrier(Protocol):
 
     Voiding is safe to repeat as it is: a voided label answers ``VOIDED`` again.
     """
+
+    async def quote(self, request: QuoteRequest, *, within: float) -> tuple[CarrierQuote, ...]:
+        """What the parcel costs by each service, answered within so many seconds or not at all."""
+        ...
 
     async def buy_label(self, request: BuyLabel) -> Label: ...
     async def find_label(self, reference: str) -> Label | None: ...

@@ -202,6 +202,7 @@ TABLES: Mapping[str, Table] = {
         partner_id=Column("wh-columbus", required=True),
         kind=Column("fulfillment", required=True),
         base_url=Column("https://partner.example/api", required=True),
+        quotes=Column("false", _flag),
     ),
     "nodes": _table(
         Node,

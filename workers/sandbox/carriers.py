@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import NamedTuple
 
-from shared.gateways.carriers.client import Voided, VoidLabel
-from shared.gateways.protocol import BuyLabel, Label, TrackingStatus, TrackingUpdated, VoidOutcome
+from shared.domain.quotes import CarrierQuote, destination_of
+from shared.gateways.carriers.client import Quoted, Voided, VoidLabel
+from shared.gateways.protocol import (
+    BuyLabel,
+    Label,
+    QuoteRequest,
+    TrackingStatus,
+    TrackingUpdated,
+    VoidOutcome,
+)
 from workers.sandbox.chance import digest, draw
 from workers.sandbox.config import Rates
 from workers.sandbox.store import Action
@@ -15,15 +25,82 @@ from workers.sandbox.world import Call, Refused, World
 _OUTCOMES = {"bought": VoidOutcome.VOIDED, "voided": VoidOutcome.VOIDED, "used": VoidOutcome.ALREADY_USED}
 
 
+class Offer(NamedTuple):
+    """A service that is quoted: the base price in minor units, what each kilogram adds, and working days on the way."""
+
+    base_minor: int
+    kilogram_minor: int
+    transit_days: int
+
+
+#: By carrier; whoever is not named quotes ``ground`` alone.
+_OFFERS: Mapping[str, Mapping[str, Offer]] = {
+    "parcelpost": {"ground": Offer(470, 65, 4), "priority": Offer(820, 120, 2)},
+    "swiftship": {"economy": Offer(500, 60, 4), "two-day": Offer(1150, 150, 2), "overnight": Offer(2400, 270, 1)},
+}
+_GROUND = {"ground": Offer(500, 80, 4)}
+
+
+def quote(world: World, call: Call, asked: QuoteRequest) -> Quoted:
+    """Say what a parcel costs by each service: another price for each lane and weight, always the same one."""
+    if asked.country == "AQ":
+        raise Refused("undeliverable_address")
+    expires_at = world.now() + timedelta(seconds=world.config.pace.quote_lasts)
+    quotes = tuple(
+        CarrierQuote(
+            quote_id=f"qte_{digest(call.partner, call.reference, service)[:24]}",
+            carrier=call.partner,
+            service=service,
+            price_minor=quoted_minor(world.config.seed, call.partner, service, asked),
+            currency="USD",
+            transit_days=offer.transit_days,
+            expires_at=expires_at,
+        )
+        for service, offer in _OFFERS.get(call.partner, _GROUND).items()
+    )
+    for one in quotes:
+        world.store.insert(
+            "INSERT INTO quote VALUES (?, ?, ?, ?, ?)",
+            one.quote_id,
+            call.partner,
+            one.service,
+            one.price_minor,
+            one.expires_at.timestamp(),
+        )
+    return Quoted(reference=call.reference, quotes=quotes)
+
+
+def quoted_minor(seed: int, carrier: str, service: str, asked: QuoteRequest) -> int:
+    """The price: the service's own, up to a fifth dearer or cheaper by where it goes."""
+    offer = _OFFERS.get(carrier, _GROUND)[service]
+    lane = f"{carrier}/{service}/{asked.from_node}/{destination_of(asked.country, asked.postal_code)}"
+    swing = 0.8 + 0.4 * draw(seed, "quote", lane)
+    return round(swing * (offer.base_minor + offer.kilogram_minor * -(-asked.weight_g // 1000)))
+
+
 def buy(world: World, call: Call, asked: BuyLabel) -> Label:
-    """Sell a label to DOMS."""
+    """Sell a label to DOMS, for what was quoted while the quote lasts."""
     if asked.ship_to.country == "AQ":
         raise Refused("undeliverable_address")
-    return issue(world, call, asked.service, asked.weight_g, effect="label.bought")
+    price = _quoted(world, call, asked)
+    return issue(world, call, asked.service, asked.weight_g, effect="label.bought", cost_minor=price)
 
 
-def issue(world: World, call: Call, service: str, weight_g: int, *, effect: str) -> Label:
-    """Make a label, for DOMS or for a partner that ships on its own account."""
+def _quoted(world: World, call: Call, asked: BuyLabel) -> int | None:
+    row = world.store.one(
+        "SELECT price FROM quote WHERE quote_id = ? AND partner = ? AND service = ? AND expires > ?",
+        asked.quote_id,
+        call.partner,
+        asked.service,
+        world.now().timestamp(),
+    )
+    return row["price"] if row else None
+
+
+def issue(
+    world: World, call: Call, service: str, weight_g: int, *, effect: str, cost_minor: int | None = None
+) -> Label:
+    """Make a label, for DOMS or for a partner that ships on its own account; without a price the usual one is asked."""
     name = digest(call.partner, call.reference)
     label = Label(
         label_id=f"lbl_{name[:24]}",
@@ -31,7 +108,7 @@ def issue(world: World, call: Call, service: str, weight_g: int, *, effect: str)
         carrier=call.partner,
         service=service,
         tracking_no=f"{call.partner[:2].upper()}{int(name, 16) % 10**16:016d}",
-        cost_minor=_cost(service, weight_g),
+        cost_minor=_cost(service, weight_g) if cost_minor is None else cost_minor,
     )
     world.store.insert(
         "INSERT INTO label VALUES (?, ?, ?, ?, 'bought')",

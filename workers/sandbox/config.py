@@ -31,6 +31,7 @@ class Pace(Model):
     Attributes:
         transit: From hand-over to delivery; scans lie in between.
         return_after: From the notice of a return to its receipt.
+        quote_lasts: From a carrier's quote to its end; not varied.
     """
 
     accept_after: Seconds = 0.5
@@ -39,6 +40,7 @@ class Pace(Model):
     late_by: Seconds = 60.0
     transit: Seconds = 5.0
     return_after: Seconds = 5.0
+    quote_lasts: Seconds = 1800.0
     jitter: Odds = 0.2
 
 

@@ -21,6 +21,7 @@ class Mode(StrEnum):
 
     OK = "ok"
     DOWN = "down"  #: 503 at once; nothing is done
+    REFUSE = "refuse"  #: 422 at once; nothing is done
     THROTTLE = "throttle"  #: 429 at once; nothing is done
     SLOW = "slow"  #: done, and answered one byte every ``Fault.seconds``
     DROP_RESPONSE = "drop_response"  #: done, and the connection closed without an answer
@@ -34,16 +35,22 @@ class Fault(Model):
     """What is wrong with a partner.
 
     Attributes:
+        path: Only requests whose path after the partner's ``v1`` begins so, such as ``quotes``; empty is all. What is
+            said of a path goes before what is said of all.
         rate: Share of requests it happens to, drawn anew for each attempt at a reference.
         retry_after: The header of ``down`` and ``throttle``, sent as it is; empty sends none.
     """
 
     partner: Identifier
     mode: Mode
+    path: str = ""
     rate: Odds = 1.0
     seed: int = 0
     seconds: Annotated[float, Field(ge=0)] = 1.0
     retry_after: str = ""
+
+
+_NOTHING = Fault(partner="anybody", mode=Mode.OK)
 
 
 class Faults:
@@ -51,25 +58,28 @@ class Faults:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[tuple[str, str], Fault] = {}
         self._attempts: Counter[tuple[str, str, str]] = Counter()
 
     def set(self, fault: Fault) -> None:
-        self._faults[fault.partner] = fault
+        self._faults[fault.partner, fault.path] = fault
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match self._mode(scope):
+        fault = self._fault(scope)
+        match self._mode(scope, fault):
             case Mode.OK:
                 await self._app(scope, receive, send)
             case Mode.DOWN:
-                await _refuse(send, 503, self._fault(scope).retry_after)
+                await _refuse(send, 503, fault.retry_after)
             case Mode.THROTTLE:
-                await _refuse(send, 429, self._fault(scope).retry_after)
+                await _refuse(send, 429, fault.retry_after)
+            case Mode.REFUSE:
+                await _refuse(send, 422, "")
             case Mode.BLACKHOLE:
                 await _gone(receive)
             case mode:
                 answer = await self._done(scope, receive)
-                await _spoil(mode, answer, receive, send, self._fault(scope).seconds)
+                await _spoil(mode, answer, receive, send, fault.seconds)
 
     async def _done(self, scope: Scope, receive: Receive) -> list[Message]:
         """Let the partner do its work; returns the answer it wanted to give."""
@@ -81,9 +91,8 @@ class Faults:
         await self._app(scope, receive, keep)
         return answer
 
-    def _mode(self, scope: Scope) -> Mode:
-        fault = self._faults.get(_partner(scope)) if scope["type"] == "http" else None
-        if fault is None:
+    def _mode(self, scope: Scope, fault: Fault) -> Mode:
+        if fault.mode is Mode.OK:
             return Mode.OK
         key = (fault.partner, scope["path"], _reference(scope))
         self._attempts[key] += 1
@@ -91,7 +100,12 @@ class Faults:
         return fault.mode if draw(fault.seed, "fault", lot) < fault.rate else Mode.OK
 
     def _fault(self, scope: Scope) -> Fault:
-        return self._faults[_partner(scope)]
+        """The one for the longest part of the path."""
+        if scope["type"] != "http":
+            return _NOTHING
+        partner, path = _place(scope)
+        fits = (fault for fault in self._faults.values() if fault.partner == partner and path.startswith(fault.path))
+        return max(fits, key=lambda fault: len(fault.path), default=_NOTHING)
 
 
 async def _spoil(mode: Mode, answer: list[Message], receive: Receive, send: Send, seconds: float) -> None:
@@ -137,10 +151,11 @@ async def _respond(send: Send, status: int, body: bytes, headers: list[tuple[byt
     await send({"type": "http.response.body", "body": body})
 
 
-def _partner(scope: Scope) -> str:
+def _place(scope: Scope) -> tuple[str, str]:
+    """The partner, and the path of what is asked of it."""
     path: str = scope["path"]
-    first, _, rest = path.lstrip("/").partition("/")
-    return first if rest.startswith("v1/") else ""
+    partner, _, rest = path.lstrip("/").partition("/")
+    return (partner, rest.removeprefix("v1/")) if rest.startswith("v1/") else ("", "")
 
 
 def _reference(scope: Scope) -> str:

@@ -22,7 +22,7 @@ from shared.gateways.carriers.client import VoidLabel
 from shared.gateways.channels.client import AvailabilityUpdate
 from shared.gateways.fulfillment.mapping import PickPackTask, PurchaseOrder, ReturnNotice, ShippingOrder
 from shared.gateways.http import UNKNOWN_REFERENCE
-from shared.gateways.protocol import Authorize, BuyLabel, CancelRequest, Capture, Refund, SendLabel, Void
+from shared.gateways.protocol import Authorize, BuyLabel, CancelRequest, Capture, QuoteRequest, Refund, SendLabel, Void
 from workers.sandbox import carriers, channels, nodes, payments, shelves
 from workers.sandbox.world import Call, Refused, World
 
@@ -42,6 +42,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
     "captures": Operation("operations", Capture, payments.capture),
     "refunds": Operation("operations", Refund, payments.refund),
     "voids": Operation("operations", Void, payments.void),
+    "quotes": Operation("quotes", QuoteRequest, carriers.quote),
     "labels": Operation("labels", BuyLabel, carriers.buy),
     "labels/void": Operation("label-voids", VoidLabel, carriers.void),
     "tasks": Operation("tasks", PickPackTask, nodes.take_task),

@@ -1,1 +1,55 @@
-SELECT 1;
+-- What carriers say a parcel costs, and until when. Which accounts are asked is said of the partner.
+ALTER TABLE partner
+    ADD COLUMN quotes boolean NOT NULL DEFAULT false,
+    ADD CONSTRAINT only_carriers_quote CHECK (kind = 'carrier' OR NOT quotes);
+CREATE TRIGGER partner_changed AFTER INSERT OR UPDATE OR DELETE ON partner
+    FOR EACH STATEMENT EXECUTE FUNCTION bump_network_version();
+
+-- The latest price of each service from a node to an area, for parcels of a step of weight. Never used once expired.
+CREATE TABLE carrier_quote (
+    destination  text NOT NULL CHECK (destination <> ''),
+    node_id      text NOT NULL REFERENCES node,
+    carrier      text NOT NULL REFERENCES partner,
+    service      text NOT NULL,
+    weight_g     int NOT NULL CHECK (weight_g > 0),
+    quote_id     text NOT NULL,
+    price_minor  bigint NOT NULL CHECK (price_minor >= 0),
+    currency     text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    transit_days int NOT NULL CHECK (transit_days >= 0),
+    expires_at   timestamptz NOT NULL,
+    PRIMARY KEY (destination, node_id, carrier, service, weight_g)
+);
+CREATE INDEX carrier_quote_expired ON carrier_quote (expires_at);
+
+-- What plans would have asked carriers lately: their quotes are kept fresh.
+CREATE TABLE quote_lane (
+    carrier     text NOT NULL REFERENCES partner,
+    node_id     text NOT NULL REFERENCES node,
+    destination text NOT NULL CHECK (destination <> ''),
+    weight_g    int NOT NULL CHECK (weight_g > 0),
+    country     text NOT NULL,
+    postal_code text NOT NULL,
+    asked_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (carrier, node_id, destination, weight_g)
+);
+CREATE INDEX quote_lane_asked ON quote_lane (asked_at);
+
+-- Who sells the label of a parcel, chosen once and before it is bought: what was quoted, by whom not, and why this one.
+CREATE TABLE rate_shop (
+    reference    text PRIMARY KEY,
+    order_id     text NOT NULL REFERENCES orders,
+    weight_g     int NOT NULL CHECK (weight_g >= 0),
+    deliver_by   timestamptz NOT NULL,
+    carrier      text NOT NULL,
+    service      text NOT NULL,
+    quote_id     text NOT NULL,
+    price_minor  bigint CHECK (price_minor >= 0),
+    currency     text NOT NULL,
+    delivered_by timestamptz,
+    because      text NOT NULL,
+    offers       jsonb NOT NULL,
+    unanswered   jsonb NOT NULL,
+    chosen_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX rate_shop_order ON rate_shop (order_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON rate_shop FOR EACH ROW EXECUTE FUNCTION refuse_change();
