@@ -183,6 +183,8 @@ class OrderCommands(OrderCore):
         hold = self._holds.pop(command.hold_id, None)
         if hold is None:
             return CommandOutcome(done=False, message=f"hold {command.hold_id} no longer stands")
+        if hold.kind is HoldKind.SOURCING and workflow.patched("2026-11-leave-queue"):
+            self._no_longer_queued(hold)
         # Who releases what was queued wants it looked at now.
         self._stock_arrived = self._stock_arrived or hold.kind is HoldKind.SOURCING
         await self._record_hold(hold, placed=False, actor=command.actor, reason=command.reason)

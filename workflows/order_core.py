@@ -32,6 +32,8 @@ with workflow.unsafe.imports_passed_through():
 
 
 _HAPPENED = frozenset(Happened)
+#: Name of the holds that a policy's stage places.
+_QUEUED = "sourcing"
 
 
 class OrderCore:
@@ -160,17 +162,41 @@ class OrderCore:
         """Do with the units that wait as the policy's stage says; what was said stands as long as any of them wait."""
         if not self._backordered:
             self._cancel_at = None
+        await self._leave_queue()
         if rest is None or not workflow.patched("2026-11-after-actions"):
             return
         if rest.after is not None:
             end = workflow.now() + rest.after
             self._cancel_at = min(self._cancel_at or end, end)
         elif not self.queued:
-            reason = f"stage {rest.stage} found no source for {self._backordered} units"
-            hold = HoldState(hold_id=self.next_key("sourcing"), kind=HoldKind.SOURCING, reason=reason)
-            self._holds[hold.hold_id] = hold
+            await self._queue(f"stage {rest.stage} found no source for {self._backordered} units")
+
+    async def _queue(self, reason: str) -> None:
+        """Have a person decide about what waits. The case is open before the hold can be released, which resolves it."""
+        hold = HoldState(hold_id=self.next_key(_QUEUED), kind=HoldKind.SOURCING, reason=reason)
+        self._holds[hold.hold_id] = hold
+        why = f"queued: {reason}"
+        if workflow.patched("2026-11-case-before-hold"):
+            self._exception = why[:200]
+            await self._open_case(why)
             await self._record_hold(hold, placed=True, actor="doms", reason=reason)
-            self.needs_person(f"queued: {reason}")
+        else:
+            await self._record_hold(hold, placed=True, actor="doms", reason=reason)
+            self.needs_person(why)
+
+    async def _leave_queue(self) -> None:
+        """Release what was queued once none of it waits: nobody has anything to decide."""
+        own = [hold for hold in self._holds.values() if hold.hold_id.startswith(f"{self.order_id}/{_QUEUED}/")]
+        if self._unallocated or self._backordered or not own or not workflow.patched("2026-11-leave-queue"):
+            return
+        for hold in own:
+            self._no_longer_queued(hold)
+            await self._record_hold(hold, placed=False, actor="doms", reason="none of it waits any more")
+
+    def _no_longer_queued(self, hold: HoldState) -> None:
+        self._holds.pop(hold.hold_id, None)
+        if self._exception == f"queued: {hold.reason}"[:200]:
+            self._exception = ""
 
     def _begin(self, fulfillment: FulfillmentState) -> None:
         if fulfillment.n in self._processes:
@@ -204,6 +230,7 @@ class OrderCore:
         for n, units in answer.planned.items():
             if n in self._processes:
                 self._processes[n].withdrawn(units)
+        await self._leave_queue()
         return answer
 
     async def _record_hold(self, hold: HoldState, *, placed: bool, actor: str, reason: str) -> None:

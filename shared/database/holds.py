@@ -15,10 +15,18 @@ _PLACE = text("""
     ON CONFLICT DO NOTHING
     RETURNING hold_id
 """)
+#: What a stage had queued is decided: its case is over with its hold.
 _RELEASE = text("""
-    UPDATE hold SET released_at = now(), released_by = :actor
-    WHERE order_id = :order_id AND hold_id = :hold_id AND released_at IS NULL
-    RETURNING hold_id
+    WITH lifted AS (
+        UPDATE hold SET released_at = now(), released_by = :actor
+        WHERE order_id = :order_id AND hold_id = :hold_id AND released_at IS NULL
+        RETURNING hold_id, kind, placed_by
+    ), decided AS (
+        UPDATE exception_case SET resolved_at = now(), resolution = :actor || ': ' || :reason
+        WHERE kind = 'queued' AND reference = :order_id AND resolved_at IS NULL
+          AND EXISTS (SELECT FROM lifted WHERE kind = 'sourcing' AND placed_by = 'doms')
+    )
+    SELECT hold_id FROM lifted
 """)
 _UNITS = text(f"""
     SELECT {", ".join(f"sum({state}) AS {state}" for state in UnitState)},
@@ -28,6 +36,9 @@ _UNITS = text(f"""
 _CLOSE = text("""
     WITH lifted AS (
         UPDATE hold SET released_at = now(), released_by = 'doms' WHERE order_id = :order_id AND released_at IS NULL
+    ), decided AS (
+        UPDATE exception_case SET resolved_at = now(), resolution = 'doms: the order is over'
+        WHERE kind = 'queued' AND reference = :order_id AND resolved_at IS NULL
     ), noted AS (
         INSERT INTO timeline (order_id, actor, event, detail) VALUES (:order_id, 'doms', :lifecycle, '{}')
     ), kept AS (
@@ -43,9 +54,10 @@ async def record(connection: AsyncConnection, request: RecordHold) -> None:
         "order_id": request.order_id,
         "hold_id": request.hold.hold_id,
         "actor": request.actor,
+        "reason": request.hold.reason if request.placed else request.reason,
     }
     if request.placed:
-        values |= {"kind": request.hold.kind, "reason": request.hold.reason}
+        values |= {"kind": request.hold.kind}
     changed = (await connection.execute(_PLACE if request.placed else _RELEASE, values)).first()
     if changed is not None:
         await note(

@@ -6,11 +6,17 @@ from datetime import timedelta
 
 from shared.domain.orders import HoldKind
 from shared.domain.sourcing.stages import After, AfterPart, Stage, Then
-from shared.messages import ReleaseHold
+from shared.messages import CancelOrder, LineQuantity, ReleaseHold
 from tests.support.system import System
 
 NEVER = timedelta(hours=1)
 QUEUE = Stage(name="ask", on_none=After(then=Then.QUEUE), on_part=AfterPart(then=Then.QUEUE))
+
+
+async def resolutions(shop: System, order_id: str) -> list[str]:
+    """How the order's cases were resolved; empty where one is open."""
+    rows = await shop.rows("SELECT resolution FROM exception_case WHERE order_id = :o ORDER BY case_id", o=order_id)
+    return [row.resolution for row in rows]
 
 
 async def test_a_queued_rest_waits_for_a_person_while_the_others_ship(shop: System) -> None:
@@ -34,8 +40,10 @@ async def test_a_queued_rest_waits_for_a_person_while_the_others_ship(shop: Syst
     # The state is asked for after the signal, so that the process has heard of the stock, and leaves it lying.
     assert (await shop.state(order_id)).backordered == 2
 
-    released = await shop.doms.release(order_id, ReleaseHold(actor="rob", hold_id=hold.hold_id))
+    released = await shop.doms.release(order_id, ReleaseHold(actor="rob", hold_id=hold.hold_id, reason="it is here"))
     assert released.done
+    assert await resolutions(shop, order_id) == ["rob: it is here"]
+    assert (await shop.state(order_id)).exception == ""
     assert (await shop.ended(order_id)).delivered_units == 3
 
 
@@ -46,6 +54,27 @@ async def test_a_queued_order_can_be_cancelled(shop: System) -> None:
         order_id = await shop.place(shop.order((missing, 1)))
     assert (await shop.ended(order_id)).cancelled_units == 1
     assert (await shop.doms.get(order_id)).holds[0].released_at is not None
+    assert await resolutions(shop, order_id) == ["doms: none of it waits any more"]
+
+
+async def test_a_queued_rest_that_is_cancelled_needs_nobody_while_the_others_are_on_their_way(shop: System) -> None:
+    there, missing = shop.world.items[6].sku, shop.world.items[7].sku
+    await shop.stock(there, wh_columbus=1)
+    await shop.stock(missing)
+    await shop.behave("late", node_id="wh-columbus")
+    async with shop.policy(QUEUE, backorder_retry=NEVER):
+        order_id = await shop.place(shop.order((there, 1), (missing, 2)))
+    assert (await shop.state(order_id)).exception == "queued: stage ask found no source for 2 units"
+
+    rest = CancelOrder(lines=(LineQuantity(line_no=2, quantity=2),), actor="rob", reason="not made any more")
+    assert (await shop.doms.cancel(order_id, rest)).units == 2
+
+    state = await shop.state(order_id)
+    assert (state.exception, state.holds) == ("", ())
+    assert [hold.released_at is not None for hold in (await shop.doms.get(order_id)).holds] == [True]
+    assert await resolutions(shop, order_id) == ["doms: none of it waits any more"]
+    await shop.behave("accept", node_id="wh-columbus")
+    assert (await shop.ended(order_id)).delivered_units == 1
 
 
 async def test_what_a_stage_gives_little_time_is_cancelled_before_patience_ends(shop: System) -> None:

@@ -15,7 +15,7 @@ from shared.database.steps import open_case
 from shared.domain.cases import EXPLANATIONS, explain
 from shared.errors import Conflict, NotFound
 
-SHARED = Path(__file__).parents[2] / "shared" / "database"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -61,7 +61,11 @@ def test_every_check_says_what_its_break_means() -> None:
 
 
 def test_every_case_that_is_opened_says_what_it_means() -> None:
-    source = "\n".join(path.read_text() for path in SHARED.glob("*.py"))
-    opened = set(re.findall(r'open_case\(\s*connection,\s*"([^"]+)"', source))
-    assert len(opened) > 4
-    assert {kind for kind in opened if kind not in EXPLANATIONS} == set()
+    opened = _named(r'open_case\(\s*connection,\s*"([^"]+)"', "shared/database")
+    by_processes = _named(r'(?:needs_person\(|_open_case\(|why = )f?"([a-z_ ]+)', "workflows")
+    assert (len(opened) > 4, len(by_processes) > 4) == (True, True)
+    assert {kind for kind in opened | by_processes if kind not in EXPLANATIONS} == set()
+
+
+def _named(pattern: str, folder: str) -> set[str]:
+    return set(re.findall(pattern, "\n".join(path.read_text() for path in (ROOT / folder).glob("*.py"))))
