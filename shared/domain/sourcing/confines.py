@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.sourcing.models import WantedLine
-from shared.domain.sourcing.solution import Parts, Solution
+from shared.domain.sourcing.solution import Parts, Solution, units_of
 from shared.domain.sourcing.sources import Source
 from shared.domain.sourcing.stages import SoftLimits
 
@@ -102,10 +102,6 @@ class Confines:
 
     def _left_value(self, parts: Parts) -> int:
         return sum(line.value_minor for line in self.lines) - value_of(parts)
-
-
-def units_of(parts: Parts) -> int:
-    return sum(quantity for _, quantity in parts)
 
 
 def value_of(parts: Parts) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 
+from shared.domain.kept import Same
+from shared.domain.sourcing.freight import Quote, Way
 from shared.domain.sourcing.models import (
     Because,
     Candidate,
@@ -14,8 +17,8 @@ from shared.domain.sourcing.models import (
     SourcingOrder,
     WantedLine,
 )
-from shared.domain.sourcing.solution import Parts
-from shared.domain.sourcing.sources import Source, Survey
+from shared.domain.sourcing.solution import Parts, units_of
+from shared.domain.sourcing.sources import Priced, Source, Survey
 from shared.domain.sourcing.weighing import Judged
 
 #: Which reason tells most when several nodes hold what is short: the one nearest to shipping it.
@@ -38,30 +41,51 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """Every node of the snapshot, by ``node_id``."""
     chosen = {shipment.node_id for shipment in shipments}
-    seen = [_alone(index, order, network, judged, chosen) for index in range(len(network.sources))]
+    alone = _Alone(order, network, judged)
+    seen = [alone.seen(index, chosen) for index in range(len(network.sources))]
     seen += [
-        Candidate.model_construct(
+        Candidate.made(
             node_id=node_id, chosen=False, fillable=_fillable(network, node_id), because=because, alone=None,
             deliver_by=None,
         )
         for node_id, because in network.fallen.items()
     ]  # fmt: skip
-    return tuple(sorted(seen, key=lambda candidate: candidate.node_id))
+    return tuple(sorted(seen, key=attrgetter("node_id")))
 
 
-def _alone(index: int, order: SourcingOrder, network: Survey, judged: Judged, chosen: set[str]) -> Candidate:
-    source = network.sources[index]
-    node_id = source.node.node_id
-    parts = _all_it_can(source, order.lines, judged.policy)
-    priced = judged.price(index, source, parts) if parts else None
-    return Candidate.model_construct(
-        node_id=node_id,
-        chosen=node_id in chosen,
-        fillable=_fillable(network, node_id),
-        because=None if priced is not None else Because.NOT_ENOUGH_STOCK,
-        alone=priced.terms if priced is not None else None,
-        deliver_by=priced.quote.way.deliver_by if priced is not None else None,
-    )
+class _Alone:
+    """What each node would have shipped by itself; nodes that hold as much by the same ways are priced once."""
+
+    def __init__(self, order: SourcingOrder, network: Survey, judged: Judged) -> None:
+        self._lines, self._network, self._judged = order.lines, network, judged
+        self._units = sum(line.quantity for line in order.lines)
+        self._parts: dict[tuple[int, ...], Parts] = {}
+        self._quotes: dict[tuple[Same[tuple[Way, ...]], tuple[int, ...]], Quote | None] = {}
+
+    def seen(self, index: int, chosen: set[str]) -> Candidate:
+        source = self._network.sources[index]
+        node_id = source.node.node_id
+        held = tuple(min(wanted, source.holds(sku)) for sku, wanted in self._network.wanted.items())
+        gives = (*held, min(source.capacity, self._units))
+        parts = self._parts.get(gives)
+        if parts is None:
+            parts = self._parts[gives] = _all_it_can(source, self._lines, self._judged.policy)
+        priced = self._priced(index, source, gives, parts) if parts else None
+        return Candidate.made(
+            node_id=node_id,
+            chosen=node_id in chosen,
+            fillable=_fillable(self._network, node_id),
+            because=None if priced is not None else Because.NOT_ENOUGH_STOCK,
+            alone=priced.terms if priced is not None else None,
+            deliver_by=priced.quote.way.deliver_by if priced is not None else None,
+        )
+
+    def _priced(self, index: int, source: Source, gives: tuple[int, ...], parts: Parts) -> Priced | None:
+        key = (Same(source.ways), gives)
+        if key not in self._quotes:
+            self._quotes[key] = self._judged.quote(index, source, parts)
+        quote = self._quotes[key]
+        return None if quote is None else source.priced(parts, units_of(parts), quote)
 
 
 def _fillable(network: Survey, node_id: str) -> int:

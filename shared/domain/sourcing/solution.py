@@ -10,6 +10,10 @@ from shared.domain.sourcing.models import WantedLine
 Parts = list[tuple[WantedLine, int]]
 
 
+def units_of(parts: Parts) -> int:
+    return sum(quantity for _, quantity in parts)
+
+
 class Solution(NamedTuple):
     """Shipments as (index of the source, what it ships), sources ascending and each at most once.
 

@@ -22,9 +22,9 @@ from shared.domain.sourcing.models import (
     Snapshot,
     SourcingOrder,
     Stock,
-    WantedLine,
 )
 from shared.domain.sourcing.roads import Roads, Ways, sites_of
+from shared.domain.sourcing.solution import Parts, units_of
 
 
 class Priced(NamedTuple):
@@ -62,13 +62,13 @@ class Source:
             return 0
         return held.unit_cost_minor + held.customs_minor + held.scarcity_minor + held.clearance_minor
 
-    def price(self, parts: list[tuple[WantedLine, int]], dim_divisor: int) -> Priced | None:
+    def price(self, parts: Parts, dim_divisor: int) -> Priced | None:
         """What shipping these units costs, or ``None`` when there are more than the node can ship."""
-        units = sum(quantity for _, quantity in parts)
+        units = units_of(parts)
         quote = cheapest(self.ways, billable_g(parts, dim_divisor), units)
         return None if quote is None else self.priced(parts, units, quote)
 
-    def priced(self, parts: list[tuple[WantedLine, int]], units: int, quote: Quote) -> Priced:
+    def priced(self, parts: Parts, units: int, quote: Quote) -> Priced:
         """These units, ``units`` in all, by this way."""
         item_cost = scarcity = clearance = customs = 0
         for line, quantity in parts:

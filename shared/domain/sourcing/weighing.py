@@ -6,13 +6,23 @@ that are all alike change no choice, and then nothing is weighed at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import gcd
 
-from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g
-from shared.domain.sourcing.models import Policy, Weights
-from shared.domain.sourcing.solution import Parts
+from shared.domain.kept import Same
+from shared.domain.network import Node
+from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest
+from shared.domain.sourcing.models import Policy, Stock, Weights
+from shared.domain.sourcing.solution import Parts, units_of
 from shared.domain.sourcing.sources import Priced, Source, dropship_fee
+
+#: Amounts of a unit of stock, and the terms that weigh them.
+_OF_ITEMS = {
+    "unit_cost_minor": "item_cost",
+    "scarcity_minor": "scarcity",
+    "clearance_minor": "clearance",
+    "customs_minor": "customs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +40,19 @@ class Judged:
 
     def price(self, index: int, source: Source, parts: Parts) -> Priced | None:
         """What these units truly cost by the way that is best as the policy weighs it."""
-        weighed = self.sources[index].price(parts, self.policy.dim_divisor)
-        if weighed is None or self.unit is None:
-            return weighed
-        way = source.ways[self.sources[index].ways.index(weighed.quote.way)]
-        units = sum(quantity for _, quantity in parts)
-        freight, parcels = way.tariff.cost(billable_g(parts, self.policy.dim_divisor))
-        return source.priced(parts, units, Quote(way, parcels, freight))
+        quote = self.quote(index, source, parts)
+        return None if quote is None else source.priced(parts, units_of(parts), quote)
+
+    def quote(self, index: int, source: Source, parts: Parts) -> Quote | None:
+        """The true source's way that is best for these units as the policy weighs it."""
+        grams = billable_g(parts, self.policy.dim_divisor)
+        ways = self.sources[index].ways
+        found = cheapest(ways, grams, units_of(parts))
+        if found is None or self.unit is None:
+            return found
+        way = source.ways[ways.index(found.way)]
+        freight, parcels = way.tariff.cost(grams)
+        return Quote(way, parcels, freight)
 
     def minor(self, weighed: int) -> int:
         """A weighed amount in minor units, rounded down."""
@@ -45,60 +61,78 @@ class Judged:
 
 def judge(sources: tuple[Source, ...], policy: Policy) -> Judged:
     """The sources as the policy weighs them."""
-    unpriced = _without_prices(sources)
-    weights = {name: percent for name, percent in policy.weights if name not in unpriced}
+    weights = dict(policy.weights)
+    if len(set(weights.values())) > 1:
+        unpriced = _without_prices(sources)
+        weights = {name: percent for name, percent in weights.items() if name not in unpriced}
     if len(set(weights.values())) == 1:
         return Judged(sources, policy)
     unit = gcd(*weights.values())
     reduced = Weights.model_construct(**{name: percent // unit for name, percent in weights.items()})
     rules = policy.model_copy(update={"split_penalty_minor": policy.split_penalty_minor * reduced.split_penalty})
-    tariffs: dict[Tariff, Tariff] = {}
-    return Judged(tuple(_weighed(source, reduced, tariffs) for source in sources), rules, unit)
+    weighing = _Weighing(reduced)
+    return Judged(tuple(weighing.weighed(source) for source in sources), rules, unit)
 
 
 def _without_prices(sources: tuple[Source, ...]) -> set[str]:
     """Terms that are zero in every plan, as no source has a price: what they weigh says nothing."""
-    scarce = any(row.scarcity_minor for source in sources for row in source.stock.values())
-    busy = any(way.capacity_unit for source in sources for way in source.ways)
-    cleared = any(row.clearance_minor for source in sources for row in source.stock.values())
-    risky = any(source.risk for source in sources)
-    abroad = any(row.customs_minor for source in sources for row in source.stock.values())
-    priced = {"scarcity": scarce, "capacity": busy, "clearance": cleared, "risk": risky, "customs": abroad}
+    rows = [row for source in sources for row in source.stock.values()]
+    priced = {
+        "scarcity": any(row.scarcity_minor for row in rows),
+        "capacity": any(
+            way.capacity_unit for ways in {id(one.ways): one.ways for one in sources}.values() for way in ways
+        ),
+        "clearance": any(row.clearance_minor for row in rows),
+        "risk": any(source.risk for source in sources),
+        "customs": any(row.customs_minor for row in rows),
+    }
     return {name for name, is_priced in priced.items() if not is_priced}
 
 
-def _weighed(source: Source, weights: Weights, tariffs: dict[Tariff, Tariff]) -> Source:
-    node = source.node.model_copy(
-        update={
-            "handling_order_minor": source.node.handling_order_minor * weights.handling,
-            "handling_unit_minor": source.node.handling_unit_minor * weights.handling,
-            "dropship_fee_minor": source.node.dropship_fee_minor * weights.dropship_fee,
-        }
-    )
-    stock = {
-        sku: row.model_copy(
+class _Weighing:
+    """Weighs what sources have in common once: their ways, and what weighs nothing more than it is."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._of_items = {name: getattr(weights, term) for name, term in _OF_ITEMS.items()}
+        self._handles = weights.handling != 1 or weights.dropship_fee != 1
+        self._tariffs: dict[Tariff, Tariff] = {}
+        self._ways: dict[Same[tuple[Way, ...]], tuple[Way, ...]] = {}
+
+    def weighed(self, source: Source) -> Source:
+        node = self._node(source.node) if self._handles else source.node
+        stock = {sku: self._row(row) for sku, row in source.stock.items()}
+        ways = self._ways.get(Same(source.ways))
+        if ways is None:
+            ways = self._ways[Same(source.ways)] = tuple(self._way(way) for way in source.ways)
+        risk = source.risk * self._weights.risk
+        fixed = node.handling_order_minor + dropship_fee(node) + risk
+        return Source(node, ways, stock, fixed, source.capacity, risk)
+
+    def _node(self, node: Node) -> Node:
+        return node.model_copy(
             update={
-                "unit_cost_minor": row.unit_cost_minor * weights.item_cost,
-                "scarcity_minor": row.scarcity_minor * weights.scarcity,
-                "clearance_minor": row.clearance_minor * weights.clearance,
-                "customs_minor": row.customs_minor * weights.customs,
+                "handling_order_minor": node.handling_order_minor * self._weights.handling,
+                "handling_unit_minor": node.handling_unit_minor * self._weights.handling,
+                "dropship_fee_minor": node.dropship_fee_minor * self._weights.dropship_fee,
             }
         )
-        for sku, row in source.stock.items()
-    }
-    ways = tuple(_way(way, weights, tariffs) for way in source.ways)
-    risk = source.risk * weights.risk
-    fixed = node.handling_order_minor + dropship_fee(node) + risk
-    return replace(source, node=node, ways=ways, stock=stock, fixed=fixed, risk=risk)
 
+    def _row(self, row: Stock) -> Stock:
+        amounts = {
+            name: amount * weight
+            for name, weight in self._of_items.items()
+            if weight != 1 and (amount := getattr(row, name))
+        }
+        return row.model_copy(update=amounts) if amounts else row
 
-def _way(way: Way, weights: Weights, tariffs: dict[Tariff, Tariff]) -> Way:
-    tariff = tariffs.get(way.tariff)
-    if tariff is None:
-        prices = tuple(price * weights.freight for price in way.tariff.price)
-        tariff = tariffs[way.tariff] = way.tariff._replace(price=prices)
-    return way._replace(
-        tariff=tariff,
-        late_unit=way.late_unit * weights.lateness,
-        capacity_unit=way.capacity_unit * weights.capacity,
-    )
+    def _way(self, way: Way) -> Way:
+        tariff = self._tariffs.get(way.tariff)
+        if tariff is None:
+            prices = tuple(price * self._weights.freight for price in way.tariff.price)
+            tariff = self._tariffs[way.tariff] = way.tariff._replace(price=prices)
+        return way._replace(
+            tariff=tariff,
+            late_unit=way.late_unit * self._weights.lateness,
+            capacity_unit=way.capacity_unit * self._weights.capacity,
+        )
