@@ -172,7 +172,7 @@ class OrderCore:
             await self._queue(f"stage {rest.stage} found no source for {self._backordered} units")
 
     async def _queue(self, reason: str) -> None:
-        """Have a person decide about what waits. The case is open before the hold can be released, which resolves it."""
+        """Have a person decide about what waits. The case is open before its hold can be released."""
         hold = HoldState(hold_id=self.next_key(_QUEUED), kind=HoldKind.SOURCING, reason=reason)
         self._holds[hold.hold_id] = hold
         why = f"queued: {reason}"

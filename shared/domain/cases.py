@@ -41,8 +41,8 @@ EXPLANATIONS: Mapping[str, str] = {
     "stock.below_claims": "A source tells of fewer units than orders and carts have claimed. Reroute or cancel.",
     "over_receipt": "More came than was expected. Keep it and settle it with who sent it, or send it back.",
     "lost_in_transfer": "Less of a transfer arrived than left. Look for it on both sides, then write it off.",
-    "queued": "A policy's stage found no source and leaves it to you: release the hold to have it look again, or cancel. "
-    "It is resolved when the hold is released or nothing of the order waits any more.",
+    "queued": "A policy's stage found no source and leaves it to you: release the hold to have it look again, or "
+    "cancel. It is resolved when the hold is released or nothing of the order waits any more.",
     "failed step": "A step of an order's process failed for good. It is tried again after a while; mend what it names.",
     "label": "No label could be bought for a parcel that is packed. Buy one, or have the node send it otherwise.",
     "capture": "The payment provider does not capture what has shipped. Ask the customer for another payment.",
