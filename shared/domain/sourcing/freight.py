@@ -8,11 +8,13 @@ for what is left. Units are not packed one by one, so a unit heavier than the la
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from shared.domain.orders import ServiceLevel
+from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.models import ServiceRate, WantedLine
 
 #: A service of a faster class may always stand in for a slower one.
@@ -20,7 +22,11 @@ SPEED = {ServiceLevel.STANDARD: 0, ServiceLevel.EXPEDITED: 1, ServiceLevel.OVERN
 
 
 class Tariff(NamedTuple):
-    """One service into one zone. ``price[i]`` buys a parcel of up to ``up_to[i]`` grams."""
+    """One service into one zone. ``price[i]`` buys a parcel of up to ``up_to[i]`` grams.
+
+    Attributes:
+        until: When each price ends that was quoted, and ``None`` for the card's own; empty where all are.
+    """
 
     carrier: str
     service: str
@@ -29,12 +35,26 @@ class Tariff(NamedTuple):
     up_to: tuple[int, ...]
     price: tuple[int, ...]
     zone: int = 0
+    until: tuple[datetime | None, ...] = ()
 
     def cost(self, grams: int) -> tuple[int, int]:
         """Price and number of parcels of a shipment."""
         last = self.up_to[-1]
         full, rest = divmod(max(grams, 1) - 1, last)
         return full * self.price[-1] + self.price[bisect_left(self.up_to, rest + 1)], full + 1
+
+    def steps(self, grams: int) -> tuple[int, ...]:
+        """The weights whose prices a shipment pays."""
+        last = self.up_to[-1]
+        full, rest = divmod(max(grams, 1) - 1, last)
+        return tuple(sorted({self.up_to[bisect_left(self.up_to, rest + 1)], *((last,) if full else ())}))
+
+    def quoted_until(self, grams: int) -> datetime | None:
+        """When the first of the quotes ends that a shipment's price is made of; ``None`` when it is the card's."""
+        if not self.until:
+            return None
+        ends = (self.until[self.up_to.index(step)] for step in self.steps(grams))
+        return min((end for end in ends if end is not None), default=None)
 
     def least_per_gram(self) -> float:
         """The least a gram costs in any shipment: a lower bound on the price of each."""
@@ -71,15 +91,25 @@ class Quote(NamedTuple):
     freight: int
 
 
-def compile_tariff(rate: ServiceRate) -> Tariff:
+def compile_tariff(rate: ServiceRate, quotes: Mapping[int, LaneQuote] = MappingProxyType({})) -> Tariff:
+    """The tariff of a card, with quotes by weight in the place of its prices."""
     breaks = sorted(rate.breaks, key=lambda step: (step.up_to_g, step.price_minor))
     prices: list[int] = []
+    ends: list[datetime | None] = []
+    days = rate.transit_days
     # A parcel may be declared heavier than it is when that is cheaper.
     for step in reversed(breaks):
-        prices.append(min(step.price_minor, prices[-1]) if prices else step.price_minor)
+        quote = quotes.get(step.up_to_g)
+        price, end = (step.price_minor, None) if quote is None else (quote.price_minor, quote.expires_at)
+        if prices and prices[-1] < price:
+            price, end = prices[-1], ends[-1]
+        prices.append(price)
+        ends.append(end)
+        days = days if quote is None else max(days, quote.transit_days)
     up_to = tuple(step.up_to_g for step in breaks)
-    price = tuple(reversed(prices))
-    return Tariff(rate.carrier, rate.service, rate.max_distance_km, rate.transit_days, up_to, price, rate.zone)
+    until = tuple(reversed(ends)) if any(ends) else ()
+    price_of = tuple(reversed(prices))
+    return Tariff(rate.carrier, rate.service, rate.max_distance_km, days, up_to, price_of, rate.zone, until)
 
 
 def services_for(rates: Iterable[ServiceRate], level: ServiceLevel) -> list[list[Tariff]]:

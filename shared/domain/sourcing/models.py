@@ -14,6 +14,7 @@ from pydantic import Field
 from shared.domain.base import Identifier, Instant, Minor, Model, Quantity, Sku
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
+from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.stages import Batch, Rest, Stage, StageTried
 from shared.domain.sourcing.weights import Weights as Weights  # noqa: PLC0414 - they are part of a policy
 from shared.domain.trade import NO_TRADE, Trade
@@ -174,6 +175,7 @@ class Snapshot(Model):
     """Everything the planner may know, read in one query at ``as_of``.
 
     Attributes:
+        quotes: What carriers ask now, in the place of the rates' prices until they expire.
         ineligible: Nodes each channel does not sell from, unless staff chose them for the order.
         price_version: Which version the prices in ``stock`` and ``day_prices`` come from; ``None`` without prices.
     """
@@ -184,6 +186,7 @@ class Snapshot(Model):
     loads: tuple[NodeLoad, ...] = ()
     rates: tuple[ServiceRate, ...] = ()
     zones: tuple[ZoneChart, ...] = ()
+    quotes: tuple[LaneQuote, ...] = ()
     ineligible: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
     day_prices: tuple[DayPrice, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
@@ -287,6 +290,7 @@ class PlannedShipment(Model):
     Attributes:
         parcels: Number of parcels the freight was priced for.
         ship_by: Latest hand-over to the carrier that keeps ``deliver_by``.
+        quoted_until: When the carrier's quote ends that the freight is; ``None`` when it is the card's price.
     """
 
     node_id: Identifier
@@ -297,6 +301,7 @@ class PlannedShipment(Model):
     ship_by: Instant
     deliver_by: Instant
     cost: CostTerms
+    quoted_until: Annotated[Instant | None, Field(exclude_if=_unused)] = None
 
 
 class Because(StrEnum):

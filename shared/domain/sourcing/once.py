@@ -10,6 +10,7 @@ from typing import NamedTuple
 from shared.domain.sourcing.confined import solve_confined
 from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.explain import candidates, shortages
+from shared.domain.sourcing.freight import billable_g
 from shared.domain.sourcing.models import (
     Because,
     Plan,
@@ -91,6 +92,7 @@ def shipment_of(source: Source, priced: Priced | None, parts: Parts, policy: Pol
         ship_by=quote.way.ship_by,
         deliver_by=quote.way.deliver_by,
         cost=priced.terms.model_copy(update={"split_penalty": penalty}) if penalty else priced.terms,
+        quoted_until=quote.way.tariff.quoted_until(billable_g(parts, policy.dim_divisor)),
     )
 
 

@@ -36,6 +36,7 @@ from shared.domain.sourcing.models import (
     Stock,
     ZoneChart,
 )
+from shared.domain.sourcing.quoting import Quotes
 
 #: Shipping days with room over which a node's capacity is looked at.
 CAPACITY_DAYS = 5
@@ -101,6 +102,7 @@ class Roads:
         self._to = spot(order.ship_to)
         self._services = _services(Same(snapshot.rates), order.service)
         self._charts = _charts(Same(snapshot.zones))
+        self._quotes = Quotes(snapshot.quotes, snapshot.rates, order.ship_to, snapshot.as_of)
         self._loads = {load.node_id: load for load in snapshot.loads}
         prices = snapshot.day_prices if policy.weights.capacity else ()
         self._day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
@@ -121,7 +123,7 @@ class Roads:
         reach = self._policy.max_distance_km
         if reach is not None and km > reach and node.node_id not in self._order.only:
             return Because.TOO_FAR
-        tariffs = self._tariffs_from(node, km)
+        tariffs = self._quotes.on(node, self._tariffs_from(node, km))
         if not tariffs:
             return Because.NO_SERVICE
         tariffs, stock = self._lanes.by_service(node, tariffs, stock)
