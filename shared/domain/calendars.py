@@ -8,6 +8,7 @@ that never works has no answer, which is ``None``.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from shared.domain.network import Calendar, Node, Place
@@ -28,6 +29,7 @@ def works_on(calendar: Calendar, day: date) -> bool:
     return day.isoweekday() in calendar.working_days and day not in calendar.closures
 
 
+@lru_cache(maxsize=4096)
 def working_day(calendar: Calendar, day: date, later: int = 0) -> date | None:
     """The first working day on or after ``day``, and ``later`` working days after that."""
     for _ in range(later + 1):
@@ -41,6 +43,7 @@ def working_day(calendar: Calendar, day: date, later: int = 0) -> date | None:
     return day - _DAY
 
 
+@lru_cache(maxsize=4096)
 def at(day: date, clock: time, time_zone: str) -> datetime:
     """The instant of a local wall-clock time; the earlier one when the clock shows it twice."""
     return datetime.combine(day, clock, ZoneInfo(time_zone)).astimezone(UTC)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.domain.capacity import UNLIMITED
-from shared.domain.sourcing.freight import Tariff, billable_g, volume_mm3
+from shared.domain.kept import Same
+from shared.domain.sourcing.freight import Tariff, Way, billable_g, volume_mm3
 from shared.domain.sourcing.grid import INF, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.sources import Source
@@ -53,24 +54,49 @@ class Keys:
         return key + self.reward * self.filled(key)
 
 
+class _Network:
+    """The sources as columns; nodes that share their ways are priced by them once.
+
+    Attributes:
+        held, goods: Units each source holds of each atom's SKU, and what one of them costs beside its handling.
+        groups: For each source, the place of its ways in ``ways``.
+    """
+
+    def __init__(self, atoms: Atoms, sources: Sequence[Source]) -> None:
+        skus = {line.sku: None for line in atoms.lines}
+        held: dict[str, list[int]] = {sku: [0] * len(sources) for sku in skus}
+        goods: dict[str, list[int]] = {sku: [0] * len(sources) for sku in skus}
+        for n, source in enumerate(sources):
+            for sku, row in source.stock.items():
+                if sku in skus:
+                    held[sku][n] = row.available
+                    goods[sku][n] = row.unit_cost_minor + row.customs_minor + row.scarcity_minor + row.clearance_minor
+        self.held, self.goods = held, goods
+        self.fixed = [source.fixed for source in sources]
+        self.each = [source.node.handling_unit_minor for source in sources]
+        places: dict[Same[tuple[Way, ...]], int] = {}
+        self.groups = [places.setdefault(Same(source.ways), len(places)) for source in sources]
+        self.ways = [key.value for key in places]
+
+
 def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | None:
     everything = [(line, chunk * step) for line, chunk, step in zip(atoms.lines, atoms.chunk, atoms.steps, strict=True)]
     most = sum(quantity for _, quantity in everything)
-    reward = _reward(atoms, sources, policy, most, billable_g(everything, policy.dim_divisor))
+    network = _Network(atoms, sources)
+    reward = _reward(atoms, network, policy, most, billable_g(everything, policy.dim_divisor))
     volume = sum(quantity * volume_mm3(line) for line, quantity in everything)
     if max(reward * (most + 1), volume) >= INF // 4:
         return None
     taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
     units = taken.sum(axis=1)
     grams = _billable(atoms, taken, policy)
-    matrix = _freight(sources, grams, units)
-    fixed = [source.fixed + policy.split_penalty_minor for source in sources]
-    each = [source.node.handling_unit_minor - reward for source in sources]
-    matrix += np.array(fixed)[:, None] + np.array(each)[:, None] * units
-    items = [[source.unit_cost(line.sku) for line in atoms.lines] for source in sources]
-    if any(map(any, items)):
-        matrix += np.array(items, dtype=np.int64) @ taken.T
-    _forbid(matrix, atoms, taken, sources)
+    matrix = _freight(network.ways, grams, units)[network.groups]
+    matrix += (np.array(network.fixed) + policy.split_penalty_minor)[:, None]
+    matrix += (np.array(network.each) - reward)[:, None] * units
+    if any(map(any, network.goods.values())):
+        items = np.array([network.goods[line.sku] for line in atoms.lines], dtype=np.int64)
+        matrix += items.T @ taken.T
+    _forbid(matrix, atoms, taken, network)
     matrix[:, 0] = 0
     return Keys(matrix, reward, units)
 
@@ -81,38 +107,34 @@ def _billable(atoms: Atoms, taken: Ints, policy: Policy) -> Ints:
     return np.maximum(np.maximum(weight, -(-volume // policy.dim_divisor)), 1)
 
 
-def _reward(atoms: Atoms, sources: Sequence[Source], policy: Policy, units: int, grams: int) -> int:
+def _reward(atoms: Atoms, network: _Network, policy: Policy, units: int, grams: int) -> int:
     """More than any plan of this order can cost."""
-    dearest = 0
-    for source in sources:
-        ways = max(way.tariff.cost(grams)[0] + way.each * units for way in source.ways)
-        items = max((source.unit_cost(line.sku) for line in atoms.lines), default=0)
-        each = (source.node.handling_unit_minor + items) * units
-        dearest = max(dearest, source.fixed + policy.split_penalty_minor + each + ways)
+    freight = [max(way.tariff.cost(grams)[0] + way.each * units for way in ways) for ways in network.ways]
+    items = map(max, zip(*network.goods.values(), strict=True))
+    shipments = zip(network.fixed, network.each, items, network.groups, strict=True)
+    dearest: int = max(fixed + (each + goods) * units + freight[group] for fixed, each, goods, group in shipments)
     # The bound by masks may use a node twice, so that every atom can be a shipment of its own.
-    return 1 + dearest * min(sum(atoms.steps), max(len(sources), len(atoms.steps)))
+    turns = min(sum(atoms.steps), max(len(network.groups), len(atoms.steps)))
+    return 1 + (dearest + policy.split_penalty_minor) * turns
 
 
-def _freight(sources: Sequence[Source], grams: Ints, units: Ints) -> Ints:
-    """Least freight, lateness and capacity of each source and state over the source's ways."""
+def _freight(groups: Sequence[tuple[Way, ...]], grams: Ints, units: Ints) -> Ints:
+    """Least freight, lateness and capacity of each state over each of these tuples of ways."""
     index: dict[Tariff, int] = {}
-    for source in sources:
-        for way in source.ways:
+    for ways in groups:
+        for way in ways:
             index.setdefault(way.tariff, len(index))
     table = _prices(list(index), grams)
-    best = np.full((len(sources), len(grams)), INF, dtype=np.int64)
-    for turn in range(max(len(source.ways) for source in sources)):
-        rows = [n for n, source in enumerate(sources) if len(source.ways) > turn]
-        ways = [sources[n].ways[turn] for n in rows]
-        cost = table[[index[way.tariff] for way in ways]]
-        if any(way.each for way in ways):
-            cost += np.array([way.each for way in ways])[:, None] * units
-        if any(way.capacity < UNLIMITED for way in ways):
-            cost[units > np.array([way.capacity for way in ways])[:, None]] = INF
-        if len(rows) == len(sources):
-            np.minimum(best, cost, out=best)
-        else:
-            best[rows] = np.minimum(best[rows], cost)
+    best = np.full((len(groups), len(grams)), INF, dtype=np.int64)
+    for turn in range(max(map(len, groups))):
+        rows = [n for n, ways in enumerate(groups) if len(ways) > turn]
+        nth = [groups[n][turn] for n in rows]
+        cost = table[[index[way.tariff] for way in nth]]
+        if any(way.each for way in nth):
+            cost += np.array([way.each for way in nth])[:, None] * units
+        if any(way.capacity < UNLIMITED for way in nth):
+            cost[units > np.array([way.capacity for way in nth])[:, None]] = INF
+        best[rows] = np.minimum(best[rows], cost)
     return best
 
 
@@ -136,16 +158,14 @@ def _break_price(up_to: Ints, price: Ints, grams: Ints) -> Ints:
     return prices
 
 
-def _forbid(matrix: Ints, atoms: Atoms, taken: Ints, sources: Sequence[Source]) -> None:
+def _forbid(matrix: Ints, atoms: Atoms, taken: Ints, network: _Network) -> None:
     """Rule out what a node does not hold, lines of one SKU taken together."""
     columns: dict[str, list[int]] = {}
     for column, line in enumerate(atoms.lines):
         columns.setdefault(line.sku, []).append(column)
     for sku, shared in columns.items():
         wanted = taken[:, shared[0]] if len(shared) == 1 else taken[:, shared].sum(axis=1)
-        most = int(wanted[-1])
-        rows = [n for n, source in enumerate(sources) if source.holds(sku) < most]
-        if rows:
-            held = np.array([sources[n].holds(sku) for n in rows])[:, None]
-            matrix[rows] = np.where(wanted > held, INF, matrix[rows])
+        held = np.array(network.held[sku], dtype=np.int64)
+        if int(held.min()) < int(wanted[-1]):
+            matrix[wanted > held[:, None]] = INF
     np.minimum(matrix, INF, out=matrix)

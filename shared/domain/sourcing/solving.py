@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -37,8 +38,9 @@ RUNNER_UP_WORK = 40_000
 
 
 def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
-    useful = [line for line in lines if any(source.holds(line.sku) for source in sources)]
-    atoms = _unit_atoms(useful, sources) if policy.allow_line_split else _whole_atoms(useful, sources)
+    held = _held_in_all(sources)
+    useful = [line for line in lines if held[line.sku]]
+    atoms = _unit_atoms(useful, held) if policy.allow_line_split else _whole_atoms(useful, sources)
     if not atoms.steps:
         return Solution()
     exact = _exact(atoms, sources, policy)
@@ -58,8 +60,15 @@ def _with_runner_up(ranked: list[Solution]) -> Solution:
     return best._replace(runner_up=min(others, default=None))
 
 
-def _unit_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
-    held = {line.sku: sum(source.holds(line.sku) for source in sources) for line in lines}
+def _held_in_all(sources: Sequence[Source]) -> Counter[str]:
+    held = Counter[str]()
+    for source in sources:
+        for sku, row in source.stock.items():
+            held[sku] += row.available
+    return held
+
+
+def _unit_atoms(lines: Sequence[WantedLine], held: Counter[str]) -> Atoms:
     steps = tuple(min(line.quantity, held[line.sku]) for line in lines)
     return Atoms(tuple(lines), (1,) * len(lines), steps)
 
@@ -161,9 +170,20 @@ class _Program:
             other = self.best(without=node)
             if other is not None and other.shipments:
                 yield other.key
-        work = pairs_in(self.steps) * len(self.matrix)
-        if len(choice.nodes) < min(self.limit, len(self.matrix)) and work <= RUNNER_UP_WORK:
-            yield with_another(self.matrix, self.steps, self.limit, sorted(choice.nodes))
+        more = min(self.limit, sum(self.steps), len(self.matrix)) - len(choice.nodes)
+        chosen = sorted(choice.nodes)
+        if more > 0:
+            rows = self._cheapest_beside(chosen, more)
+            if pairs_in(self.steps) * len(rows) <= RUNNER_UP_WORK:
+                yield with_another(self.matrix[chosen + rows], self.steps, self.limit, list(range(len(chosen))))
+
+    def _cheapest_beside(self, chosen: list[int], more: int) -> list[int]:
+        """Of the nodes not chosen those that so many more shipments may need: the cheapest for some state."""
+        others = np.delete(np.arange(len(self.matrix)), chosen)
+        if len(others) <= more:
+            return list(others.tolist())
+        cheapest = np.argpartition(self.matrix[others, 1:], more - 1, axis=0)[:more]
+        return list(others[np.unique(cheapest)].tolist())
 
 
 def _bounded(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
