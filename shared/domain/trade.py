@@ -99,6 +99,14 @@ class TradeRules(Model):
     customs: tuple[CustomsRule, ...] = ()
     any_items: bool = False
 
+    def lets_pass(self, node: Node, to: Place, carrier: str, service: str, *, hazmat: bool) -> bool:
+        """Whether a parcel may go by a service."""
+        closing = {Goods.EVERYTHING, Goods.HAZMAT} if hazmat else {Goods.EVERYTHING}
+        return not any(
+            rule.closed_to in closing and rule.reaches(to) and rule.leaves(node) and rule.is_of(carrier, service)
+            for rule in self.lanes
+        )
+
     @property
     def bind(self) -> bool:
         return bool(self.lanes or self.customs or self.any_items)
