@@ -107,7 +107,7 @@ class Orders(OrderActivities):
         works = works_of(answer, snapshot.nodes, limited, question.order.service)
         releases = _releases(request, snapshot, answer)
         return await self._plans.submit(
-            Draft(request, answer, question.first, dates, snapshot.protected, works, releases)
+            Draft(request, answer, question.first, dates, snapshot.pooled, works, releases)
         )
 
     async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:

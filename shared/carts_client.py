@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.client import Doms, reachable
@@ -12,8 +13,10 @@ from shared.database.engine import around_races
 from shared.database.rises import line_up
 from shared.domain.carts import CartHold, HoldCart, WantedUnits, gather
 from shared.domain.network import Place
+from shared.domain.pools import Pooled
 from shared.domain.sourcing.methods import pickup_stores, seen_by
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.pooling import lay_down
 from shared.errors import Conflict, Fault, InvalidInput, NotFound
 from shared.messages import Wake, order_workflow_id
 from shared.places import locate_postal
@@ -36,7 +39,7 @@ async def hold_cart(doms: Doms, request: HoldCart) -> CartHold:
             asked, claims, seen = await _plan(doms, request)
             wanted = sum(line.quantity for line in asked.lines)
             if claims and (request.partial or sum(claims.values()) == wanted):
-                held = await _hold(doms, request, asked, claims, seen.protected)
+                held = await _hold(doms, request, asked, claims, seen.pooled)
                 if held is not None:
                     return held
             known = await _known(doms, request)
@@ -83,8 +86,10 @@ def _by_method(request: HoldCart, seen: Snapshot) -> tuple[Place | None, Snapsho
 def _gathered(request: HoldCart, asked: AskedCart, seen: Snapshot) -> Claims:
     ineligible = seen.ineligible.get(request.channel, ())
     shipping = {node.node_id for node in seen.nodes if node.ship_enabled and node.node_id not in ineligible}
+    wanted = {line.sku: line.quantity for line in asked.lines}
     free = {(one.node_id, one.sku): one.available for one in seen.stock if one.node_id in shipping}
-    return gather({line.sku: line.quantity for line in asked.lines}, free)
+    laid = lay_down(seen, gather(wanted, free))
+    return gather(wanted, {(one.node_id, one.sku): one.available for one in laid.stock if one.node_id in shipping})
 
 
 def _planned(request: HoldCart, to: Place, asked: AskedCart, seen: Snapshot, policy: Policy) -> Claims:
@@ -105,7 +110,9 @@ def _planned(request: HoldCart, to: Place, asked: AskedCart, seen: Snapshot, pol
     return claims
 
 
-async def _hold(doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims, protected: Claims) -> CartHold | None:
+async def _hold(
+    doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims, pooled: Sequence[Pooled]
+) -> CartHold | None:
     now = datetime.now(UTC)
     expires_at = now + timedelta(minutes=request.minutes)
     wanted = tuple(
@@ -121,7 +128,7 @@ async def _hold(doms: Doms, request: HoldCart, asked: AskedCart, claims: Claims,
         content_hash=request.content_hash(),
         expires_at=expires_at,
         partial=request.partial,
-        protected=protected,
+        pooled=pooled,
     )
     if units is None:
         return None

@@ -23,7 +23,6 @@ from shared.domain.availability import (
     Allocation,
     Arrival,
     Dated,
-    Pool,
     Rules,
     available,
     coming,
@@ -32,6 +31,7 @@ from shared.domain.availability import (
     shown,
 )
 from shared.domain.base import Instant, Model
+from shared.domain.pools import Pool
 
 #: Items per statement when all of them are read.
 PAGE = 5_000

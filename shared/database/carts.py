@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.engine import Database
 from shared.domain.carts import CartHold, CartUnits, WantedUnits
+from shared.domain.pools import Pooled, place
 from shared.errors import Conflict, NotFound
 
 Key = tuple[str, str]
@@ -31,10 +31,10 @@ _WANTED, _UNITS = TypeAdapter(tuple[WantedUnits, ...]), TypeAdapter(tuple[CartUn
 _HOLD = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(
-            node_id text, sku text, quantity bigint, protected bigint)
+            node_id text, sku text, quantity bigint)
     ), locked AS MATERIALIZED (
         SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, c.quantity,
-               greatest(least(c.quantity, p.free - c.protected), 0) AS taken
+               least(c.quantity, p.free) AS taken
         FROM stock_position p JOIN claim c ON c.node_id = p.node_id AND c.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
@@ -115,6 +115,7 @@ _GIVE_BACK_DUE = _give_back(
             SELECT node_id, sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
             ORDER BY expires_at LIMIT :limit) oldest""",
 )
+_FREE = text("SELECT node_id, free FROM stock_position WHERE sku = :sku")
 _OVERDUE_ITEMS = text("""
     SELECT DISTINCT sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
 """)
@@ -156,14 +157,16 @@ async def hold_units(
     content_hash: str,
     expires_at: datetime,
     partial: bool = False,
-    protected: Mapping[Key, int] = MappingProxyType({}),
+    pooled: Sequence[Pooled] = (),
 ) -> tuple[CartUnits, ...] | None:
     """Hold every claim or none, or partially what fits of each, in one statement: one round trip.
+
+    Where something of the items is kept for other channels, all the positions that decide how much are locked first.
 
     Args:
         claims: Units by node and SKU.
         lines: What the cart holds, for the record.
-        protected: Units that must stay free there, for other channels.
+        pooled: Items of which something is kept for other channels.
 
     Returns:
         What is held now; ``None`` when nothing was taken: too little is free, or the cart is held already.
@@ -175,20 +178,40 @@ async def hold_units(
         "content_hash": content_hash,
         "expires_at": expires_at,
         "partial": partial,
-        "claims": json.dumps(
-            [
-                {"node_id": key[0], "sku": key[1], "quantity": units, "protected": protected.get(key, 0)}
-                for key, units in claims.items()
-            ]
-        ),
     }
-    async with database.statement() as connection:
-        row = (await connection.execute(_HOLD, values | {"look_for_overdue": True})).one()
-    if row.overdue:
-        async with database.transaction() as connection:
-            await give_back_at(connection, claims)
-            row = (await connection.execute(_HOLD, values | {"look_for_overdue": False})).one()
+    pooled = [item for item in pooled if any(sku == item.sku for _, sku in claims)]
+    if not pooled:
+        async with database.statement() as connection:
+            row = (await connection.execute(_HOLD, values | _of(claims) | {"look_for_overdue": True})).one()
+        if not row.overdue:
+            return _UNITS.validate_python(row.units) if row.opened else None
+    async with database.transaction() as connection:
+        await give_back_at(connection, {*claims, *((node_id, item.sku) for item in pooled for node_id in item.nodes)})
+        fits = await _beside_pools(connection, claims, pooled) if pooled else dict(claims)
+        if (fits != claims and not partial) or not fits:
+            return None
+        row = (await connection.execute(_HOLD, values | _of(fits) | {"look_for_overdue": False})).one()
     return _UNITS.validate_python(row.units) if row.opened else None
+
+
+def _of(claims: Mapping[Key, int]) -> dict[str, str]:
+    rows = [{"node_id": node_id, "sku": sku, "quantity": units} for (node_id, sku), units in claims.items()]
+    return {"claims": json.dumps(rows)}
+
+
+async def _beside_pools(
+    connection: AsyncConnection, claims: Mapping[Key, int], pooled: Sequence[Pooled]
+) -> dict[Key, int]:
+    """What may be taken of each claim; the positions, and all that decide what must be left, are locked."""
+    fits = dict(claims)
+    for item in pooled:
+        rows = await connection.execute(_FREE, {"sku": item.sku})
+        wanted = {node_id: units for (node_id, sku), units in claims.items() if sku == item.sku}
+        stock = {row.node_id: row.free for row in rows if row.node_id in item.nodes or row.node_id in wanted}
+        stays = place(stock, item.kept_from(stock), wanted)
+        for node_id, units in wanted.items():
+            fits[node_id, item.sku] = min(units, stock.get(node_id, 0) - stays.get(node_id, 0))
+    return {key: units for key, units in fits.items() if units}
 
 
 async def read_hold(connection: AsyncConnection, cart_hold_id: str) -> tuple[str, CartHold]:

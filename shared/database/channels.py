@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.availability import Allocation, Rules
+from shared.domain.pools import Pooled, takeable_alone
 from shared.domain.sourcing.models import Stock
 
 _SELLING = text("""
@@ -68,39 +69,48 @@ async def read_rules(connection: AsyncConnection, selling: Selling, skus: Sequen
     return Rules((Allocation.model_construct(**row._mapping) for row in rows), selling.eligible)
 
 
+class Seen(NamedTuple):
+    """Stock as a channel's planner may use it, and the items of which something is kept for others."""
+
+    stock: tuple[Stock, ...]
+    pooled: tuple[Pooled, ...] = ()
+
+
 async def stock_for(
     connection: AsyncConnection, selling: Selling, channel: str | None, positions: Sequence[Any]
-) -> tuple[Stock, ...]:
-    """Positions as a channel's planner may use them: without the units that stay for other channels.
+) -> Seen:
+    """Positions as a channel's planner may use them: what each could give by itself, and what must be left of them.
 
     Args:
         channel: ``None`` for all that is free, whoever it is kept for.
         positions: All that have free units of some items, with ``node_id``, ``sku``, ``free``, ``unit_cost_minor``, and
             as ``own`` what is held for the order already, beside what is free.
     """
-    kept = await _read_kept(connection, selling, channel, positions) if selling.pooled and channel else {}
-    return tuple(
-        Stock.model_construct(
-            node_id=row.node_id,
-            sku=row.sku,
-            available=row.free - (protected := kept.get((row.node_id, row.sku), 0)) + row.own,
-            protected=protected,
-            unit_cost_minor=row.unit_cost_minor,
-        )
-        for row in positions
-    )
-
-
-async def _read_kept(
-    connection: AsyncConnection, selling: Selling, channel: str, positions: Sequence[Any]
-) -> dict[tuple[str, str], int]:
-    """Units that the channel must leave at each position."""
-    by_sku: dict[str, dict[str, int]] = {}
+    free: dict[str, dict[str, int]] = {}
     for row in positions:
-        by_sku.setdefault(row.sku, {})[row.node_id] = row.free
-    rules = await read_rules(connection, selling, sorted(by_sku))
-    return {
-        (node_id, sku): units
-        for sku, free in by_sku.items()
-        for node_id, units in rules.kept_from(channel, sku, free).items()
-    }
+        free.setdefault(row.sku, {})[row.node_id] = row.free
+    pooled = await read_pooled(connection, selling, channel, sorted(free)) if channel else ()
+    most = {item.sku: takeable_alone(free[item.sku], item.kept_from(free[item.sku])) for item in pooled}
+    return Seen(tuple(_stock(row, most.get(row.sku)) for row in positions), pooled)
+
+
+async def read_pooled(
+    connection: AsyncConnection, selling: Selling, channel: str, skus: Sequence[str]
+) -> tuple[Pooled, ...]:
+    """Those of the items of which something is kept from the channel."""
+    if not selling.pooled:
+        return ()
+    rules = await read_rules(connection, selling, skus)
+    return tuple(item for sku in skus if (item := rules.pooled(channel, sku)))
+
+
+def _stock(row: Any, most: Mapping[str, int] | None) -> Stock:
+    available = row.free if most is None else most[row.node_id]
+    return Stock.model_construct(
+        node_id=row.node_id,
+        sku=row.sku,
+        available=available + row.own,
+        protected=row.free - available,
+        own=row.own,
+        unit_cost_minor=row.unit_cost_minor,
+    )

@@ -26,6 +26,7 @@ from shared.database.rises import Queue, line_up_for_leavings
 from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work
 from shared.domain.orders import Verdict
+from shared.domain.pools import Pooled
 from shared.domain.sourcing.models import CostTerms, Plan, PlannedShipment
 from shared.domain.sourcing.stages import Rest, Then
 from shared.errors import NotFound
@@ -91,7 +92,7 @@ class Draft:
     Attributes:
         first: It is the order's first, which the channel's verdict goes by.
         dates: When the customer would have what the plan leaves waiting, by line and inbound.
-        protected: Units that must stay at positions for other channels, by node and SKU.
+        pooled: Items of which something is kept for other channels.
         works: What the plan asks of nodes whose days are limited.
         releases: When the nodes are told, by node; those that are not named are told at once.
     """
@@ -100,7 +101,7 @@ class Draft:
     plan: Plan
     first: bool
     dates: Mapping[int, Mapping[str, datetime]] = field(default_factory=dict)
-    protected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    pooled: tuple[Pooled, ...] = ()
     works: tuple[Work, ...] = ()
     releases: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -212,7 +213,8 @@ async def commit_plans(
     laid = await capacity.lay_plans(connection, [_works(bid) for bid in bids])
     outcomes |= {bid.draft.order_id: days for bid, days in zip(bids, laid, strict=True) if isinstance(days, Full)}
     placed = [(bid, days) for bid, days in zip(bids, laid, strict=True) if not isinstance(days, Full)]
-    won = await reserve_each(connection, [bid.claims for bid, _ in placed])
+    pooled = {n: bid.draft.pooled for n, (bid, _) in enumerate(placed) if bid.draft.pooled}
+    won = await reserve_each(connection, [bid.claims for bid, _ in placed], pooled=pooled)
     winning = [both for both, reserved in zip(placed, won, strict=True) if reserved]
     await capacity.claim(connection, [claim for _, days in winning for claim in days])
     got = await queue.serve(connection, but={draft.order_id for draft in drafts})
@@ -270,7 +272,6 @@ def _claims(draft: Draft, next_n: int, cart_hold_id: str | None) -> list[Claim]:
             sku=line.sku,
             quantity=line.quantity,
             cart_hold_id=cart_hold_id,
-            protected=draft.protected.get((shipment.node_id, line.sku), 0),
         )
         for n, shipment in enumerate(draft.plan.shipments, start=next_n)
         for line in shipment.lines

@@ -7,8 +7,10 @@ read, decided and written back: a reservation that does not fit takes nothing. H
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
@@ -17,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import carts
 from shared.database.carts import Key
 from shared.domain.base import Model
+from shared.domain.pools import Pooled
 
 
 class Claim(Model):
@@ -24,7 +27,6 @@ class Claim(Model):
 
     Attributes:
         cart_hold_id: The cart the order was made of: what it holds there is taken first.
-        protected: Units that must stay free there, for other channels; a cart's own units are taken all the same.
     """
 
     owner: str
@@ -34,7 +36,6 @@ class Claim(Model):
     sku: str
     quantity: int
     cart_hold_id: str | None = None
-    protected: int = 0
 
 
 _CLAIMS = TypeAdapter(list[Claim])
@@ -42,21 +43,19 @@ _CLAIMS = TypeAdapter(list[Claim])
 #: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first, and
 #: would be refused for units that were given back since.
 #: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
-#: Of claims that leave different numbers of units at a position, all must leave the largest; where that does not fit,
-#: each is looked at by itself.
 _RESERVE = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
-            AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int, protected bigint)
+            AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int)
     ), need AS (
-        SELECT node_id, sku, sum(quantity) AS quantity, max(protected) AS protected FROM claim GROUP BY node_id, sku
+        SELECT node_id, sku, sum(quantity) AS quantity FROM claim GROUP BY node_id, sku
     ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, n.quantity, n.protected, p.free AS available
+        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, n.quantity, p.free AS available
         FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), verdict AS (
-        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity + protected) AS ok FROM locked
+        SELECT count(*) = (SELECT count(*) FROM need) AND bool_and(available >= quantity) AS ok FROM locked
     ), moved AS (
         UPDATE stock_position p SET on_hand = l.on_hand, reserved = l.reserved + l.quantity, held = l.held
         FROM locked l CROSS JOIN verdict v
@@ -81,8 +80,7 @@ _RESERVE = text("""
 _RESERVE_HELD = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(
-            owner text, line_no int, order_id text, node_id text, sku text, quantity int, cart_hold_id text,
-            protected bigint)
+            owner text, line_no int, order_id text, node_id text, sku text, quantity int, cart_hold_id text)
     ), cart AS (
         SELECT DISTINCT cart_hold_id FROM claim WHERE cart_hold_id IS NOT NULL
     ), need AS (
@@ -103,11 +101,10 @@ _RESERVE_HELD = text("""
         FROM claim c LEFT JOIN own o USING (cart_hold_id, node_id, sku)
         WINDOW before AS (PARTITION BY c.cart_hold_id, c.node_id, c.sku ORDER BY c.owner, c.line_no)
     ), wanted AS (
-        SELECT node_id, sku, sum(quantity) AS quantity, sum(own) AS own,
-               coalesce(max(protected) FILTER (WHERE own < quantity), 0) AS protected
+        SELECT node_id, sku, sum(quantity) AS quantity, sum(own) AS own
         FROM part GROUP BY node_id, sku
     ), verdict AS (
-        SELECT bool_and(coalesce(w.quantity = w.own OR l.available >= w.quantity - w.own + w.protected, false)) AS ok
+        SELECT bool_and(coalesce(w.quantity = w.own OR l.available >= w.quantity - w.own, false)) AS ok
         FROM wanted w LEFT JOIN locked l USING (node_id, sku)
     ), used AS (
         SELECT o.cart_hold_id, o.node_id, o.sku, o.open, coalesce(sum(p.own), 0) AS units
@@ -144,14 +141,13 @@ _RESERVE_HELD = text("""
     FROM verdict v LEFT JOIN locked l ON NOT v.ok
 """)
 
-#: Each claim takes what fits, the earlier one first, and what each took is answered in their order. What a claim
-#: must leave is looked at as if the earlier ones had taken all they want. Where overdue
+#: Each claim takes what fits, the earlier one first, and what each took is answered in their order. Where overdue
 #: carts are in the way, and the caller wants to know it, nothing is taken.
 _RESERVE_PARTIAL = text("""
     WITH claim AS (
         SELECT * FROM ROWS FROM (jsonb_to_recordset(CAST(:claims AS jsonb)) AS (
-            owner text, line_no int, order_id text, node_id text, sku text, quantity int, protected bigint))
-            WITH ORDINALITY AS c(owner, line_no, order_id, node_id, sku, quantity, protected, place)
+            owner text, line_no int, order_id text, node_id text, sku text, quantity int))
+            WITH ORDINALITY AS c(owner, line_no, order_id, node_id, sku, quantity, place)
     ), locked AS MATERIALIZED (
         SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, p.free
         FROM stock_position p JOIN (SELECT DISTINCT node_id, sku FROM claim) n USING (node_id, sku)
@@ -159,7 +155,7 @@ _RESERVE_PARTIAL = text("""
         FOR NO KEY UPDATE OF p
     ), fit AS (
         SELECT c.*, greatest(
-            least(c.quantity, coalesce(l.free, 0) - c.protected - (sum(c.quantity) OVER before - c.quantity)), 0
+            least(c.quantity, coalesce(l.free, 0) - (sum(c.quantity) OVER before - c.quantity)), 0
         ) AS taken
         FROM claim c LEFT JOIN locked l USING (node_id, sku)
         WINDOW before AS (PARTITION BY c.node_id, c.sku ORDER BY c.place)
@@ -185,6 +181,35 @@ _RESERVE_PARTIAL = text("""
 """)
 
 
+#: What there is to take, locked: of what carts hold for the orders, too, and of all that decides what must be left.
+_LOOK = text("""
+    WITH claim AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(node_id text, sku text, cart_hold_id text)
+    ), cart AS (
+        SELECT DISTINCT cart_hold_id FROM claim WHERE cart_hold_id IS NOT NULL
+    ), need AS (
+        SELECT node_id, sku FROM claim
+        UNION SELECT h.node_id, h.sku FROM cart_hold_line h JOIN cart USING (cart_hold_id) WHERE h.open > 0
+        UNION SELECT node_id, sku FROM unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])) AS k(node_id, sku)
+    ), locked AS MATERIALIZED (
+        SELECT p.node_id, p.sku, p.free AS available
+        FROM stock_position p JOIN need n ON n.node_id = p.node_id AND n.sku = p.sku
+        ORDER BY p.node_id, p.sku
+        FOR NO KEY UPDATE OF p
+    ), own AS MATERIALIZED (
+        SELECT h.cart_hold_id, h.node_id, h.sku, h.open FROM cart_hold_line h JOIN cart USING (cart_hold_id)
+        WHERE h.open > 0 AND (SELECT count(*) FROM locked) > 0
+        FOR NO KEY UPDATE OF h
+    )
+    SELECT l.node_id, l.sku, l.available,
+        (SELECT jsonb_object_agg(o.cart_hold_id, o.open) FROM own o
+         WHERE o.node_id = l.node_id AND o.sku = l.sku) AS own,
+        EXISTS (SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
+                AND h.expires_at <= statement_timestamp()) AS overdue
+    FROM locked l
+""")
+
+
 async def reserve(connection: AsyncConnection, claims: Sequence[Claim], *, actor: str = "doms") -> bool:
     """Reserve every claim or none of them. False when any does not fit; then nothing was taken.
 
@@ -195,27 +220,32 @@ async def reserve(connection: AsyncConnection, claims: Sequence[Claim], *, actor
 
 
 async def reserve_each(
-    connection: AsyncConnection, wishes: Sequence[Sequence[Claim]], *, actor: str = "doms"
+    connection: AsyncConnection,
+    wishes: Sequence[Sequence[Claim]],
+    *,
+    pooled: Mapping[int, Sequence[Pooled]] = MappingProxyType({}),
+    actor: str = "doms",
 ) -> list[bool]:
     """Reserve several wishes in one statement, each whole or not at all; the earlier goes first when not all fit.
 
-    Call it once in a transaction: a second call would lock rows out of key order.
+    Call it once in a transaction: a second call would lock rows out of key order. Where something of an item is kept
+    from a wish, all the positions that decide how much are locked first, in a statement more.
+
+    Args:
+        pooled: Items of which something is kept from a wish, by the wish's place.
 
     Raises:
         sqlalchemy.exc.IntegrityError: an owner's line is reserved already; nothing was taken for anybody.
     """
-    room = await _take(connection, [claim for wish in wishes for claim in wish], actor)
+    claims = [claim for wish in wishes for claim in wish]
+    kept = {n: _claimed(wishes[n], items) for n, items in pooled.items()}
+    room = await (_look(connection, claims, kept.values()) if any(kept.values()) else _take(connection, claims, actor))
     if room is None:
         return [True] * len(wishes)
     if room.overdue:
         room.free |= await carts.give_back_at(connection, room.overdue, but={cart for cart, _ in room.own})
-    verdicts = [_allot(wish, room) for wish in wishes]
-    winners = [
-        claim.model_copy(update={"protected": 0})
-        for wish, won in zip(wishes, verdicts, strict=True)
-        if won
-        for claim in wish
-    ]
+    verdicts = [_allot(wish, room, kept.get(n, ())) for n, wish in enumerate(wishes)]
+    winners = [claim for wish, won in zip(wishes, verdicts, strict=True) if won for claim in wish]
     beaten = await _take(connection, winners, actor)
     assert beaten is None, "rows that are locked do not change"
     return verdicts
@@ -260,8 +290,26 @@ async def _take(connection: AsyncConnection, claims: list[Claim], actor: str) ->
     statement = _RESERVE_HELD if any(claim.cart_hold_id for claim in claims) else _RESERVE
     values = {"claims": _CLAIMS.dump_json(claims).decode(), "actor": actor}
     rows = (await connection.execute(statement, values)).all()
-    if rows[0].ok:
-        return None
+    return None if rows[0].ok else _room(rows)
+
+
+async def _look(connection: AsyncConnection, claims: list[Claim], kept: Iterable[Sequence[Pooled]]) -> _Room:
+    """Lock the positions that are claimed and those that decide what must be left; returns what each has to give."""
+    keys = {(node_id, item.sku) for items in kept for item in items for node_id in item.nodes}
+    values = {
+        "claims": _CLAIMS.dump_json(claims).decode(),
+        "node_ids": [node_id for node_id, _ in keys],
+        "skus": [sku for _, sku in keys],
+    }
+    return _room((await connection.execute(_LOOK, values)).all())
+
+
+def _claimed(wish: Sequence[Claim], items: Sequence[Pooled]) -> tuple[Pooled, ...]:
+    skus = {claim.sku for claim in wish}
+    return tuple(item for item in items if item.sku in skus)
+
+
+def _room(rows: Sequence[Any]) -> _Room:
     keyed = {(row.node_id, row.sku): row for row in rows if row.node_id is not None}
     return _Room(
         free={key: row.available for key, row in keyed.items()},
@@ -270,7 +318,7 @@ async def _take(connection: AsyncConnection, claims: list[Claim], actor: str) ->
     )
 
 
-def _allot(wish: Sequence[Claim], room: _Room) -> bool:
+def _allot(wish: Sequence[Claim], room: _Room, kept: Sequence[Pooled]) -> bool:
     """Take a wish out of what there is if all of it fits: what its cart holds first, the rest of what is free."""
     need: dict[tuple[str, Key], int] = {}
     for claim in wish:
@@ -280,11 +328,19 @@ def _allot(wish: Sequence[Claim], room: _Room) -> bool:
     rest: dict[Key, int] = {}
     for place, quantity in need.items():
         rest[place[1]] = rest.get(place[1], 0) + quantity - own[place]
-    stays = {(claim.node_id, claim.sku): claim.protected for claim in wish}
-    if any(quantity and room.free.get(key, 0) < quantity + stays[key] for key, quantity in rest.items()):
+    if any(room.free.get(key, 0) < quantity for key, quantity in rest.items() if quantity):
+        return False
+    if not all(_leaves(item, rest, room) for item in kept):
         return False
     for key, quantity in rest.items():
         room.free[key] = room.free.get(key, 0) - quantity
     for place, quantity in own.items():
         room.own[place] = room.own.get(place, 0) - quantity
     return True
+
+
+def _leaves(item: Pooled, taken: Mapping[Key, int], room: _Room) -> bool:
+    """Whether what is kept of an item is still there once units are taken."""
+    by_node = {node_id: units for (node_id, sku), units in taken.items() if sku == item.sku}
+    stock = {node_id: room.free.get((node_id, item.sku), 0) for node_id in item.nodes.union(by_node)}
+    return item.may_take(stock, by_node)

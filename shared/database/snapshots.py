@@ -42,6 +42,7 @@ async def read_unpriced(
     """As ``read_snapshot``, without what later orders may lose."""
     selling = await channels.read_selling(connection)
     positions = (await connection.execute(_STOCK, {"skus": sorted(set(skus))})).all()
+    stock, pooled = await channels.stock_for(connection, selling, channel, positions)
     limited = await node_days.read_limited(connection)
     loads = await node_days.read_loads(connection, limited)
     return Snapshot(
@@ -51,7 +52,8 @@ async def read_unpriced(
         zones=await zones.read_charts(connection),
         risks=await risks.read_risks(connection),
         trade=await trade.read_trade(connection, set(skus)),
-        stock=await channels.stock_for(connection, selling, channel, positions),
+        stock=stock,
+        pooled=pooled,
         loads=await node_days.with_days(connection, loads, limited, as_of),
         ineligible=selling.ineligible,
     )

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import carts, channels, network, node_days, prices, risks, trade, zones
-from shared.database.channels import SELLS_EVERYTHING, Selling
+from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.pricing.models import NO_PRICES, Prices
@@ -131,7 +131,7 @@ async def read_question(
     row = (await connection.execute(_ORDER, values)).one()
     await _refresh(connection, remembered, row.network_version, monotonic)
     lines = tuple(_wanted(line) for line in row.lines or ())
-    stock = await _stock(connection, remembered.selling, row, lines)
+    stock, pooled = await _stock(connection, remembered.selling, row, lines)
     order = SourcingOrder.model_construct(
         order_id=request.order_id,
         channel=row.channel,
@@ -150,6 +150,7 @@ async def read_question(
         as_of=request.as_of,
         nodes=remembered.nodes,
         stock=stock,
+        pooled=pooled,
         loads=await _loads(connection, remembered, stock, request.as_of),
         rates=remembered.rates,
         zones=remembered.zones,
@@ -184,11 +185,11 @@ async def read_reroute(
     skus = sorted({line.sku for line in lines})
     await carts.give_back_of(connection, skus)
     positions = (await connection.execute(_STOCK, {"skus": skus})).all()
-    stock = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
+    stock, pooled = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
     excluded = tuple(sorted({*question.order.excluded, holder}))
     loads = await _loads(connection, remembered, stock, question.snapshot.as_of)
     rules = await trade.read_for(connection, remembered.trade_rules, skus)
-    seen = question.snapshot.model_copy(update={"stock": stock, "loads": loads, "trade": rules})
+    seen = question.snapshot.model_copy(update={"stock": stock, "pooled": pooled, "loads": loads, "trade": rules})
     return replace(
         question,
         order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),
@@ -196,9 +197,7 @@ async def read_reroute(
     )
 
 
-async def _stock(
-    connection: AsyncConnection, selling: Selling, order: Any, lines: Sequence[WantedLine]
-) -> tuple[Stock, ...]:
+async def _stock(connection: AsyncConnection, selling: Selling, order: Any, lines: Sequence[WantedLine]) -> Seen:
     """What the order may take. Holds of carts whose time is up are given back first: they keep nobody from buying."""
     skus = sorted({line.sku for line in lines})
     if order.overdue_holds:

@@ -15,6 +15,7 @@ from shared.domain.network import Place
 from shared.domain.orders import Address, ServiceLevel
 from shared.domain.recipients import recipient_of
 from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.pooling import lay_down
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
 
 #: Orders that are being sourced this moment, or that stock which arrived is kept for, are left alone.
@@ -131,10 +132,8 @@ async def _snapshot(connection: AsyncConnection, channel: str, rows: Sequence[An
     selling = await channels.read_selling(connection)
     positions = (await connection.execute(_STOCK, {"order_ids": order_ids, "skus": skus})).all()
     loads = await connection.execute(_LOADS, {"order_ids": order_ids})
+    stock, pooled = await channels.stock_for(connection, selling, channel, positions)
     snapshot = seen.model_copy(
-        update={
-            "stock": await channels.stock_for(connection, selling, channel, positions),
-            "loads": tuple(NodeLoad(**row._mapping) for row in loads),
-        }
+        update={"stock": stock, "pooled": pooled, "loads": tuple(NodeLoad(**row._mapping) for row in loads)}
     )
-    return (await prices.read_for(connection, set(skus), as_of)).put_on(snapshot)
+    return (await prices.read_for(connection, set(skus), as_of)).put_on(lay_down(snapshot))

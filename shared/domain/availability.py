@@ -1,8 +1,8 @@
 """What a channel may show of an item: its stock, less what is kept for others, shaped by its allocation.
 
 A channel's *pool* is a standing level, not a budget: as long as there is stock, that many units are there for
-it alone. Pools are filled by the channels' rank from the nodes each may sell from, so that together they never
-hold more than lies there; what is left is common. More stock never shows less of it, in any channel.
+it alone, wherever they lie (``shared.domain.pools``); what no pool holds is common. More stock never shows less of it,
+in any channel.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from shared.domain.base import Identifier, Instant, Model, Sku
+from shared.domain.pools import Pool, Pooled, fill_pools, takeable
 
 #: Units shown of a stock, by node.
 Sell = Callable[[Mapping[str, int]], int]
@@ -99,60 +100,6 @@ class Arrival(NamedTuple):
     units: int
 
 
-class Pool(Model):
-    """A channel's claim on units of one item, at the nodes it sells from."""
-
-    channel: str
-    units: int
-    nodes: frozenset[str]
-
-
-def place_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Fill each pool in turn; returns what each channel's holds at each node, and what is left there.
-
-    Args:
-        stock: Free units by node.
-        pools: In the order of the channels' rank.
-    """
-    left = {node_id: stock[node_id] for node_id in sorted(stock)}
-    held: dict[str, dict[str, int]] = {}
-    for pool in pools:
-        wanted, placed = pool.units, held.setdefault(pool.channel, {})
-        for node_id, units in left.items():
-            if not wanted:
-                break
-            if node_id in pool.nodes and units:
-                placed[node_id] = taken = min(wanted, units)
-                left[node_id] = units - taken
-                wanted -= taken
-    return held, left
-
-
-def fill_pools(stock: Mapping[str, int], pools: Sequence[Pool]) -> tuple[dict[str, int], dict[str, int]]:
-    """As ``place_pools``, with what each channel's pool holds at all nodes together."""
-    held, left = place_pools(stock, pools)
-    return {channel: sum(placed.values()) for channel, placed in held.items()}, left
-
-
-def kept_from(
-    stock: Mapping[str, int], channel: str, pools: Sequence[Pool] = (), allocation: Allocation | None = None
-) -> dict[str, int]:
-    """Units at each node that a channel must leave: other channels' pools, and what is common if it sells none of it.
-
-    Nodes where it need leave none are not in the answer. How much of the rest it *shows* is its own affair: orders
-    that came may be filled with what was not shown.
-    """
-    if not pools and _sells_common(allocation):
-        return {}
-    held, left = place_pools(stock, pools)
-    own = held.get(channel, {})
-    kept = {
-        node_id: stock[node_id] - own.get(node_id, 0) - (common if _sells_common(allocation) else 0)
-        for node_id, common in left.items()
-    }
-    return {node_id: units for node_id, units in kept.items() if units}
-
-
 def _sells_common(allocation: Allocation | None) -> bool:
     return allocation is None or allocation.pool is None or allocation.fall_through
 
@@ -182,11 +129,10 @@ def available(
         eligible: The nodes the channel sells from, of those whose stock it counts.
         pools: Every channel's pool of this item, its own among them, in the order of rank.
     """
-    held, left = place_pools(stock, pools)
-    pooled, common = (
-        sum(units for node_id, units in of.items() if node_id in eligible) for of in (held.get(channel, {}), left)
-    )
-    return shown(common, pooled, allocation)
+    held = fill_pools(stock, pools)
+    units = takeable(stock, [pool for pool in held if pool.channel != channel], eligible)
+    pooled = min(units, sum(pool.units for pool in held if pool.channel == channel))
+    return shown(units - pooled, pooled, allocation)
 
 
 def reaching(threshold: int, units: int) -> int:
@@ -264,9 +210,11 @@ class Rules:
             if (own := self.allocation(channel, sku)) is not None and own.pool
         ]
 
-    def kept_from(self, channel: str, sku: str, stock: Mapping[str, int]) -> dict[str, int]:
-        """Units of an item at each node that a channel must leave, as ``kept_from`` says."""
-        return kept_from(stock, channel, self.pools(sku), self.allocation(channel, sku))
+    def pooled(self, channel: str, sku: str) -> Pooled | None:
+        """What is kept of an item, as a channel meets it; ``None`` where it may take all there is."""
+        sells_common = _sells_common(self.allocation(channel, sku))
+        pooled = Pooled(sku=sku, channel=channel, pools=tuple(self.pools(sku)), sells_common=sells_common)
+        return pooled if pooled.binds else None
 
 
 #: Nothing is kept for anybody.

@@ -18,6 +18,7 @@ from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.merging import together
 from shared.domain.sourcing.models import Because, Candidate, Plan, Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.once import Planned, plan_once, said_of_stage
+from shared.domain.sourcing.pooling import plan_beside_pools
 from shared.domain.sourcing.stages import Stage, StageTried, Tried
 from shared.domain.sourcing.staging import Staged, Taken, rest_of, short_of, staged, told, why_passed_over
 
@@ -29,6 +30,10 @@ def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
     otherwise ``gap_minor`` bounds what a better one could save. Of a plan that several stages have a part in, both
     are said of each part.
     """
+    return plan_beside_pools(order, snapshot, policy, _plan) if snapshot.pooled else _plan(order, snapshot, policy)
+
+
+def _plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
     if policy.stages and not order.only:
         return _in_stages(order, snapshot, policy)
     confines = Confines(lines=order.lines, together=policy.keep_bundles_together)

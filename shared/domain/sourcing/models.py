@@ -14,6 +14,7 @@ from pydantic import Field
 from shared.domain.base import Identifier, Instant, Minor, Model, Quantity, Sku
 from shared.domain.network import Node, Place
 from shared.domain.orders import ServiceLevel
+from shared.domain.pools import Pooled
 from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.stages import Batch, Rest, Stage, StageTried
 from shared.domain.sourcing.weights import Weights as Weights  # noqa: PLC0414 - they are part of a policy
@@ -71,7 +72,9 @@ class Stock(Model):
     """What one node can give of one SKU: on hand less reserved, held and safety, never below zero.
 
     Attributes:
-        protected: Units that stay for other channels; they are not among the available ones.
+        protected: Units that stay for other channels whatever comes from elsewhere; they are not among the available
+            ones.
+        own: Units among the available ones that are held for the order itself, such as its cart's.
         scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
         clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere.
         customs_minor: Duty on a unit that crosses a border on its way.
@@ -81,6 +84,7 @@ class Stock(Model):
     sku: Sku
     available: Annotated[int, Field(ge=0)]
     protected: Annotated[int, Field(ge=0)] = 0
+    own: Annotated[int, Field(ge=0)] = 0
     unit_cost_minor: Minor = 0
     scarcity_minor: Minor = 0
     clearance_minor: Minor = 0
@@ -178,6 +182,8 @@ class Snapshot(Model):
         quotes: What carriers ask now, in the place of the rates' prices until they expire.
         ineligible: Nodes each channel does not sell from, unless staff chose them for the order.
         price_version: Which version the prices in ``stock`` and ``day_prices`` come from; ``None`` without prices.
+        pooled: Items of which something is kept for other channels. Where there are any, ``stock`` says what each node
+            could give by itself, and all that is taken of such an item must leave what is kept of it.
     """
 
     as_of: Instant
@@ -192,11 +198,7 @@ class Snapshot(Model):
     risks: tuple[NodeRisk, ...] = ()
     trade: Trade = NO_TRADE
     price_version: str | None = None
-
-    @property
-    def protected(self) -> dict[tuple[str, str], int]:
-        """Units that stay for other channels, by node and SKU, where there are any."""
-        return {(row.node_id, row.sku): row.protected for row in self.stock if row.protected}
+    pooled: tuple[Pooled, ...] = ()
 
 
 def _unused(value: object) -> bool:

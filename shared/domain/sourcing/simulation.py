@@ -17,6 +17,7 @@ from typing import NamedTuple
 from shared.domain.availability import NO_RULES, Rules
 from shared.domain.base import Instant, Model
 from shared.domain.network import Node
+from shared.domain.pools import Pooled, takeable_alone
 from shared.domain.sourcing.batches import in_sequence
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import (
@@ -153,6 +154,7 @@ class World:
         """What the planner may know when this order comes."""
         self._until(at)
         skus = sorted({line.sku for line in order.lines})
+        pooled = {sku: item for sku in skus if (item := self._replay.rules.pooled(order.channel, sku))}
         return Snapshot.model_construct(
             as_of=at,
             nodes=self._replay.nodes,
@@ -161,18 +163,18 @@ class World:
             risks=self._replay.risks,
             trade=self._replay.trade,
             ineligible=dict(self._replay.ineligible),
-            stock=tuple(row for sku in skus for row in self._stock(order.channel, sku)),
+            stock=tuple(row for sku in skus for row in self._stock(sku, pooled.get(sku))),
+            pooled=tuple(pooled.values()),
             loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),
         )
 
-    def _stock(self, channel: str, sku: str) -> Iterator[Stock]:
+    def _stock(self, sku: str, pooled: Pooled | None) -> Iterator[Stock]:
         free = {node_id: units for node_id, units in self._held.get(sku, {}).items() if units > 0}
-        kept = self._replay.rules.kept_from(channel, sku, free)
+        most = takeable_alone(free, pooled.kept_from(free)) if pooled else free
         for node_id, units in free.items():
-            protected = kept.get(node_id, 0)
-            cost = self._cost(node_id, sku)
+            available, cost = most[node_id], self._cost(node_id, sku)
             yield Stock.model_construct(
-                node_id=node_id, sku=sku, available=units - protected, protected=protected, unit_cost_minor=cost
+                node_id=node_id, sku=sku, available=available, protected=units - available, unit_cost_minor=cost
             )
 
     def _cost(self, node_id: str, sku: str) -> int:

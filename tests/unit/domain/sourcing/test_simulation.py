@@ -54,7 +54,7 @@ def test_orders_leave_what_is_kept_for_another_channel() -> None:
     orders = [ReplayedOrder(wants(n), AS_OF + n * HOUR) for n in range(4)]
     kept = replay(*orders, stock=stock)._replace(rules=rules)
     (result,) = compare(kept, [Policy()]).policies
-    assert {each.node_id: each.units for each in result.nodes if each.units} == {"n2": 2}
+    assert {each.node_id: each.units for each in result.nodes if each.units} == {"n1": 2}
     assert result.short_by_reason == {"protected": 2}
     (result,) = compare(kept._replace(ineligible={"web": ("n2",)}), [Policy()]).policies
     assert result.short_by_reason == {"not_eligible": 4}
