@@ -4,7 +4,7 @@
 
 Starts a Postgres of its own with fsync on. The same file is loaded five ways in one run: by COPY into a plain table,
 which only writes it down; by COPY of what it comes to into tables like those of positions and moves, with the same
-indexes, checks and foreign keys, which is what any loader that keeps a ledger must pay; as a first snapshot, when
+indexes, checks and references, which is what any loader that keeps a ledger must pay; as a first snapshot, when
 every row opens a position; again with 1 % of its rows changed; and again with the same content. The time of a run is
 from the file on disk to its end, with what is refused.
 """
@@ -94,8 +94,10 @@ def prepare_ledger(url: str, positions: Path, moves: Path) -> None:
     """Tables like those a feed changes, and in key order what the first file comes to in them."""
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE ledger_position (LIKE stock_position INCLUDING ALL)")
-        connection.execute("ALTER TABLE ledger_position ADD FOREIGN KEY (node_id) REFERENCES node")
-        connection.execute("ALTER TABLE ledger_position ADD FOREIGN KEY (sku) REFERENCES item")
+        connection.execute("""
+            CREATE TRIGGER opened AFTER INSERT ON ledger_position REFERENCING NEW TABLE AS opened
+            FOR EACH STATEMENT EXECUTE FUNCTION check_opened()
+        """)
         connection.execute("CREATE TABLE ledger_move (LIKE stock_move INCLUDING ALL)")
         for path, cells in (
             (positions, "'n1', sku, units"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shared.database.engine import Database
 from shared.database.inbounds import depart, keep_inbound
@@ -167,3 +168,36 @@ async def test_no_stock_there_ever_was(database: Database) -> None:
     async with database.reading() as connection:
         with pytest.raises(NotFound, match="nowhere"):
             await read_history(connection, "s1", node_id="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("INSERT INTO stock_position (node_id, sku) VALUES ('n9', 's1')", "no node n9"),
+        ("INSERT INTO stock_position (node_id, sku) SELECT 'n1', 's' || n FROM generate_series(1, 3) n "
+         "ON CONFLICT DO NOTHING", "no item s3"),
+        ("UPDATE stock_position SET sku = 's3' WHERE sku = 's2'", "stock_position keeps its key"),
+        ("UPDATE item SET sku = 's3' WHERE sku = 's2'", "item keeps its key"),
+        ("DELETE FROM item WHERE sku = 's2'", "item keeps its key, and stays"),
+        ("UPDATE node SET node_id = 'n9' WHERE node_id = 'n2'", "stock at n2"),
+        ("DELETE FROM node WHERE node_id = 'n2'", "stock at n2"),
+    ],
+)  # fmt: skip
+async def test_a_position_is_of_a_node_and_an_item_that_are_there(
+    database: Database, statement: str, told: str
+) -> None:
+    with pytest.raises(IntegrityError, match=told):
+        async with database.transaction() as connection:
+            await connection.execute(text(statement))
+
+
+async def test_a_node_does_not_go_while_its_first_position_is_opened(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(text("DELETE FROM stock_position WHERE node_id = 'n2'"))
+    async with database.transaction() as opening:
+        await opening.execute(text("INSERT INTO stock_position (node_id, sku) VALUES ('n2', 's1')"))
+        async with database.transaction() as removing:
+            await removing.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            with pytest.raises(OperationalError, match="lock timeout"):
+                await removing.execute(text("DELETE FROM node WHERE node_id = 'n2'"))
+            await removing.rollback()

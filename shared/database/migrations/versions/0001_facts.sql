@@ -68,10 +68,11 @@ CREATE TABLE source_offer (
 
 -- Stock. on_hand and reserved are the sums of stock_move and change only in the statement that adds the moves.
 -- Moves and reservations are added only for positions that the same statement has locked, so they need no foreign key
--- to them: checking one for every row costs a quarter of all reservations.
+-- to them: checking one for every row costs a quarter of all reservations. Positions refer to node and item, which is
+-- checked once for all that a statement opens: row by row it would cost more than writing them down.
 CREATE TABLE stock_position (
-    node_id  text NOT NULL REFERENCES node,
-    sku      text NOT NULL REFERENCES item,
+    node_id  text NOT NULL,
+    sku      text NOT NULL,
     on_hand  bigint NOT NULL DEFAULT 0,
     reserved bigint NOT NULL DEFAULT 0,
     safety   bigint NOT NULL DEFAULT 0 CHECK (safety >= 0),
@@ -79,6 +80,47 @@ CREATE TABLE stock_position (
     CONSTRAINT never_oversold CHECK (0 <= reserved AND reserved <= on_hand)
 ) WITH (fillfactor = 60);
 CREATE INDEX stock_position_sku ON stock_position (sku);
+
+-- The node is locked against its removal; an item is never removed at all.
+CREATE FUNCTION check_opened() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    stranger record;
+BEGIN
+    PERFORM FROM node WHERE node_id IN (SELECT node_id FROM opened) ORDER BY node_id FOR KEY SHARE;
+    SELECT o.node_id, o.sku INTO stranger FROM opened o
+    WHERE NOT EXISTS (SELECT FROM node n WHERE n.node_id = o.node_id) LIMIT 1;
+    IF FOUND THEN
+        RAISE foreign_key_violation USING MESSAGE = format('there is no node %s', stranger.node_id);
+    END IF;
+    SELECT o.node_id, o.sku INTO stranger FROM opened o
+    WHERE NOT EXISTS (SELECT FROM item i WHERE i.sku = o.sku) LIMIT 1;
+    IF FOUND THEN
+        RAISE foreign_key_violation USING MESSAGE = format('there is no item %s', stranger.sku);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER opened AFTER INSERT ON stock_position REFERENCING NEW TABLE AS opened
+    FOR EACH STATEMENT EXECUTE FUNCTION check_opened();
+
+CREATE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE foreign_key_violation USING MESSAGE = format('what is in %s keeps its key, and stays', TG_TABLE_NAME);
+END $$;
+CREATE TRIGGER keeps_key BEFORE UPDATE OF node_id, sku ON stock_position
+    FOR EACH ROW WHEN (OLD.node_id <> NEW.node_id OR OLD.sku <> NEW.sku) EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER keeps_key BEFORE UPDATE OF sku ON item
+    FOR EACH ROW WHEN (OLD.sku <> NEW.sku) EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER stays BEFORE DELETE ON item FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+CREATE FUNCTION refuse_stocked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM stock_position WHERE node_id = OLD.node_id) THEN
+        RAISE foreign_key_violation USING MESSAGE = format('there is stock at %s', OLD.node_id);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keeps_key AFTER UPDATE OF node_id ON node
+    FOR EACH ROW WHEN (OLD.node_id <> NEW.node_id) EXECUTE FUNCTION refuse_stocked();
+CREATE TRIGGER stays AFTER DELETE ON node FOR EACH ROW EXECUTE FUNCTION refuse_stocked();
 
 CREATE TABLE stock_move (
     move_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -194,7 +236,8 @@ CREATE TABLE fulfillment_order (
     n              int NOT NULL,
     node_id        text NOT NULL REFERENCES node,
     units          int NOT NULL CHECK (units > 0),
-    status         text NOT NULL CHECK (status IN ('open', 'in_progress', 'incomplete', 'closed', 'cancelled')),
+    status         text NOT NULL CHECK (status IN (
+        'open', 'in_progress', 'incomplete', 'closed', 'cancelled', 'replanned')),
     request_status text NOT NULL DEFAULT 'unsubmitted' CHECK (request_status IN (
         'unsubmitted', 'submitted', 'accepted', 'rejected', 'cancel_requested', 'cancel_accepted', 'closed')),
     carrier        text NOT NULL,
@@ -205,6 +248,7 @@ CREATE TABLE fulfillment_order (
     cost           jsonb NOT NULL,
     planned_minor  bigint NOT NULL,
     excludes_node  boolean NOT NULL DEFAULT false,
+    staff_chose    boolean NOT NULL DEFAULT false,
     reason         text NOT NULL DEFAULT '',
     created_at     timestamptz NOT NULL DEFAULT now(),
     submitted_at   timestamptz,
