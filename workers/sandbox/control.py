@@ -96,7 +96,10 @@ class Panel:
         return JSONResponse({"status": "ok"})
 
     async def pending(self, _: Request) -> Response:
-        return _json(pending_of(self._world))
+        pending = pending_of(self._world)
+        # What it no longer counts must be in the log for whoever reads the file next.
+        await self._world.store.commit()
+        return _json(pending)
 
     async def log(self, request: Request) -> Response:
         query = _read(LogQuery, dict(request.query_params))
