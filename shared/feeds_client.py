@@ -7,26 +7,15 @@ from hashlib import sha256
 from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
-)
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from shared.contracts import BATCH_QUEUE
 from shared.database import feed_runs, feeds
 from shared.database.engine import Database
-from shared.domain.feeds import FeedSource, SftpDrop
+from shared.domain.feeds import FeedSource
 from shared.messages.feeds import FeedPollInput, FeedRun, FeedRunInput, feed_workflow_id
+from shared.schedules import drop_schedule, every, keep_schedule
 
 
 class FeedDesk:
@@ -82,39 +71,17 @@ class FeedDesk:
     async def _keep_schedule(self, source: FeedSource) -> None:
         name = f"feed-poll/{source.source_id}"
         if source.sftp is None:
-            await self._drop_schedule(name)
+            await drop_schedule(self._temporal, name)
             return
-        schedule = _polling(source.source_id, source.sftp)
-        try:
-            await self._temporal.create_schedule(name, schedule)
-        except ScheduleAlreadyRunningError:
-
-            def changed(_: ScheduleUpdateInput) -> ScheduleUpdate:
-                return ScheduleUpdate(schedule=schedule)
-
-            await self._temporal.get_schedule_handle(name).update(changed)
-
-    async def _drop_schedule(self, name: str) -> None:
-        try:
-            await self._temporal.get_schedule_handle(name).delete()
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-
-
-def _polling(source_id: str, drop: SftpDrop) -> Schedule:
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
+        schedule = every(
+            source.sftp.every,
             "FeedPoll",
-            FeedPollInput(source_id=source_id),
-            id=f"feed-poll/{source_id}",
-            task_queue=BATCH_QUEUE,
-            static_summary=f"take in what {source_id} has left in its directory",
-            priority=Priority(priority_key=5),
-        ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=drop.every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
-    )
+            FeedPollInput(source_id=source.source_id),
+            name=name,
+            queue=BATCH_QUEUE,
+            summary=f"take in what {source.source_id} has left in its directory",
+        )
+        await keep_schedule(self._temporal, name, schedule)
 
 
 async def take_in(

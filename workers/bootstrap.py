@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
-)
-from temporalio.common import Priority, SearchAttributeIndexedValueType
+from temporalio.client import Client, Schedule
+from temporalio.common import SearchAttributeIndexedValueType
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, PLANNING_QUEUE, SEARCH_ATTRIBUTES
@@ -32,31 +21,16 @@ from shared.domain.sourcing.models import Policy
 from shared.messages import CartSweepInput, PriceInput, ReconcileInput, WatchInput
 from shared.messages.feeds import FeedWatchInput
 from shared.messages.risks import RiskInput
+from shared.schedules import every, keep_schedule
 from shared.settings import Settings
 from workers.connect import temporal_client
 
 RECONCILIATION_SCHEDULE = "reconciliation"
 
 
-def _every(interval: timedelta, workflow: str, *args: object, name: str, queue: str, summary: str) -> Schedule:
-    """A workflow at each interval, one at a time; what was missed is caught up with once."""
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            workflow,
-            args=args,
-            id=name,
-            task_queue=queue,
-            static_summary=summary,
-            priority=Priority(priority_key=5),
-        ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=10)),
-    )
-
-
 #: By name.
 SCHEDULES: Mapping[str, Schedule] = {
-    RECONCILIATION_SCHEDULE: _every(
+    RECONCILIATION_SCHEDULE: every(
         timedelta(minutes=1),
         "Reconciliation",
         ReconcileInput(),
@@ -64,7 +38,7 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=BATCH_QUEUE,
         summary="compare the facts with themselves; resume what a crash left behind",
     ),
-    "cart-sweep": _every(
+    "cart-sweep": every(
         timedelta(seconds=15),
         "CartSweep",
         CartSweepInput(),
@@ -72,7 +46,7 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=BATCH_QUEUE,
         summary="give back what carts hold beyond their time",
     ),
-    "stock-watch": _every(
+    "stock-watch": every(
         timedelta(minutes=5),
         "StockWatch",
         WatchInput(),
@@ -80,7 +54,7 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=BATCH_QUEUE,
         summary="hold back what counts give reason to doubt; compare levels with their thresholds",
     ),
-    "pricing": _every(
+    "pricing": every(
         PriceInput().every,
         "Pricing",
         PriceInput(),
@@ -88,7 +62,7 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=PLANNING_QUEUE,
         summary="price what may run short before its next supply",
     ),
-    "feed-watch": _every(
+    "feed-watch": every(
         timedelta(minutes=1),
         "FeedWatch",
         FeedWatchInput(),
@@ -96,7 +70,7 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=BATCH_QUEUE,
         summary="hold back stock whose source's figures are too old",
     ),
-    "risk-assessment": _every(
+    "risk-assessment": every(
         timedelta(hours=1),
         "RiskAssessment",
         RiskInput(),
@@ -104,7 +78,7 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=BATCH_QUEUE,
         summary="learn how often nodes reject what they are asked to ship, or hand it over late",
     ),
-    "publishing": _every(
+    "publishing": every(
         timedelta(minutes=1),
         "StartPublishing",
         name="start-publishing",
@@ -156,11 +130,4 @@ async def _unless_there(work: object) -> None:
 async def keep_schedules(temporal: Client) -> None:
     """Create the schedules, or bring them to what this version wants."""
     for name, schedule in SCHEDULES.items():
-        try:
-            await temporal.create_schedule(name, schedule)
-        except ScheduleAlreadyRunningError:
-            await temporal.get_schedule_handle(name).update(_to(schedule))
-
-
-def _to(schedule: Schedule) -> Callable[[ScheduleUpdateInput], ScheduleUpdate]:
-    return lambda _: ScheduleUpdate(schedule=schedule)
+        await keep_schedule(temporal, name, schedule)
