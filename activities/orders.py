@@ -27,6 +27,8 @@ from shared.domain.sourcing.timetable import Timetable
 from shared.messages import (
     CancelledUnits,
     CancelUnits,
+    CatchUp,
+    CaughtUp,
     CloseOrder,
     CommandOutcome,
     OrderOutcome,
@@ -137,6 +139,11 @@ class Orders(OrderActivities):
         result = question.answered or await self._commit(request, question, nothing)
         assert result is not None, "a plan that takes no stock cannot lose a race for it"
         return result.model_copy(update={"contended": True})
+
+    @activity.defn(name="orders.catch_up")
+    async def catch_up(self, request: CatchUp) -> CaughtUp:
+        async with self._database.reading() as connection:
+            return await units.catch_up(connection, request)
 
     @activity.defn(name="orders.try_reroute")
     async def try_reroute(self, request: TryReroute) -> CommandOutcome:

@@ -17,6 +17,8 @@ from shared.messages import (
     CancelUnits,
     CartSweepResult,
     CartSweepStep,
+    CatchUp,
+    CaughtUp,
     CloseOrder,
     CommandOutcome,
     FulfillmentCall,
@@ -98,6 +100,10 @@ class OrderActivities:
 
     @activity.defn(name="orders.withdraw")
     async def withdraw(self, request: Withdraw) -> Withdrawn:
+        raise NotImplementedError
+
+    @activity.defn(name="orders.catch_up")
+    async def catch_up(self, request: CatchUp) -> CaughtUp:
         raise NotImplementedError
 
     @activity.defn(name="orders.try_reroute")

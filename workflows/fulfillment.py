@@ -51,6 +51,9 @@ class Owner(Protocol):
     def take_back(self, units: int) -> None:
         """These units need a source again."""
 
+    def facts_moved(self) -> None:
+        """Others have changed the order's facts, which have to be read again."""
+
     def needs_person(self, why: str) -> None:
         """Show that somebody has to look."""
 
@@ -166,6 +169,9 @@ class FulfillmentProcess:
         if outcome.done:
             self.stage = Stage.REQUESTED
             self._answer_by = workflow.now() + self._order.policy.answer_within
+        elif outcome.replanned:
+            self._order.facts_moved()
+            await workflow.wait_condition(lambda: self.done or self._order.rolling)
         elif not self.done:
             self._end_unshipped(outcome.units)
 
@@ -244,6 +250,10 @@ class FulfillmentProcess:
         self.units = units_left
         if not units_left:
             self.stage = Stage.DONE
+
+    def replanned(self) -> None:
+        """A wave has planned the units again, before the node was told."""
+        self.stage = advance(self.stage, Happened.REPLANNED)
 
     # --- from the node and the carrier --------------------------------------------------------------------
 

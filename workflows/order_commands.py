@@ -105,6 +105,8 @@ class OrderCommands(OrderCore):
 
     async def _reroute(self, key: str, command: Reroute) -> CommandOutcome:
         async with self._deciding:
+            if self._facts_moved:
+                await self._catch_up_deciding()
             process = self._processes[command.n]
             if not process.revocable:
                 return CommandOutcome(done=False, message=f"fulfillment order {process.n} is {process.stage} by now")

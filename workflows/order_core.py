@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         CancelledUnits,
         CancelOrder,
         CancelUnits,
+        CatchUp,
         FulfillmentState,
         HoldState,
         OrderInput,
@@ -58,6 +60,7 @@ class OrderCore:
         self._unsure = state.unsure
         self._contended = False
         self._stock_arrived = state.stock_arrived
+        self._facts_moved = state.facts_moved
         self._cancel_at = state.cancel_at
         self._published: tuple[str, str, list[str], datetime | None] | None = None
         self._processes = {f.n: FulfillmentProcess(self, f) for f in state.fulfillments}
@@ -77,6 +80,7 @@ class OrderCore:
             winding_down=self._winding_down,
             unsure=self._unsure,
             stock_arrived=self._stock_arrived,
+            facts_moved=self._facts_moved,
             promised_at=self._promised_at,
             steps=self._steps,
             exception=self._exception,
@@ -158,6 +162,22 @@ class OrderCore:
             await self._follow(result.rest)
         return sum(fulfillment.units for fulfillment in result.fulfillments)
 
+    async def _catch_up_deciding(self) -> None:
+        """Take in what a wave has planned again, by whoever holds ``_deciding``; the facts say what."""
+        self._facts_moved = False
+        request = CatchUp(order_id=self.order_id, known=tuple(self._processes))
+        found = await step(OrderActivities.catch_up, request, "what a wave has planned again")
+        self._end_replanned(found.replanned)
+        for fulfillment in found.unknown:
+            self._begin(fulfillment)
+        self._backordered, self._promised_at = found.backordered, found.promised_at
+        await self._follow(None)
+
+    def _end_replanned(self, numbers: Iterable[int]) -> None:
+        for n in numbers:
+            if n in self._processes:
+                self._processes[n].replanned()
+
     async def _follow(self, rest: Rest | None) -> None:
         """Do with the units that wait as the policy's stage says; what was said stands as long as any of them wait."""
         if not self._backordered:
@@ -225,6 +245,7 @@ class OrderCore:
         self._unallocated += answer.unallocated - waiting
         self._backordered = answer.backordered
         self._unsure = answer.look_again
+        self._end_replanned(answer.replanned)
         for fulfillment in answer.unknown:
             self._begin(fulfillment)
         for n, units in answer.planned.items():
@@ -258,6 +279,10 @@ class OrderCore:
     def delivered(self, wake: Wake) -> None:
         self._hear(wake)
 
+    @workflow.signal(name="replanned")
+    def replanned(self, wake: Wake) -> None:
+        self.facts_moved()
+
     @workflow.signal(name="stock_arrived")
     def stock_arrived(self, wake: Wake) -> None:
         self._stock_arrived = True
@@ -265,6 +290,10 @@ class OrderCore:
     @workflow.signal(name="supply_changed")
     def supply_changed(self, wake: Wake) -> None:
         self._stock_arrived = True
+
+    def facts_moved(self) -> None:
+        """Others have changed the order's facts, which have to be read again."""
+        self._facts_moved = True
 
     def _hear(self, wake: Wake) -> None:
         if wake.kind in _HAPPENED and wake.n in self._processes:

@@ -68,7 +68,9 @@ class OrderStory(OrderCommands):
 
     async def _fulfil(self) -> None:
         while not self._finished():
-            if not self._may_source():
+            if self._may_catch_up():
+                await self._catch_up()
+            elif not self._may_source():
                 await self._wait_for_the_world()
             elif self._winding_down:
                 await self._cancel_waiting("order cancelled")
@@ -113,8 +115,15 @@ class OrderStory(OrderCommands):
         wanted = self._unallocated or self._unsure or (self._backordered and self._stock_arrived)
         return bool(wanted) and not self._deciding.locked() and (self._winding_down or not self.queued)
 
+    def _may_catch_up(self) -> bool:
+        return self._facts_moved and not self._deciding.locked()
+
+    async def _catch_up(self) -> None:
+        async with self._deciding:
+            await self._catch_up_deciding()
+
     def _finished(self) -> bool:
-        return not self._has_open_units() and not self._deciding.locked()
+        return not self._has_open_units() and not self._facts_moved and not self._deciding.locked()
 
     async def _wait_for_the_world(self) -> None:
         self._raise_if_broken()
@@ -122,7 +131,13 @@ class OrderStory(OrderCommands):
             self.publish()  # otherwise its fulfillment orders do, when they come to wait
         try:
             await workflow.wait_condition(
-                lambda: self._finished() or self._may_source() or self._should_roll() or self._broken(),
+                lambda: (
+                    self._finished()
+                    or self._may_catch_up()
+                    or self._may_source()
+                    or self._should_roll()
+                    or self._broken()
+                ),
                 timeout=self._until_backorder_moves() if self._backordered else None,
                 timeout_summary="backorder: look for stock again",
             )

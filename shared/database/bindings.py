@@ -83,7 +83,7 @@ _PROMISE = text("""
     WITH now_promised AS (
         SELECT o.order_id, o.promised_at AS before, greatest(
             (SELECT max(deliver_by) FROM fulfillment_order f
-             WHERE f.order_id = o.order_id AND f.status NOT IN ('cancelled')),
+             WHERE f.order_id = o.order_id AND f.status NOT IN ('cancelled', 'replanned')),
             (SELECT max(promised_at) FROM supply_binding b WHERE b.order_id = o.order_id)) AS promised_at
         FROM orders o WHERE o.order_id = ANY(:order_ids)
     ), changed AS (

@@ -82,7 +82,8 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
     row = (await connection.execute(_RELEASE, values)).one()
     if row.ended_at is not None:
         # One that was sent has ended by its node's word, which the process hears by itself.
-        return Release(outcome=CallOutcome(done=row.request_status != "unsubmitted", reason=row.status))
+        told = row.request_status != "unsubmitted"
+        return Release(outcome=CallOutcome(done=told, reason=row.status, replanned=row.status == "replanned"))
     if row.answer is not None:
         return Release(outcome=CallOutcome.model_validate(row.answer))
     if not row.lines:

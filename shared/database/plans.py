@@ -21,13 +21,14 @@ from shared.database.batcher import Batcher
 from shared.database.bindings import Want, bind_wants
 from shared.database.capacity import Full
 from shared.database.engine import Database, around_faults
+from shared.database.openings import OPEN, Opened, opened, rows_of
 from shared.database.reservations import Claim, reserve_each
 from shared.database.rises import Queue, line_up_for_leavings
 from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work
 from shared.domain.orders import Verdict
 from shared.domain.pools import Pooled
-from shared.domain.sourcing.models import CostTerms, Plan, PlannedShipment
+from shared.domain.sourcing.models import Plan, PlannedShipment
 from shared.domain.sourcing.stages import Rest, Then
 from shared.errors import NotFound
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfillment_order_id
@@ -53,19 +54,12 @@ _READ = text("""
     FROM unnest(CAST(:order_ids AS text[]), CAST(:step_keys AS text[])) AS a(order_id, step_key)
     LEFT JOIN step_result s USING (step_key)
 """)
-_RECORD = text("""
+_RECORD = text(f"""
     WITH sourced AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:sourced AS jsonb)) AS s(
             order_id text, step_key text, attempt int, plan jsonb, event text, detail jsonb,
             promised_at timestamptz, verdict jsonb, result jsonb)
-    ), opened AS (
-        INSERT INTO fulfillment_order (fulfillment_order_id, order_id, n, node_id, units, status, carrier, service,
-                                       release_at, ship_by, deliver_by, cost, planned_minor)
-        SELECT fulfillment_order_id, order_id, n, node_id, units, 'open', carrier, service, release_at, ship_by,
-               deliver_by, cost, planned_minor
-        FROM jsonb_to_recordset(CAST(:opened AS jsonb)) AS f(
-            fulfillment_order_id text, order_id text, n int, node_id text, units int, carrier text, service text,
-            release_at timestamptz, ship_by timestamptz, deliver_by timestamptz, cost jsonb, planned_minor bigint)
+    ), opened AS ({OPEN}
     ), lines AS (
         UPDATE order_line l
         SET allocated = l.allocated + w.planned, backordered = w.waiting - w.planned, unallocated = 0
@@ -82,7 +76,7 @@ _RECORD = text("""
     UPDATE orders o
     SET accepted = true, promised_at = greatest(o.promised_at, s.promised_at), verdict = coalesce(o.verdict, s.verdict)
     FROM sourced s WHERE o.order_id = s.order_id
-""")
+""")  # noqa: S608 - our own fragment
 
 
 @dataclass(frozen=True)
@@ -118,21 +112,6 @@ class Draft:
 Outcome = SourceResult | NotFound | Full | None
 
 
-class _Opened(Model):
-    fulfillment_order_id: str
-    order_id: str
-    n: int
-    node_id: str
-    units: int
-    carrier: str
-    service: str
-    release_at: Instant | None
-    ship_by: Instant
-    deliver_by: Instant
-    cost: CostTerms
-    planned_minor: int
-
-
 class _Line(Model):
     order_id: str
     line_no: int
@@ -164,7 +143,7 @@ class _Bid:
     promised_at: datetime | None
 
 
-_OPENED, _LINES, _SOURCED = TypeAdapter(list[_Opened]), TypeAdapter(list[_Line]), TypeAdapter(list[_Sourced])
+_LINES, _SOURCED = TypeAdapter(list[_Line]), TypeAdapter(list[_Sourced])
 
 
 def committer(
@@ -340,7 +319,7 @@ def _state(shipment: PlannedShipment, n: int, release_at: datetime | None) -> Fu
 async def _record(connection: AsyncConnection, winners: Sequence[tuple[_Bid, SourceResult]]) -> None:
     values = {
         "sourced": _SOURCED.dump_json([_sourced(bid, result) for bid, result in winners]).decode(),
-        "opened": _OPENED.dump_json([row for bid, result in winners for row in _opened(bid, result)]).decode(),
+        "opened": rows_of([row for bid, result in winners for row in _opened(bid, result)]),
         "lines": _LINES.dump_json([row for bid, _ in winners for row in _lines(bid)]).decode(),
     }
     await connection.execute(_RECORD, values)
@@ -367,22 +346,10 @@ def _sourced(bid: _Bid, result: SourceResult) -> _Sourced:
     )
 
 
-def _opened(bid: _Bid, result: SourceResult) -> list[_Opened]:
+def _opened(bid: _Bid, result: SourceResult) -> list[Opened]:
+    staff_chose = bool(bid.draft.request.only)
     return [
-        _Opened.model_construct(
-            fulfillment_order_id=fulfillment_order_id(bid.draft.order_id, state.n),
-            order_id=bid.draft.order_id,
-            n=state.n,
-            node_id=state.node_id,
-            units=state.units,
-            carrier=shipment.carrier,
-            service=shipment.service,
-            release_at=state.release_at,
-            ship_by=shipment.ship_by,
-            deliver_by=shipment.deliver_by,
-            cost=shipment.cost,
-            planned_minor=shipment.cost.total,
-        )
+        opened(bid.draft.order_id, state.n, shipment, state.release_at, staff_chose=staff_chose)
         for shipment, state in zip(bid.draft.plan.shipments, result.fulfillments, strict=True)
     ]
 

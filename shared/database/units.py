@@ -27,6 +27,8 @@ from shared.domain.cancellation import (
 from shared.messages import (
     CancelledUnits,
     CancelUnits,
+    CatchUp,
+    CaughtUp,
     FulfillmentState,
     LineQuantity,
     Withdraw,
@@ -85,6 +87,19 @@ _WAITING = text("""
     SELECT coalesce(sum(unallocated), 0) AS unallocated, coalesce(sum(backordered), 0) AS backordered,
            coalesce(sum(cancelled), 0) AS cancelled
     FROM order_line WHERE order_id = :order_id
+""")
+#: One statement, so that its parts agree.
+_CAUGHT_UP = text("""
+    SELECT o.promised_at,
+           (SELECT sum(backordered) FROM order_line l WHERE l.order_id = o.order_id) AS backordered,
+           ARRAY(SELECT n FROM fulfillment_order f
+                 WHERE f.order_id = o.order_id AND f.status = 'replanned' ORDER BY n) AS replanned,
+           (SELECT coalesce(jsonb_agg(to_jsonb(f) ORDER BY n), '[]') FROM fulfillment_order f
+            WHERE f.order_id = o.order_id AND f.ended_at IS NULL AND f.n <> ALL(CAST(:known AS int[]))) AS unknown
+    FROM orders o WHERE o.order_id = :order_id
+""")
+_REPLANNED = text("""
+    SELECT n FROM fulfillment_order WHERE order_id = :order_id AND status = 'replanned' ORDER BY n
 """)
 _UNKNOWN = text("""
     SELECT n, node_id, units, deliver_by, release_at FROM fulfillment_order
@@ -201,8 +216,19 @@ async def cancel_units(connection: AsyncConnection, request: CancelUnits) -> Can
         too_late=decision.too_late,
         missing=decision.missing,
         unknown=await unknown_fulfillments(connection, request.order_id, request.known),
+        replanned=tuple((await connection.execute(_REPLANNED, {"order_id": request.order_id})).scalars()),
     )
     return await keep_result(connection, request.step_key, result)
+
+
+async def catch_up(connection: AsyncConnection, request: CatchUp) -> CaughtUp:
+    """What others have changed of the order that its process did not see.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: there is no such order.
+    """
+    values = {"order_id": request.order_id, "known": list(request.known)}
+    return CaughtUp.model_validate(dict((await connection.execute(_CAUGHT_UP, values)).one()._mapping))
 
 
 async def unknown_fulfillments(connection: AsyncConnection, order_id: str, known: int) -> tuple[FulfillmentState, ...]:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+#: The carrier of what the customer fetches: nobody is paid, and there is no label.
+PICKUP = "pickup"
+
+
 class Stage(StrEnum):
     """How far a fulfillment order is."""
 
@@ -22,18 +26,20 @@ class Stage(StrEnum):
 
 
 class Happened(StrEnum):
-    """What a partner's message can mean to a fulfillment order."""
+    """What a partner's message, or a wave, can mean to a fulfillment order."""
 
     REJECTED = "rejected"
     PACKED = "packed"
     SHIPPED = "shipped"
     DELIVERED = "delivered"
+    REPLANNED = "replanned"  #: its units were planned again with other orders, before its node was told
 
 
 #: A stage in which the node may still refuse.
 REVOCABLE = frozenset({Stage.PLANNED, Stage.REQUESTED, Stage.PACKED, Stage.LABELLED})
 
 _NEXT: dict[tuple[Stage, Happened], Stage] = {
+    (Stage.PLANNED, Happened.REPLANNED): Stage.DONE,
     (Stage.REQUESTED, Happened.REJECTED): Stage.DONE,
     (Stage.REQUESTED, Happened.PACKED): Stage.PACKED,
     (Stage.REQUESTED, Happened.SHIPPED): Stage.SHIPPED,

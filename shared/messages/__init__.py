@@ -16,6 +16,8 @@ from shared.messages.returns import DecideReturn, ReturnInput, ReturnOutcome, Re
 from shared.messages.steps import (
     CancelledUnits,
     CancelUnits,
+    CatchUp,
+    CaughtUp,
     CloseOrder,
     RaiseCase,
     RecordHold,
@@ -35,6 +37,8 @@ __all__ = [
     "CartSweepInput",
     "CartSweepResult",
     "CartSweepStep",
+    "CatchUp",
+    "CaughtUp",
     "CloseOrder",
     "Command",
     "CommandOutcome",

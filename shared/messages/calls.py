@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.domain.base import Model
+from shared.domain.base import Instant, Model
 
 
 class PaymentRequest(Model):
@@ -47,8 +47,14 @@ class AskCancel(FulfillmentCall):
 
 
 class CallOutcome(Model):
-    """``done`` is false when the facts or the partner did not allow it; ``reason`` says which."""
+    """``done`` is false when the facts or the partner did not allow it; ``reason`` says which.
+
+    Attributes:
+        replanned: A wave has planned the units again: there is nothing to tell the node.
+    """
 
     done: bool
     reason: str = ""
     units: int = 0
+    wait_until: Instant | None = None  #: not yet: look again then, or when something has changed
+    replanned: bool = False

@@ -19,7 +19,18 @@ class Wake(Model):
         short_units: Units asked for and not shipped.
     """
 
-    kind: Literal["rejected", "packed", "shipped", "delivered", "stock_arrived", "supply_changed", "return_received"]
+    kind: Literal[
+        "rejected",
+        "packed",
+        "shipped",
+        "delivered",
+        "replanned",
+        "release_due",
+        "label_due",
+        "stock_arrived",
+        "supply_changed",
+        "return_received",
+    ]
     n: int = 0
     units: int = 0
     short_units: int = 0
@@ -56,6 +67,7 @@ class OrderState(Model):
         winding_down: The whole order was cancelled: what nodes give back later is cancelled, not sourced again.
         unsure: The facts may be ahead of what is remembered here: look again before the order is over.
         stock_arrived: Stock that a backorder waits for has come and has not been looked at.
+        facts_moved: A wave has planned units of the order again, which has not been looked at.
         steps: Number of keyed steps taken; the next step's key continues the count.
         exception: Why the order needs a person, empty when it does not.
         cancel_at: When what waits for stock is cancelled although the order's patience is longer.
@@ -71,6 +83,7 @@ class OrderState(Model):
     winding_down: bool = False
     unsure: bool = False
     stock_arrived: bool = False
+    facts_moved: bool = False
     promised_at: Instant | None = None
     steps: int = 0
     exception: str = ""

@@ -79,6 +79,7 @@ class CancelledUnits(Model):
         too_late: Units asked for that have left.
         missing: Units asked for that the order does not have, or has cancelled before.
         unknown: Fulfillment orders of the order that the process does not know of.
+        replanned: Fulfillment orders whose units a wave has planned again.
         look_again: The step was taken before and this is what it came to then: the facts may have moved on since.
     """
 
@@ -92,7 +93,34 @@ class CancelledUnits(Model):
     too_late: int = 0
     missing: int = 0
     unknown: tuple[FulfillmentState, ...] = ()
+    replanned: tuple[int, ...] = ()
     look_again: bool = False
+
+
+class CatchUp(Model):
+    """Read what others have changed of an order.
+
+    Attributes:
+        known: Every fulfillment order that the process knows of.
+    """
+
+    order_id: str
+    known: tuple[int, ...]
+
+
+class CaughtUp(Model):
+    """Where the order is, as far as its process did not see it happen.
+
+    Attributes:
+        replanned: Fulfillment orders whose units a wave has planned again.
+        unknown: Fulfillment orders of the order that the process does not know of.
+        backordered: Units of the order that wait for supply.
+    """
+
+    replanned: tuple[int, ...] = ()
+    unknown: tuple[FulfillmentState, ...] = ()
+    backordered: int = 0
+    promised_at: Instant | None = None
 
 
 class Withdraw(Model):
