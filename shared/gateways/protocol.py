@@ -102,7 +102,7 @@ class QuoteRequest(Model):
     reference: str
     from_node: Identifier
     country: Country
-    postal_code: Text
+    postal_code: OptionalText = ""
     weight_g: Grams
 
 

@@ -34,22 +34,28 @@ CREATE TABLE quote_lane (
 );
 CREATE INDEX quote_lane_asked ON quote_lane (asked_at);
 
--- Who sells the label of a parcel, chosen once and before it is bought: what was quoted, by whom not, and why this one.
+-- Who sells a parcel's label. A row is there before anything is bought, and nothing is bought before it is chosen:
+-- what was quoted, by whom not, and why this one. A choice stands for good; a label without a row is the plan's.
 CREATE TABLE rate_shop (
     reference    text PRIMARY KEY,
     order_id     text NOT NULL REFERENCES orders,
-    weight_g     int NOT NULL CHECK (weight_g >= 0),
-    deliver_by   timestamptz NOT NULL,
-    carrier      text NOT NULL,
-    service      text NOT NULL,
-    quote_id     text NOT NULL,
+    opened_at    timestamptz NOT NULL DEFAULT now(),
+    chosen_at    timestamptz,
+    weight_g     int CHECK (weight_g >= 0),
+    deliver_by   timestamptz,
+    carrier      text,
+    service      text,
+    quote_id     text,
     price_minor  bigint CHECK (price_minor >= 0),
-    currency     text NOT NULL,
+    currency     text,
     delivered_by timestamptz,
-    because      text NOT NULL,
-    offers       jsonb NOT NULL,
-    unanswered   jsonb NOT NULL,
-    chosen_at    timestamptz NOT NULL DEFAULT now()
+    because      text,
+    offers       jsonb,
+    unanswered   jsonb,
+    CONSTRAINT chosen_whole CHECK (
+        num_nonnulls(chosen_at, weight_g, deliver_by, carrier, service, quote_id, currency, because, offers, unanswered)
+            IN (0, 10))
 );
 CREATE INDEX rate_shop_order ON rate_shop (order_id);
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON rate_shop FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER chosen_once BEFORE UPDATE ON rate_shop
+    FOR EACH ROW WHEN (old.chosen_at IS NOT NULL) EXECUTE FUNCTION refuse_change();
