@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
@@ -11,13 +13,14 @@ from shared import supply_client
 from shared.client import Doms
 from shared.contracts import FulfillmentActivities
 from shared.database import fulfillment, labels, rises
+from shared.database.consolidations import Mate
 from shared.database.engine import Database
 from shared.database.fulfillment import Release
-from shared.database.labels import Labelling, PackageRow
+from shared.database.labels import Labelling, Parcel
 from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
-from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRequest, Label, SendLabel
-from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment_order_id
+from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRequest, SendLabel
+from shared.messages import AskCancel, CallOutcome, FulfillmentCall, Wake, order_workflow_id
 
 
 class Fulfillment(FulfillmentActivities):
@@ -80,51 +83,68 @@ class Fulfillment(FulfillmentActivities):
     @activity.defn(name="fulfillment.buy_labels")
     async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
         async with self._database.transaction() as connection:
-            work = await labels.read_labelling(connection, call, purchase=True)
-        for package in work.packages if work.live else ():
+            work = await labels.begin_labelling(connection, call, now=datetime.now(UTC))
+        if work.wait_until is not None:
+            return CallOutcome(done=False, wait_until=work.wait_until)
+        outcome = await self._buy(work)
+        await self._wake("label_due", work.mates)
+        return outcome
+
+    async def _buy(self, work: Labelling) -> CallOutcome:
+        for parcel in work.parcels:
             try:
-                label = await self._label(call, work, package)
-                await self._hand_over(call, work, package, label)
+                labelled = await self._label(work, parcel)
+                await self._hand_over(work, labelled)
             except PartnerRefused as error:
                 return CallOutcome(done=False, reason=str(error)[:200])
-            activity.heartbeat(package.package_no)
-        return CallOutcome(done=True, units=len(work.packages))
+            activity.heartbeat(parcel.reference)
+        return CallOutcome(done=True, units=sum(len(work.own(parcel)) for parcel in work.parcels))
 
-    async def _label(self, call: FulfillmentCall, work: Labelling, package: PackageRow) -> Label:
-        if package.label_status == "completed":
-            return package.label()
+    async def _label(self, work: Labelling, parcel: Parcel) -> Parcel:
+        """The parcel with its label: bought before, found at the carrier, or bought now."""
+        if parcel.label() is not None:
+            return parcel
         carrier = self._gateways.carrier(work.carrier)
-        label = await carrier.find_label(package.package_id) if package.label_status == "purchasing" else None
-        label = label or await carrier.buy_label(work.purchase(package))
+        label = await carrier.find_label(parcel.reference) if parcel.unsure else None
+        label = label or await carrier.buy_label(work.purchase(parcel))
         async with self._database.transaction() as connection:
-            await labels.record_label(connection, call, label)
-        return label
+            return await labels.record_label(connection, label)
 
-    async def _hand_over(self, call: FulfillmentCall, work: Labelling, package: PackageRow, label: Label) -> None:
-        request = SendLabel(
-            reference=fulfillment_order_id(call.order_id, call.n),
-            node_id=work.node_id,
-            package_no=package.package_no,
-            label=label,
-        )
-        await self._gateways.fulfillment(work.partner_id).send_label(request)
+    async def _hand_over(self, work: Labelling, parcel: Parcel) -> None:
+        """Give the node the label for the fulfillment order's own packages; its mates see to theirs."""
+        label = parcel.label()
+        assert label is not None, "it was bought"
+        for package in work.own(parcel):
+            request = SendLabel(
+                reference=work.owner,
+                node_id=work.node_id,
+                package_no=package.package_no,
+                label=label,
+                together=parcel.together,
+            )
+            await self._gateways.fulfillment(work.partner_id).send_label(request)
+
+    async def _wake(self, kind: Literal["release_due", "label_due"], mates: Iterable[Mate]) -> None:
+        if self._doms is None:
+            return
+        for mate in mates:
+            await self._doms.wake(order_workflow_id(mate.order_id), Wake(kind=kind, n=mate.n))
 
     @activity.defn(name="fulfillment.void_labels")
     async def void_labels(self, call: FulfillmentCall) -> CallOutcome:
         async with self._database.transaction() as connection:
-            work = await labels.read_labelling(connection, call, purchase=False)
-        unused = [package for package in work.packages if package.label_status in ("completed", "purchasing")]
-        for package in unused if not work.ended else ():
-            await self._void(call, work, package)
-            activity.heartbeat(package.package_no)
-        return CallOutcome(done=True, units=len(unused))
+            work = await labels.begin_voiding(connection, call)
+        for parcel in work.parcels:
+            await self._void(call, work, parcel)
+            activity.heartbeat(parcel.reference)
+        return CallOutcome(done=True, units=len(work.parcels))
 
-    async def _void(self, call: FulfillmentCall, work: Labelling, package: PackageRow) -> None:
+    async def _void(self, call: FulfillmentCall, work: Labelling, parcel: Parcel) -> None:
         carrier = self._gateways.carrier(work.carrier)
-        bought = package.label() if package.label_id else await carrier.find_label(package.package_id)
+        bought = parcel.label() or await carrier.find_label(parcel.reference)
         try:
             outcome = await carrier.void_label(bought.label_id) if bought else "never_bought"
         except PartnerRefused as error:
             outcome = str(error)[:200]
         async with self._database.transaction() as connection:
-            await labels.record_void(connection, call, package.package_id, str(outcome))
+            await labels.record_void(connection, call, parcel, str(outcome))

@@ -207,12 +207,18 @@ class CancelAnswer(Model):
 
 
 class SendLabel(Model):
-    """Hand a bought label to the node that waits for it."""
+    """Hand a bought label to the node that waits for it.
+
+    Attributes:
+        together: The fulfillment orders whose packages under this label travel as one parcel; it leaves when all of
+            them are there. Empty for a parcel of its own.
+    """
 
     reference: str
     node_id: Identifier
     package_no: int
     label: Label
+    together: Annotated[tuple[str, ...], Field(exclude_if=lambda together: not together)] = ()
 
 
 class ExpectReturn(Model):
