@@ -7,9 +7,10 @@ from temporalio import activity
 from activities.beating import beating
 from shared.client import Doms
 from shared.contracts import AlertActivities
-from shared.database import alerts, counts, orders
+from shared.database import alerts, counts, wakes
 from shared.database.engine import Database, around_races
-from shared.messages import Wake, WatchResult, WatchStep, order_workflow_id
+from shared.messages import WatchResult, WatchStep
+from shared.wakes_client import tell_waiting
 
 
 class Alerts(AlertActivities):
@@ -24,19 +25,16 @@ class Alerts(AlertActivities):
         """Bring the buffers to what counts say, and wake the orders that wait for what they give free."""
         async with beating():
             widened = await self._widen(step)
-            if widened.more:
-                async with self._database.reading() as connection:
-                    waiting = await orders.orders_waiting_for(connection, widened.more)
-                for order_id in waiting:
-                    await self._doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
+            await tell_waiting(self._database, self._doms, widened.more)
         return WatchResult(buffers=widened.changed)
 
     async def _widen(self, step: WatchStep) -> counts.Widened:
         async for attempt in around_races():
             with attempt:
                 async with self._database.transaction() as connection:
-                    return await counts.widen_buffers(connection, as_of=step.as_of)
-        raise AssertionError("a retry either returns or raises")
+                    widened = await counts.widen_buffers(connection, as_of=step.as_of)
+                    await wakes.ask_waiting(connection, widened.more)
+        return widened
 
     @activity.defn(name="alerts.evaluate")
     async def evaluate(self, step: WatchStep) -> WatchResult:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.beating import beating
-from shared.carts_client import wake_waiting
 from shared.client import Doms
 from shared.contracts import CartActivities
-from shared.database import carts
+from shared.database import carts, wakes
 from shared.database.engine import around_races
 from shared.database.rises import line_up
 from shared.messages import CartSweepResult, CartSweepStep
+from shared.wakes_client import tell_waiting
 
 
 class Carts(CartActivities):
@@ -31,7 +31,7 @@ class Carts(CartActivities):
                 if not page:
                     return CartSweepResult(items=len(swept), orders_woken=woken)
                 swept.update(page)
-                woken += await wake_waiting(self._doms, page)
+                woken += await tell_waiting(self._doms.database, self._doms, page)
 
     async def _sweep_page(self) -> list[str]:
         """What is given back is kept for the orders that wait, in the same transaction."""
@@ -41,4 +41,5 @@ class Carts(CartActivities):
                     queue = await line_up(connection, await carts.overdue_items(connection))
                     page = await carts.sweep(connection)
                     await queue.serve(connection)
+                    await wakes.ask_waiting(connection, page)
         return page

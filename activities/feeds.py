@@ -6,20 +6,18 @@ import tempfile
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Protocol
 
 from temporalio import activity
 
 from activities.beating import beating
 from shared.contracts import FeedActivities
-from shared.database import feed_freshness, feed_moves, feed_runs, feed_sightings, feed_staging, feeds, orders
+from shared.database import feed_freshness, feed_moves, feed_runs, feed_sightings, feed_staging, feeds, wakes
 from shared.database.engine import Database, around_races
 from shared.database.feed_freshness import NodeFreshness
 from shared.domain.feeds import FeedSource, SftpDrop, buffer_of, freshness
 from shared.errors import NotFound
 from shared.feeds_client import take_in
 from shared.gateways.feeds.sftp import Directory, Listed, SftpLogins, open_directory
-from shared.messages import Wake, order_workflow_id
 from shared.messages.feeds import (
     FeedPollInput,
     FeedRun,
@@ -29,6 +27,7 @@ from shared.messages.feeds import (
     FetchedFile,
     FetchedFiles,
 )
+from shared.wakes_client import Processes, tell_waiting
 
 #: After so long an answer says how far it came, and the next call goes on.
 _SLICE = 5.0
@@ -36,16 +35,10 @@ _SLICE = 5.0
 _FILES = 50
 
 
-class Wakes(Protocol):
-    """What tells a process of a recorded fact; ``shared.client.Doms`` does."""
-
-    async def wake(self, workflow_id: str, wake: Wake) -> None: ...
-
-
 class Feeds(FeedActivities):
     """The feed activities over the database and the partners' directories."""
 
-    def __init__(self, database: Database, processes: Wakes, logins: SftpLogins) -> None:
+    def __init__(self, database: Database, processes: Processes, logins: SftpLogins) -> None:
         self._database, self._processes, self._logins = database, processes, logins
 
     @activity.defn(name="feeds.stage")
@@ -92,10 +85,7 @@ class Feeds(FeedActivities):
     async def _wake_waiting(self, source_id: str) -> int:
         async with self._database.reading() as connection:
             skus = await feed_runs.items_waited_for(connection, source_id)
-            waiting = await orders.orders_waiting_for(connection, skus) if skus else []
-        for order_id in waiting:
-            await self._processes.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
-        return len(waiting)
+        return await tell_waiting(self._database, self._processes, skus)
 
     @activity.defn(name="feeds.fetch")
     async def fetch(self, request: FeedPollInput) -> FetchedFiles:
@@ -157,5 +147,7 @@ class Feeds(FeedActivities):
                 more = await feed_freshness.rebuffer(connection, node.node_id, buffer)
                 if not more:
                     await feed_freshness.keep_state(connection, node, now)
+                    skus = await feed_runs.items_waited_for(connection, node.source.source_id) if changed else ()
+                    await wakes.ask_waiting(connection, skus)
                     return changed
             changed += more

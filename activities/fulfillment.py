@@ -9,7 +9,6 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
-from shared import supply_client
 from shared.client import Doms
 from shared.contracts import FulfillmentActivities
 from shared.database import fulfillment, labels, rises
@@ -21,6 +20,7 @@ from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
 from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRequest, SendLabel
 from shared.messages import AskCancel, CallOutcome, FulfillmentCall, Wake, order_workflow_id
+from shared.wakes_client import tell
 
 
 class Fulfillment(FulfillmentActivities):
@@ -71,7 +71,7 @@ class Fulfillment(FulfillmentActivities):
     async def _give_back(self, order_id: str, step: Callable[[AsyncConnection], Awaitable[CallOutcome]]) -> CallOutcome:
         outcome, served = await rises.give_back(self._database, order_id, step)
         if self._doms is not None:
-            await supply_client.wake_served(self._doms, served)
+            await tell(self._database, self._doms, served)
         return outcome
 
     async def _ask(self, partner_id: str, request: CancelRequest) -> CancelAnswer:

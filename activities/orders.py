@@ -40,6 +40,7 @@ from shared.messages import (
     Withdraw,
     Withdrawn,
 )
+from shared.wakes_client import tell
 
 #: A plan that loses the race for stock or days this often leaves its units waiting; the next attempt comes by itself.
 _ATTEMPTS = 3
@@ -92,7 +93,7 @@ class Orders(OrderActivities):
 
     async def _wake(self, served: Collection[str]) -> None:
         if self._doms is not None:
-            await supply_client.wake_served(self._doms, served)
+            await tell(self._database, self._doms, served)
 
     async def _pass_on(self, order_id: str) -> None:
         if self._doms is not None:
@@ -108,9 +109,7 @@ class Orders(OrderActivities):
         limited = {load.node_id for load in snapshot.loads if load.days is not None}
         works = works_of(answer, snapshot.nodes, limited, question.order.service)
         releases = _releases(request, snapshot, answer)
-        return await self._plans.submit(
-            Draft(request, answer, question.first, dates, snapshot.pooled, works, releases)
-        )
+        return await self._plans.submit(Draft(request, answer, question.first, dates, snapshot.pooled, works, releases))
 
     async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:
         """When the customer would have what the plan leaves waiting, by line and inbound."""

@@ -10,11 +10,13 @@ from temporalio import activity
 
 from activities.beating import beating
 from shared.contracts import ReconciliationActivities
-from shared.database import inbox, reconciliation
+from shared.database import inbox, reconciliation, wakes
 from shared.database.checks import CHECKS, Check
 from shared.database.engine import Database, around_races
 from shared.database.inbox import WakeUp
+from shared.database.wakes import AskedWake
 from shared.messages import ReconcileResult, ReconcileStep, ReturnInput, Wake
+from shared.wakes_client import tell, tell_waiting
 
 #: Processes started or signalled at a time.
 _AT_ONCE = 8
@@ -71,7 +73,7 @@ class Reconciliation(ReconciliationActivities):
         older_than = step.resend_after.total_seconds()
         async with beating():
             counts = {
-                "wake_ups": await self._send_wake_ups(older_than),
+                "wake_ups": await self._send_wake_ups(older_than) + await self._tell_owed(older_than),
                 "orders": await self._start_orders(older_than),
                 "returns": await self._start_returns(older_than),
             }
@@ -92,6 +94,25 @@ class Reconciliation(ReconciliationActivities):
         await self._resume.wake(wake_up.workflow_id, wake_up.wake)
         async with self._database.transaction() as connection:
             await inbox.mark_signalled(connection, wake_up)
+
+    async def _tell_owed(self, older_than: float) -> int:
+        """Tell who is to look again and was not told, because whoever was about to died."""
+        async with self._database.statement() as connection:
+            await wakes.forget_moot(connection, older_than=older_than)
+        done, after = 0, 0
+        while True:
+            async with self._database.reading() as connection:
+                page = await wakes.untold(connection, older_than=older_than, after=after)
+            if not page:
+                return done
+            after = page[-1].wake_id
+            done += await _each(page, self._tell_one)
+
+    async def _tell_one(self, asked: AskedWake) -> None:
+        if asked.sku is not None:
+            await tell_waiting(self._database, self._resume, [asked.sku])
+        elif asked.order_id is not None:
+            await tell(self._database, self._resume, [asked.order_id], wake=asked.wake)
 
     async def _start_orders(self, older_than: float) -> int:
         done, after = 0, ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from shared.carts_client import wake_waiting
 from shared.client import Doms
 from shared.contracts import ReturnActivities
 from shared.database import returns
@@ -12,6 +11,7 @@ from shared.database.engine import Database
 from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
 from shared.messages import CallOutcome, ReturnOutcome, ReturnStep, ReturnVerdict
+from shared.wakes_client import tell_waiting
 
 
 class Returns(ReturnActivities):
@@ -59,7 +59,7 @@ class Returns(ReturnActivities):
         if self._doms is not None:
             async with self._database.reading() as connection:
                 restocked = await returns.restocked_items(connection, step.return_id)
-            await wake_waiting(self._doms, restocked)
+            await tell_waiting(self._database, self._doms, restocked)
         return outcome
 
     @activity.defn(name="returns.close")

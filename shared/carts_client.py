@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.client import Doms, reachable
-from shared.database import asked_carts, carts, orders, policies, snapshots
+from shared.database import asked_carts, carts, policies, snapshots, wakes
 from shared.database.asked_carts import AskedCart
 from shared.database.engine import around_races
 from shared.database.rises import line_up
@@ -18,8 +18,8 @@ from shared.domain.sourcing.methods import pickup_stores, seen_by
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.pooling import lay_down
 from shared.errors import Conflict, Fault, InvalidInput, NotFound
-from shared.messages import Wake, order_workflow_id
 from shared.places import locate_postal
+from shared.wakes_client import tell_waiting
 
 #: How often the units are looked for again when others were faster.
 _ATTEMPTS = 3
@@ -194,16 +194,6 @@ async def release_cart(doms: Doms, cart_hold_id: str, *, actor: str) -> CartHold
                     queue = await line_up(connection, {unit.sku for unit in held.units})
                     more = await carts.release(connection, cart_hold_id, actor=actor)
                     await queue.serve(connection)
-        await wake_waiting(doms, more)
+                    await wakes.ask_waiting(connection, more)
+        await tell_waiting(doms.database, doms, more)
     return await show_cart(doms, cart_hold_id)
-
-
-async def wake_waiting(doms: Doms, skus: list[str]) -> int:
-    """Wake the orders that wait for these items; returns how many."""
-    if not skus:
-        return 0
-    async with doms.database.reading() as connection:
-        waiting = await orders.orders_waiting_for(connection, skus)
-    for order_id in waiting:
-        await doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
-    return len(waiting)

@@ -61,6 +61,7 @@ from shared.messages import (
     return_workflow_id,
 )
 from shared.places import locate, locate_postal
+from shared.wakes_client import tell, tell_waiting
 
 #: How long a channel waits for its verdict before it is told to send the order again.
 VERDICT_TIMEOUT = timedelta(seconds=30)
@@ -328,11 +329,7 @@ class Doms:
         """Book stock that has arrived, keep it for the orders that wait, and wake them; returns how many were woken."""
         with reachable():
             await rises.book_arrival(self.database, moves, as_of=datetime.now(UTC))
-            async with self.database.reading() as connection:
-                waiting = await orders.orders_waiting_for(connection, sorted({move.sku for move in moves}))
-            for order_id in waiting:
-                await self.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
-        return len(waiting)
+            return await tell_waiting(self.database, self, {move.sku for move in moves})
 
     async def load(self, tables: Tables, *, actor: str = "staff", dry_run: bool = False) -> list[Loaded]:
         """Load a merchant's tables, CSV by kind, all rows or none, and wake the orders that wait for what arrived.
@@ -342,8 +339,7 @@ class Doms:
         """
         with reachable():
             loaded, waiting = await load(self.database, tables, actor=actor, dry_run=dry_run)
-            for order_id in waiting:
-                await self.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
+            await tell(self.database, self, waiting)
         return loaded
 
     async def wake(self, workflow_id: str, wake: Wake) -> None:

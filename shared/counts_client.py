@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.client import Doms
-from shared.database import counts, orders
+from shared.database import counts, wakes
 from shared.database.counts import Counted
 from shared.database.engine import around_races
 from shared.database.positions import must_exist
 from shared.database.rises import line_up
 from shared.domain.counts import Count
-from shared.messages import Wake, order_workflow_id
+from shared.wakes_client import tell_waiting
 
 
 async def record_count(doms: Doms, count: Count, *, reference: str, actor: str) -> Sequence[Counted]:
@@ -30,7 +30,6 @@ async def record_count(doms: Doms, count: Count, *, reference: str, actor: str) 
                 booked = await counts.record(connection, [count], reference=reference, actor=actor)
                 await queue.serve(connection)
                 more = [each.sku for each in booked if each.booked > 0]
-                waiting = await orders.orders_waiting_for(connection, more) if more else []
-    for order_id in waiting:
-        await doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
+                await wakes.ask_waiting(connection, more)
+    await tell_waiting(doms.database, doms, more)
     return booked

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import bundles, in_stock, inbounds, loads, orders
+from shared.database import bundles, in_stock, inbounds, loads, orders, wakes
 from shared.database.engine import Database, around_races
 from shared.database.loads import Loaded
 from shared.database.rises import Queue, line_up_for_table
@@ -18,6 +18,7 @@ from shared.errors import Conflict, Fault, InvalidInput
 from shared.intake.columns import TABLES
 from shared.intake.supply import inbounds_of
 from shared.intake.tables import Sheet, check_references, read_table
+from shared.messages import Wake
 
 #: A fault of one table among several says which, by this name of its kind.
 Tables = Mapping[str, bytes]
@@ -160,6 +161,7 @@ async def _save(connection: AsyncConnection, sheet: Sheet, *, actor: str, severa
     except InvalidInput as error:
         raise InvalidInput([_placed(fault, sheet, several=several) for fault in error.faults]) from error
     waiting = await orders.orders_waiting_for(connection, more) if more else []
+    await wakes.ask(connection, waiting, wake=Wake(kind="stock_arrived"))
     return loaded.model_copy(update={"orders_woken": len(waiting)}), waiting
 
 

@@ -13,14 +13,14 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.client import Doms
-from shared.database import backorders, bindings, inbounds, quarantine, rises
+from shared.database import backorders, bindings, inbounds, quarantine, rises, wakes
 from shared.database.engine import around_races
 from shared.database.inbounds import lines_of
 from shared.database.quarantine import Disposal
 from shared.database.receipts import Received, book_receipt
 from shared.domain.sourcing.timetable import Timetable
 from shared.domain.supply import Inbound, Receipt
-from shared.messages import Wake, order_workflow_id
+from shared.wakes_client import SUPPLY_CHANGED, tell
 
 T = TypeVar("T")
 
@@ -172,19 +172,14 @@ async def pass_on(doms: Doms, order_id: str) -> int:
     return await _change(doms, work)
 
 
-async def wake_served(doms: Doms, served: Iterable[str]) -> None:
-    """Wake the orders for which another's units are kept."""
-    for order_id in served:
-        await doms.wake(order_workflow_id(order_id), Wake(kind="stock_arrived"))
-
-
 async def _change(doms: Doms, work: Work[T]) -> T:
     async with doms.database.reading() as connection:
         timetable = await backorders.read_timetable(connection)
     async for attempt in around_races():
         with attempt:
             async with doms.database.transaction() as connection:
-                result, orders = await work(connection, timetable, datetime.now(UTC))
-    for order_id in orders:
-        await doms.wake(order_workflow_id(order_id), Wake(kind="supply_changed"))
+                result, changed = await work(connection, timetable, datetime.now(UTC))
+                orders = sorted(changed)
+                await wakes.ask(connection, orders, wake=SUPPLY_CHANGED)
+    await tell(doms.database, doms, orders, wake=SUPPLY_CHANGED)
     return result

@@ -15,13 +15,14 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts
+from shared.database import carts, wakes
 from shared.database.snapshots import read_snapshot
 from shared.domain.network import Place
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
 from shared.domain.sourcing.timetable import Coming, Timetable
 from shared.domain.supply import Turn, Waiting, serve
+from shared.messages import Wake
 
 #: Who has no promise yet is served after those who have.
 NO_PROMISE = datetime.max.replace(tzinfo=UTC)
@@ -189,6 +190,7 @@ async def keep_for_waiting(
 ) -> dict[tuple[str, int], int]:
     """Hold what has arrived for those who wait; returns the units of each order line that got some.
 
+    Their processes are owed a wake-up for it.
     The orders are locked, and the positions, to which the units were added in this transaction.
 
     Args:
@@ -220,6 +222,7 @@ async def keep_for_waiting(
     if given:
         values = {"given": json.dumps(given), "reference": reference, "actor": actor, "expires_at": as_of + KEPT_FOR}
         await connection.execute(_KEEP, values)
+        await wakes.ask(connection, {order_id for order_id, _ in got}, wake=Wake(kind="stock_arrived"))
     return got
 
 

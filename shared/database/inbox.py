@@ -25,7 +25,7 @@ from shared.gateways.protocol import (
     ReturnReceived,
     TrackingUpdated,
 )
-from shared.messages import Wake, order_workflow_id
+from shared.messages import Wake
 
 _TAKE = text("""
     INSERT INTO message_in (partner_id, message_id, type, reference, body)
@@ -69,6 +69,17 @@ class WakeUp(Model):
     wake: Wake
 
 
+class Taken(Model):
+    """What is to be told of a message after the commit.
+
+    Attributes:
+        served: Orders that got what the message's order gave back; they are owed a wake-up.
+    """
+
+    wakes: tuple[WakeUp, ...] = ()
+    served: tuple[str, ...] = ()
+
+
 _APPLY: dict[type, Callable[..., Awaitable[Applied]]] = {
     FulfillmentAccepted: apply_accepted,
     FulfillmentRejected: apply_rejected,
@@ -79,7 +90,7 @@ _APPLY: dict[type, Callable[..., Awaitable[Applied]]] = {
 }
 
 
-async def take(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> list[WakeUp]:
+async def take(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> Taken:
     """Apply a message, in the caller's transaction; returns the processes to wake after the commit.
 
     A message whose parcel or order is not known yet is kept and applied when it is.
@@ -96,12 +107,13 @@ async def take(connection: AsyncConnection, partner_id: str, message: PartnerMes
     }
     row = (await connection.execute(_TAKE, values)).one()
     if row.applied_at is not None:
-        return _unsent(partner_id, message.message_id, row)
+        return Taken(wakes=_unsent(partner_id, message.message_id, row))
     applied = await _apply(connection, partner_id, message)
     if applied is None:
-        return []
+        return Taken()
     await _mark_applied(connection, partner_id, message.message_id, applied)
-    return [*_wake_up(partner_id, message.message_id, applied), *await _apply_early(connection, applied)]
+    wakes = (*_wake_up(partner_id, message.message_id, applied), *await _apply_early(connection, applied))
+    return Taken(wakes=wakes, served=applied.served)
 
 
 async def _apply(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> Applied | None:
@@ -117,23 +129,19 @@ async def _apply(connection: AsyncConnection, partner_id: str, message: PartnerM
         return None
 
 
-def _unsent(partner_id: str, message_id: str, row: Any) -> list[WakeUp]:
+def _unsent(partner_id: str, message_id: str, row: Any) -> tuple[WakeUp, ...]:
     """The wake-up of a message that was applied before and perhaps never sent."""
     if row.wake is None or row.signalled_at is not None:
-        return []
+        return ()
     wake = Wake.model_validate(row.wake)
-    return [WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=row.workflow_id, wake=wake)]
+    return (WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=row.workflow_id, wake=wake),)
 
 
-def _wake_up(partner_id: str, message_id: str, applied: Applied) -> list[WakeUp]:
+def _wake_up(partner_id: str, message_id: str, applied: Applied) -> tuple[WakeUp, ...]:
     if applied.wake is None:
-        return []
-    own = WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=applied.workflow_id, wake=applied.wake)
-    arrived = Wake(kind="stock_arrived")
-    return [
-        own,
-        *(own.model_copy(update={"workflow_id": order_workflow_id(o), "wake": arrived}) for o in applied.served),
-    ]
+        return ()
+    workflow_id = applied.workflow_id
+    return (WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=workflow_id, wake=applied.wake),)
 
 
 async def _mark_applied(connection: AsyncConnection, partner_id: str, message_id: str, applied: Applied) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import wakes
 from shared.database.engine import Database, around_races
 from shared.database.stock import Move, receive
 
@@ -150,9 +151,11 @@ async def give_back(
 
 async def book_arrival(database: Database, moves: Sequence[Move], *, as_of: datetime) -> None:
     """Book stock that has arrived and keep it for who waits, in one transaction. Moves are applied once."""
+    skus = {move.sku for move in moves}
     async for attempt in around_races():
         with attempt:
             async with database.transaction() as connection:
-                queue = await line_up(connection, {move.sku for move in moves})
+                queue = await line_up(connection, skus)
                 await receive(connection, moves)
+                await wakes.ask_waiting(connection, skus)
                 await queue.serve(connection, as_of=as_of)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 from datetime import timedelta
 
+from tests.support.discrepancies import reconcile
 from tests.support.system import System
 
 #: A backorder never looks for stock by itself while a test runs: only an arrival can have woken it.
@@ -106,3 +110,42 @@ async def test_a_backorder_looks_for_stock_by_itself_too(shop: System) -> None:
     await shop.stock(sku, store_austin=1)
 
     assert (await shop.ended(order_id)).delivered_units == 1
+
+
+#: Books units in, and is killed after the commit, before anybody is told.
+_KILLED = """
+import asyncio, os, signal, sys
+from shared.client import Doms
+from shared.database.engine import Database
+from shared.database.stock import Move
+
+async def wake(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(url, sku):
+    doms = Doms(None, Database(url, pool_size=1))
+    doms.wake = wake
+    move = Move(node_id="wh-columbus", sku=sku, cause="receive", on_hand=2, reference=f"asn/{sku}")
+    await doms.receive_stock([move])
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_who_books_an_arrival_is_killed_and_the_order_is_woken_all_the_same(
+    shop: System, database_url: str
+) -> None:
+    sku = shop.world.items[40].sku
+    await shop.stock(sku)
+    async with shop.policy(backorder_retry=NEVER):
+        order_id = await shop.place(shop.order((sku, 2)))
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", _KILLED, database_url, sku)
+    assert await killed.wait() == -signal.SIGKILL
+    assert (await shop.state(order_id)).backordered == 2
+
+    async def told() -> bool:
+        await reconcile(shop)
+        return not await shop.rows("SELECT FROM wake")
+
+    await shop.until(told)
+    assert (await shop.ended(order_id)).delivered_units == 2

@@ -112,7 +112,7 @@ async def test_five_events_in_every_order_come_to_the_same(shop: System, item: i
         async with shop.database.engine.connect() as connection:
             woken: set[str] = set()
             for partner_id, message in permutation:
-                woken |= {up.wake.kind for up in await inbox.take(connection, partner_id, message)}
+                woken |= {up.wake.kind for up in (await inbox.take(connection, partner_id, message)).wakes}
             ends.append(await facts(connection, order_id))
             await connection.rollback()
         assert {"shipped", "delivered"} <= woken

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from activities.orders import Orders
 from shared.database import fulfillment, holds, inbox, network, orders, payments, policies, returns, story
 from shared.database.engine import Database
-from shared.database.inbox import WakeUp
+from shared.database.inbox import Taken
 from shared.domain.bundles import stock_lines
 from shared.domain.orders import Address, HoldKind, OrderDocument, OrderLine, PaymentMethod
 from shared.domain.policy import ProcessPolicy
@@ -209,13 +209,13 @@ class Facts:
     async def _from_node(self, f: FulfillmentStory, message: PartnerMessage) -> None:
         await self.take(self.world.node(f.node_id).partner_id, message)
 
-    async def take(self, partner_id: str, message: PartnerMessage, *, signalled: bool = True) -> list[WakeUp]:
+    async def take(self, partner_id: str, message: PartnerMessage, *, signalled: bool = True) -> Taken:
         """A partner's message, its wake-ups sent as far as the record says."""
         async with self.database.transaction() as connection:
-            wakes = await inbox.take(connection, partner_id, message)
-            for wake in wakes if signalled else ():
+            taken = await inbox.take(connection, partner_id, message)
+            for wake in taken.wakes if signalled else ():
                 await inbox.mark_signalled(connection, wake)
-        return wakes
+        return taken
 
     # --- its returns --------------------------------------------------------------------------------------
 

@@ -249,7 +249,7 @@ class Storm(StockSteps):
             async for attempt in around_races():
                 with attempt:
                     async with hand.transaction() as connection:
-                        wakes = await inbox.take(connection, "p", message)
-            return "served others" if len(wakes) > 1 else "applied"
+                        taken = await inbox.take(connection, "p", message)
+            return "served others" if taken.served else "applied"
 
         return step

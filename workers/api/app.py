@@ -22,12 +22,13 @@ from sqlalchemy.exc import DBAPIError
 from shared.client import Doms
 from shared.database import inbox
 from shared.database.engine import Database, around_races, is_unreachable
-from shared.database.inbox import WakeUp
+from shared.database.inbox import Taken, WakeUp
 from shared.errors import DomsError, Fault, InvalidInput, Unavailable
 from shared.gateways.protocol import PartnerMessage
 from shared.gateways.signing import secret_for, verify
 from shared.settings import Settings
 from shared.telemetry import set_up_logs
+from shared.wakes_client import tell
 from workers.connect import temporal_client
 
 #: A ship confirm of an order of ten thousand lines is about one megabyte.
@@ -59,11 +60,12 @@ class Inbox:
             InvalidInput: it is not a message we know.
         """
         verify(secret_for(self._partner_key, partner_id), headers, body)
-        wakes = await self._apply(partner_id, _parse(body))
-        for wake_up in wakes:
+        taken = await self._apply(partner_id, _parse(body))
+        for wake_up in taken.wakes:
             await self._wake(wake_up)
+        await tell(self._doms.database, self._doms, taken.served)
 
-    async def _apply(self, partner_id: str, message: PartnerMessage) -> list[WakeUp]:
+    async def _apply(self, partner_id: str, message: PartnerMessage) -> Taken:
         async for attempt in around_races():
             with attempt:
                 async with self._doms.database.transaction() as connection:

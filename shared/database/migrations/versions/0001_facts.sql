@@ -384,6 +384,19 @@ CREATE TABLE message_in (
 CREATE INDEX message_in_unmatched ON message_in (reference) WHERE applied_at IS NULL;
 CREATE INDEX message_in_unsignalled ON message_in (received_at) WHERE wake IS NOT NULL AND signalled_at IS NULL;
 
+-- Who is to be told to look again: an order, or all that wait for an item. Written in the transaction of what there is
+-- to look at; a row goes once its processes were told.
+CREATE TABLE wake (
+    wake_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    order_id text,
+    sku      text,
+    kind     text NOT NULL CHECK (kind IN ('stock_arrived', 'supply_changed')),
+    at       timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nonnulls(order_id, sku) = 1)
+);
+CREATE INDEX wake_order ON wake (order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX wake_sku ON wake (sku) WHERE sku IS NOT NULL;
+
 -- The result of each database step under its key, kept in the transaction of its effect.
 CREATE TABLE step_result (
     step_key text PRIMARY KEY,

@@ -1,0 +1,85 @@
+"""Who is to look again, written down in the transaction of what there is to look at and forgotten once it was told.
+
+A process is told after the commit. What a crash keeps from being told is found here, and told by reconciliation. Rows
+are only added and deleted, so that nobody waits for another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.base import Model
+from shared.messages import Wake
+
+_ASK = text("""
+    INSERT INTO wake (order_id, kind) SELECT order_id, :kind FROM unnest(CAST(:order_ids AS text[])) AS o(order_id)
+""")
+_ASK_WAITING = text("""
+    INSERT INTO wake (sku, kind)
+    SELECT DISTINCT sku, 'stock_arrived' FROM order_line WHERE sku = ANY(:skus) AND backordered > 0
+""")
+_FIND = text("SELECT wake_id FROM wake WHERE order_id = ANY(:order_ids) OR sku = ANY(:skus)")
+_FORGET = text("DELETE FROM wake WHERE wake_id = ANY(:wake_ids)")
+#: Orders that have not planned since: all that are told wait for something.
+_UNTOLD = text("""
+    SELECT wake_id, order_id, sku, kind FROM wake w
+    WHERE wake_id > :after AND at < now() - make_interval(secs => :older_than)
+      AND EXISTS (SELECT FROM order_line l WHERE l.backordered > 0 AND (l.order_id = w.order_id OR l.sku = w.sku))
+    ORDER BY wake_id LIMIT :limit
+""")
+_FORGET_MOOT = text("""
+    DELETE FROM wake w
+    WHERE at < now() - make_interval(secs => :older_than)
+      AND NOT EXISTS (SELECT FROM order_line l WHERE l.backordered > 0 AND (l.order_id = w.order_id OR l.sku = w.sku))
+""")
+
+
+class AskedWake(Model):
+    """A wake-up that is owed: to one order, or to all that wait for an item."""
+
+    wake_id: int
+    order_id: str | None
+    sku: str | None
+    wake: Wake
+
+
+async def ask(connection: AsyncConnection, order_ids: Collection[str], *, wake: Wake) -> None:
+    """Owe orders a wake-up, in the transaction of what they are to look at."""
+    if order_ids:
+        await connection.execute(_ASK, {"order_ids": sorted(order_ids), "kind": wake.kind})
+
+
+async def ask_waiting(connection: AsyncConnection, skus: Collection[str]) -> None:
+    """Owe every order that waits for one of these items a wake-up, for there is more of it."""
+    if skus:
+        await connection.execute(_ASK_WAITING, {"skus": sorted(skus)})
+
+
+async def find(connection: AsyncConnection, order_ids: Collection[str], skus: Collection[str]) -> Sequence[int]:
+    """The wake-ups that are owed to these orders, or to all that wait for these items."""
+    values = {"order_ids": list(order_ids), "skus": list(skus)}
+    return (await connection.execute(_FIND, values)).scalars().all()
+
+
+async def forget(connection: AsyncConnection, wake_ids: Collection[int]) -> None:
+    """They were told. One statement: it needs no transaction around it."""
+    await connection.execute(_FORGET, {"wake_ids": list(wake_ids)})
+
+
+async def untold(
+    connection: AsyncConnection, *, older_than: float, after: int = 0, limit: int = 500
+) -> list[AskedWake]:
+    """Wake-ups that are owed for longer than ``older_than`` seconds to who still waits, a page at a time."""
+    values = {"older_than": older_than, "after": after, "limit": limit}
+    return [
+        AskedWake(wake_id=row.wake_id, order_id=row.order_id, sku=row.sku, wake=Wake(kind=row.kind))
+        for row in await connection.execute(_UNTOLD, values)
+    ]
+
+
+async def forget_moot(connection: AsyncConnection, *, older_than: float) -> None:
+    """Forget what is owed to orders that have looked by themselves, or are over."""
+    await connection.execute(_FORGET_MOOT, {"older_than": older_than})

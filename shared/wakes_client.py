@@ -1,0 +1,48 @@
+"""Telling the processes of orders to look again, after the commit of what there is to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from shared.database import orders, wakes
+from shared.database.engine import Database
+from shared.messages import Wake, order_workflow_id
+
+ARRIVED = Wake(kind="stock_arrived")
+SUPPLY_CHANGED = Wake(kind="supply_changed")
+
+
+class Processes(Protocol):
+    """What tells a process of a recorded fact; ``shared.client.Doms`` does."""
+
+    async def wake(self, workflow_id: str, wake: Wake) -> None: ...
+
+
+async def tell(database: Database, processes: Processes, order_ids: Collection[str], *, wake: Wake = ARRIVED) -> None:
+    """Wake orders, and forget that it was owed to them."""
+    if order_ids:
+        await _tell(database, processes, order_ids, (), wake)
+
+
+async def tell_waiting(database: Database, processes: Processes, skus: Collection[str]) -> int:
+    """Wake the orders that wait for these items, and forget that it was owed to them; returns how many."""
+    if not skus:
+        return 0
+    async with database.reading() as connection:
+        waiting = await orders.orders_waiting_for(connection, sorted(skus))
+    await _tell(database, processes, waiting, skus, ARRIVED)
+    return len(waiting)
+
+
+async def _tell(
+    database: Database, processes: Processes, order_ids: Collection[str], skus: Collection[str], wake: Wake
+) -> None:
+    # Before they are told: what is owed from then on is of something they may not see.
+    async with database.reading() as connection:
+        owed = await wakes.find(connection, order_ids, skus)
+    for order_id in order_ids:
+        await processes.wake(order_workflow_id(order_id), wake)
+    if owed:
+        async with database.statement() as connection:
+            await wakes.forget(connection, owed)
