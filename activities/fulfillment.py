@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
+from activities.rate_shopping import RateShopping
 from shared.client import Doms
 from shared.contracts import FulfillmentActivities
 from shared.database import fulfillment, labels, rises
@@ -32,6 +33,7 @@ class Fulfillment(FulfillmentActivities):
     def __init__(self, database: Database, gateways: Gateways, doms: Doms | None = None) -> None:
         self._database = database
         self._gateways = gateways
+        self._shopping = RateShopping(database, gateways)
         self._doms = doms
 
     @activity.defn(name="fulfillment.release")
@@ -83,7 +85,7 @@ class Fulfillment(FulfillmentActivities):
     @activity.defn(name="fulfillment.buy_labels")
     async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
         async with self._database.transaction() as connection:
-            work = await labels.begin_labelling(connection, call, now=datetime.now(UTC))
+            work = await labels.begin_labelling(connection, call, now=datetime.now(UTC), comparing=self._shopping.on)
         if work.wait_until is not None:
             return CallOutcome(done=False, wait_until=work.wait_until)
         outcome = await self._buy(work)
@@ -104,9 +106,10 @@ class Fulfillment(FulfillmentActivities):
         """The parcel with its label: bought before, found at the carrier, or bought now."""
         if parcel.label() is not None:
             return parcel
-        carrier = self._gateways.carrier(work.carrier)
+        purchase = await self._shopping.settled(work.owner, work.purchase(parcel))
+        carrier = self._gateways.carrier(purchase.carrier)
         label = await carrier.find_label(parcel.reference) if parcel.unsure else None
-        label = label or await carrier.buy_label(work.purchase(parcel))
+        label = label or await carrier.buy_label(purchase)
         async with self._database.transaction() as connection:
             return await labels.record_label(connection, label)
 
@@ -140,7 +143,7 @@ class Fulfillment(FulfillmentActivities):
         return CallOutcome(done=True, units=len(work.parcels))
 
     async def _void(self, call: FulfillmentCall, work: Labelling, parcel: Parcel) -> None:
-        carrier = self._gateways.carrier(work.carrier)
+        carrier = self._gateways.carrier(await self._shopping.seller(parcel.reference, work.carrier))
         bought = parcel.label() or await carrier.find_label(parcel.reference)
         try:
             outcome = await carrier.void_label(bought.label_id) if bought else "never_bought"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import consolidations
+from shared.database import consolidations, rate_shops
 from shared.database.consolidations import Mate, Sealed
 from shared.database.steps import note, open_case
 from shared.domain.base import Instant, Model
@@ -188,8 +188,14 @@ class Labelling(Model):
         return [package for package in parcel.packages if package.fulfillment_order_id == self.owner]
 
 
-async def begin_labelling(connection: AsyncConnection, call: FulfillmentCall, *, now: datetime) -> Labelling:
-    """Write down that labels are being bought; the last to pack buys for all who share its parcels."""
+async def begin_labelling(
+    connection: AsyncConnection, call: FulfillmentCall, *, now: datetime, comparing: bool = False
+) -> Labelling:
+    """Write down that labels are being bought; the last to pack buys for all who share its parcels.
+
+    Args:
+        comparing: Rates are compared before a purchase that begins now.
+    """
     owner = fulfillment_order_id(call.order_id, call.n)
     await consolidations.lock_with_mates(connection, call.order_id, owner)
     row: Any = (await connection.execute(_WORK, {"order_id": call.order_id, "n": call.n})).one()
@@ -200,6 +206,9 @@ async def begin_labelling(connection: AsyncConnection, call: FulfillmentCall, *,
     if sealed.wait_until is not None:
         return work.model_copy(update={"wait_until": sealed.wait_until})
     parcels = await _mark(connection, sealed)
+    if comparing:
+        begun = [parcel.reference for parcel in parcels if not parcel.unsure and parcel.label() is None]
+        await rate_shops.open_shops(connection, call.order_id, begun)
     if sealed.buys:
         return work.model_copy(update={"parcels": parcels, "mates": sealed.mates})
     own = tuple(parcel for parcel in parcels if work.own(parcel))

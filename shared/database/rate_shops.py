@@ -21,15 +21,15 @@ _PARCEL = text("""
         WHERE f.fulfillment_order_id = :owner
            OR f.fulfillment_order_id IN (SELECT fulfillment_order_id FROM package WHERE label_reference = :reference)
     )
-    SELECT f.carrier, f.service, to_jsonb(n) AS node, o.place, o.currency,
+    SELECT f.carrier, f.service, to_jsonb(whence) AS node, o.place, o.currency,
            (SELECT min(deliver_by) FROM bearer) AS deliver_by,
            EXISTS (SELECT FROM reservation r JOIN bearer b ON b.fulfillment_order_id = r.owner
                    JOIN item_trade t USING (sku) WHERE t.hazmat) AS hazmat,
            coalesce((SELECT z.zone FROM carrier_zone z
-                     WHERE z.carrier = f.carrier AND n.place ->> 'country' = o.place ->> 'country'
-                       AND z.origin = left(n.place ->> 'postal_code', 3)
+                     WHERE z.carrier = f.carrier AND whence.place ->> 'country' = o.place ->> 'country'
+                       AND z.origin = left(whence.place ->> 'postal_code', 3)
                        AND z.destination = left(o.place ->> 'postal_code', 3)), 0) AS zone
-    FROM fulfillment_order f JOIN node n USING (node_id) JOIN orders o USING (order_id)
+    FROM fulfillment_order f JOIN node whence USING (node_id) JOIN orders o USING (order_id)
     WHERE f.fulfillment_order_id = :owner
 """)
 _OPEN = text("""

@@ -69,7 +69,10 @@ _STORY = text(f"""
     _all('''SELECT f.*, n.name AS node_name, n.node_type,
                            (SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY line_no), '[]') FROM reservation c
                             WHERE c.owner = f.fulfillment_order_id) AS lines,
-                           (SELECT coalesce(jsonb_agg(to_jsonb(g) ORDER BY package_no), '[]') FROM package g
+                           (SELECT coalesce(jsonb_agg(to_jsonb(g) || jsonb_build_object('rate_shop', s)
+                                                      ORDER BY package_no), '[]')
+                            FROM package g
+                            LEFT JOIN rate_shop s ON s.reference = g.label_reference AND s.chosen_at IS NOT NULL
                             WHERE g.fulfillment_order_id = f.fulfillment_order_id) AS packages
                     FROM fulfillment_order f JOIN node n USING (node_id)
                     WHERE f.order_id = o.order_id ORDER BY f.n''')

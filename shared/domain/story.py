@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.domain.base import Instant, Model
 from shared.domain.orders import Address, Fulfillment, HoldKind, Lifecycle, ServiceLevel, UnitCount
+from shared.domain.rate_shopping import RateShop
 from shared.domain.rollups import Money, Payment, Return
 from shared.domain.sourcing.models import CostTerms, Plan
 
@@ -77,7 +78,11 @@ class PackageLine(Model):
 
 
 class PackageStory(Model):
-    """One parcel."""
+    """One parcel.
+
+    Attributes:
+        rate_shop: Who was chosen to sell its label, and from what; ``None`` where no carrier quotes.
+    """
 
     package_id: str
     package_no: int
@@ -91,6 +96,7 @@ class PackageStory(Model):
     label_cost_minor: int
     shipped_at: Instant | None
     delivered_at: Instant | None
+    rate_shop: RateShop | None = None
 
 
 class ClaimStory(Model):

@@ -116,7 +116,7 @@ def test_dangerous_goods_do_not_fly_because_it_is_cheap() -> None:
 
 _QUOTES = st.lists(
     st.builds(
-        lambda both, price, days: quote(*both, price, days),
+        lambda both, price, days: quote(both[0], both[1], price, days),
         st.sampled_from(SERVICES), st.integers(0, 50), st.integers(0, 6),
     ),
     max_size=6, unique_by=lambda one: (one.carrier, one.service),
