@@ -62,25 +62,31 @@ async def _plan(doms: Doms, request: HoldCart) -> tuple[AskedCart, Claims, Snaps
             message = "a cart with a bundle is held whole or not at all"
             raise InvalidInput([Fault(pointer="/partial", code="holds_a_bundle", message=message)])
         policy = (await policies.active_version(connection)).sourcing
-        seen = await snapshots.read_snapshot(connection, asked.skus, as_of, channel=request.channel)
+        seen = await snapshots.read_snapshot(
+            connection, asked.skus, as_of, channel=request.channel, ship_to=_home(request), currency=asked.currency
+        )
     to, usable = _by_method(request, seen)
     if to is None:
         return asked, _gathered(request, asked, usable), seen
     return asked, await asyncio.to_thread(_planned, request, to, asked, usable, policy), seen
 
 
+def _home(request: HoldCart) -> Place | None:
+    where = request.ship_to
+    return locate_postal(where.country, where.region, where.postal_code, where.city) if where else None
+
+
 def _by_method(request: HoldCart, seen: Snapshot) -> tuple[Place | None, Snapshot]:
     """Where the units go, if that is said, and what of the snapshot may give them."""
     if not request.method.ends_at_store:
-        where = request.ship_to
-        to = locate_postal(where.country, where.region, where.postal_code, where.city) if where else None
-        return to, seen_by(request.method, seen)
+        to = _home(request)
+        return to, seen_by(request.method, None, seen)
     stores = pickup_stores(seen, request.channel)
     store = next((node for node in stores if node.node_id == request.pickup_node_id), None)
     if store is None:
         message = f"customers of {request.channel} cannot pick up at {request.pickup_node_id}"
         raise InvalidInput([Fault(pointer="/pickup_node_id", code="no_pickup_here", message=message)])
-    return store.place, seen_by(request.method, seen, store)
+    return store.place, seen
 
 
 def _gathered(request: HoldCart, asked: AskedCart, seen: Snapshot) -> Claims:
@@ -101,6 +107,8 @@ def _planned(request: HoldCart, to: Place, asked: AskedCart, seen: Snapshot, pol
         ship_to=to,
         service=request.service,
         lines=asked.lines,
+        method=request.method,
+        pickup_node_id=request.pickup_node_id,
     )
     claims: Claims = {}
     for shipment in plan(order, seen, policy).shipments:
@@ -126,6 +134,7 @@ async def _hold(
         channel=request.channel,
         lines=wanted,
         content_hash=request.content_hash(),
+        way=(request.method, request.pickup_node_id, request.service),
         expires_at=expires_at,
         partial=request.partial,
         pooled=pooled,

@@ -33,6 +33,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
 from shared.database import asked_carts, availability, network, orders, policies, returns, rises, snapshots, story
 from shared.database.availability import Availability, Changes
+from shared.database.deliveries import read_delivery
 from shared.database.engine import Database, is_unreachable
 from shared.database.loads import Loaded
 from shared.database.orders import OrderStart
@@ -109,8 +110,9 @@ class Doms:
             if faults:
                 raise InvalidInput(faults)
             lines = stock_lines(document.lines, items)
+            delivery = await read_delivery(connection, document, locate(document.ship_to))
             received_at = await orders.keep_order(
-                connection, order_id, document, lines, place=locate(document.ship_to), policy_version=version
+                connection, order_id, document, lines, delivery=delivery, policy_version=version
             )
             if received_at is None:
                 return await self._known(connection, order_id, document)

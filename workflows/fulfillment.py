@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from temporalio import workflow
@@ -32,6 +32,8 @@ with workflow.unsafe.imports_passed_through():
 
 #: A step that failed for good is shown to people, and tried again after this: every step is safe to repeat.
 _AGAIN = timedelta(minutes=10)
+#: A store that did not take back what was not fetched is asked again after this.
+_COUNTER_AGAIN = timedelta(days=1)
 
 
 class Owner(Protocol):
@@ -50,6 +52,9 @@ class Owner(Protocol):
 
     def take_back(self, units: int) -> None:
         """These units need a source again."""
+
+    def wind_down(self) -> None:
+        """What is given back from now on is cancelled."""
 
     def facts_moved(self) -> None:
         """Others have changed the order's facts, which have to be read again."""
@@ -90,6 +95,8 @@ class FulfillmentProcess:
         self._release_at = state.release_at
         self._answer_by = state.answer_by
         self._delivered = state.delivered
+        self._pickup = state.pickup
+        self._pickup_by = state.pickup_by
         self._pending = list(state.pending)
         #: Held while the node is being talked to, so that a request and its cancellation never cross.
         self._talking = asyncio.Lock()
@@ -106,6 +113,8 @@ class FulfillmentProcess:
             answer_by=self._answer_by,
             shipped_units=self.shipped_units,
             delivered=self._delivered,
+            pickup=self._pickup,
+            pickup_by=self._pickup_by,
             pending=tuple(self._pending),
         )
 
@@ -138,6 +147,9 @@ class FulfillmentProcess:
         match self.stage:
             case Stage.PLANNED:
                 await self._release()
+            case Stage.PACKED if self._pickup:
+                self.stage = Stage.READY
+                self._pickup_by = workflow.now() + self._order.policy.pickup_within
             case Stage.PACKED:
                 await self._buy_labels()
             case Stage.SHIPPED:
@@ -268,25 +280,34 @@ class FulfillmentProcess:
         elif self._silent_too_long():
             self._answer_by = None
             await self.give_back(GiveBack(because="no answer", unanswered_only=True))
+        elif self._unfetched_too_long():
+            await self._take_off_the_counter()
 
     async def _something_comes(self) -> bool:
         def ready() -> bool:
             return bool(self._pending) or self.done or self._order.rolling
 
-        waits_for_answer = self.stage is Stage.REQUESTED and self._answer_by is not None
+        until = self._patience_ends()
+        fetched = self.stage is Stage.READY
         try:
             await workflow.wait_condition(
                 ready,
-                timeout=self._time_to_answer() if waits_for_answer else None,
-                timeout_summary=f"{self.node_id} must answer f{self.n}",
+                timeout=None if until is None else max(until - workflow.now(), timedelta(0)),
+                timeout_summary=f"{'the customer must fetch' if fetched else f'{self.node_id} must answer'} f{self.n}",
             )
         except TimeoutError:
             return False
         return bool(self._pending) and not self.done
 
-    def _time_to_answer(self) -> timedelta:
-        assert self._answer_by is not None
-        return max(self._answer_by - workflow.now(), timedelta(0))
+    def _patience_ends(self) -> datetime | None:
+        """How long is waited for what comes next; ``None`` is for as long as it takes."""
+        match self.stage:
+            case Stage.REQUESTED:
+                return self._answer_by
+            case Stage.READY:
+                return self._pickup_by
+            case _:
+                return None
 
     def _silent_too_long(self) -> bool:
         return (
@@ -295,6 +316,22 @@ class FulfillmentProcess:
             and self._answer_by is not None
             and workflow.now() >= self._answer_by
         )
+
+    def _unfetched_too_long(self) -> bool:
+        return (
+            self.stage is Stage.READY
+            and not self._pending
+            and self._pickup_by is not None
+            and workflow.now() >= self._pickup_by
+        )
+
+    async def _take_off_the_counter(self) -> None:
+        """Put back on the shelf and cancel what the customer has not fetched; a store that refuses is asked again."""
+        if await self.give_back(GiveBack(because="not fetched in time", exclude=False)):
+            self._order.wind_down()
+        elif self.stage is Stage.READY and not self._pending:
+            self._pickup_by = workflow.now() + _COUNTER_AGAIN
+            self._order.needs_person(f"pickup: {self.node_id} does not take f{self.n} back")
 
     async def _act_on(self, wake: Wake) -> None:
         happened = Happened(wake.kind)
@@ -313,6 +350,7 @@ class FulfillmentProcess:
 
     def _ship(self, wake: Wake) -> None:
         self.shipped_units = wake.units
+        self._delivered = self._delivered or self._pickup  # handed over is both
         if wake.short_units:
             self._order.take_back(wake.short_units)
         if not wake.units:

@@ -117,6 +117,10 @@ class OrderCore:
         """A fulfillment order ended without shipping these; they need a source again."""
         self._unallocated += units
 
+    def wind_down(self) -> None:
+        """What is given back from now on, and what waits, is cancelled."""
+        self._winding_down = True
+
     def _has_open_units(self) -> bool:
         waiting = self._unallocated or self._backordered or self._unsure
         return bool(waiting or any(not process.done for process in self._processes.values()))

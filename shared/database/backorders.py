@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import carts, wakes
 from shared.database.snapshots import read_snapshot
 from shared.domain.network import Place
-from shared.domain.orders import ServiceLevel
+from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
 from shared.domain.sourcing.timetable import Coming, Timetable
 from shared.domain.supply import Turn, Waiting, serve
@@ -46,7 +46,8 @@ _LOCKED = text("""
 _WAITING = text("""
     SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
            i.weight_g, i.length_mm, i.width_mm, i.height_mm,
-           o.priority, o.promised_at, o.received_at, o.channel, o.place, o.service, p.sourcing,
+           o.priority, o.promised_at, o.received_at, o.channel, o.place, o.service, o.method, o.pickup_node_id,
+           p.sourcing,
            coalesce(h.holds, false) AS holds, CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id,
            coalesce(h.units, 0) AS held, sum(l.backordered) OVER lines - l.backordered AS before,
            (SELECT coalesce(array_agg(DISTINCT node_id), '{}') FROM fulfillment_order f
@@ -173,6 +174,8 @@ def _waiting(row: Any) -> WaitingLine:
         service=ServiceLevel(row.service),
         lines=(line,),
         excluded=tuple(sorted(row.excluded)),
+        method=Method(row.method),
+        pickup_node_id=row.pickup_node_id,
     )
     return WaitingLine(turn_of(row), units, line, order, Policy.model_validate(row.sourcing), row.hold_id)
 

@@ -18,10 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.engine import Database
 from shared.domain.carts import CartHold, CartUnits, WantedUnits
+from shared.domain.orders import Method, ServiceLevel
 from shared.domain.pools import Pooled, place
 from shared.errors import Conflict, NotFound
 
 Key = tuple[str, str]
+#: Method, the node where it ends at a store, and service.
+Way = tuple[Method, str | None, ServiceLevel]
+SHIPPED: Way = (Method.SHIP, None, ServiceLevel.STANDARD)
 
 _WANTED, _UNITS = TypeAdapter(tuple[WantedUnits, ...]), TypeAdapter(tuple[CartUnits, ...])
 
@@ -46,8 +50,9 @@ _HOLD = text("""
             WHERE h.open > 0 AND h.expires_at <= statement_timestamp()) AS overdue
         FROM fit
     ), opened AS (
-        INSERT INTO cart_hold (cart_hold_id, channel, content_hash, lines)
-        SELECT :cart_hold_id, :channel, :content_hash, CAST(:lines AS jsonb) FROM fit, short
+        INSERT INTO cart_hold (cart_hold_id, channel, content_hash, lines, method, pickup_node_id, service)
+        SELECT :cart_hold_id, :channel, :content_hash, CAST(:lines AS jsonb), :method, :pickup_node_id, :service
+        FROM fit, short
         WHERE NOT overdue AND CASE WHEN :partial THEN taken > 0 ELSE taken = wanted END
         ON CONFLICT DO NOTHING
         RETURNING cart_hold_id
@@ -156,6 +161,7 @@ async def hold_units(
     lines: Sequence[WantedUnits],
     content_hash: str,
     expires_at: datetime,
+    way: Way = SHIPPED,
     partial: bool = False,
     pooled: Sequence[Pooled] = (),
 ) -> tuple[CartUnits, ...] | None:
@@ -166,6 +172,7 @@ async def hold_units(
     Args:
         claims: Units by node and SKU.
         lines: What the cart holds, for the record.
+        way: How the customer is to get it, which its order keeps to.
         pooled: Items of which something is kept for other channels.
 
     Returns:
@@ -177,6 +184,9 @@ async def hold_units(
         "lines": _WANTED.dump_json(tuple(lines)).decode(),
         "content_hash": content_hash,
         "expires_at": expires_at,
+        "method": way[0],
+        "pickup_node_id": way[1],
+        "service": way[2],
         "partial": partial,
     }
     pooled = [item for item in pooled if any(sku == item.sku for _, sku in claims)]

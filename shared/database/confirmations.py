@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import rises
+from shared.database import pickups, rises
 from shared.database.facts import Applied, Event, event, lock_fulfillment, owner_of
 from shared.database.steps import open_case
 from shared.database.stock import Settle, settle
 from shared.database.units import shift, take_from_node
+from shared.domain.fulfillment import PICKUP
 from shared.domain.network import NodeType
 from shared.gateways.protocol import (
     FulfillmentAccepted,
@@ -85,17 +86,24 @@ async def apply_rejected(connection: AsyncConnection, partner_id: str, message: 
 
 
 async def apply_packed(connection: AsyncConnection, partner_id: str, message: FulfillmentPacked) -> Applied:
-    """The node has packed and waits for labels."""
+    """The node has packed and waits for labels, or for the customer who fetches it."""
     row = await lock_fulfillment(connection, partner_id, message.reference)
     if row.ended_at is not None or row.shipped_at is not None:
         return Applied(order_id=row.order_id)
     await connection.execute(_ACCEPT, {"reference": message.reference})
     await _keep_packages(connection, row, message.reference, message.packages, shipped=False)
-    return _woken(row, event("packed", n=row.n, packages=len(message.packages)), Wake(kind="packed", n=row.n))
+    said = event("packed", n=row.n, packages=len(message.packages))
+    if row.carrier == PICKUP:
+        await pickups.ready(connection, message.reference)
+        said = event("ready for pickup", n=row.n, node_id=row.node_id)
+    return _woken(row, said, Wake(kind="packed", n=row.n))
 
 
 async def apply_shipped(connection: AsyncConnection, partner_id: str, message: FulfillmentShipped) -> Applied:
-    """Ship confirm: stock leaves, what is missing was shipped short. It wins over a cancellation asked for."""
+    """Ship confirm: stock leaves, what is missing was shipped short. It wins over a cancellation asked for.
+
+    What the customer fetches is delivered with it.
+    """
     row = await lock_fulfillment(connection, partner_id, message.reference)
     if row.shipped_at is not None:
         return Applied(order_id=row.order_id)
@@ -111,6 +119,9 @@ async def apply_shipped(connection: AsyncConnection, partner_id: str, message: F
     await connection.execute(_SHIP, values)
     tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
     said = event("shipped", n=row.n, units=shipped, short=short, tracking=tracking)
+    if row.carrier == PICKUP:
+        await pickups.hand_over(connection, message.reference)
+        said = event("handed over", n=row.n, node_id=row.node_id, units=shipped, short=short)
     wake = Wake(kind="shipped", n=row.n, units=shipped, short_units=short)
     return _woken(row, said, wake, unlocks=tuple(number for number in tracking if number))
 

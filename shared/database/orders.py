@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.deliveries import Delivery
 from shared.domain.base import Model
 from shared.domain.bundles import StockLine
 from shared.domain.carts import cart_hold_id_of
@@ -25,10 +26,11 @@ _KEEP = text("""
     WITH kept AS (
         INSERT INTO orders (order_id, channel, channel_order_id, content_hash, currency, placed_at, customer_ref,
                             ship_to, place, service, priority, shipping_minor, total_minor, payment, policy_version,
-                            cart_hold_id, tags)
+                            cart_hold_id, tags, method, pickup_node_id)
         VALUES (:order_id, :channel, :channel_order_id, :content_hash, :currency, :placed_at, :customer_ref,
                 CAST(:ship_to AS jsonb), CAST(:place AS jsonb), :service, :priority, :shipping_minor, :total_minor,
-                CAST(:payment AS jsonb), :policy_version, :cart_hold_id, CAST(:tags AS text[]))
+                CAST(:payment AS jsonb), :policy_version, :cart_hold_id, CAST(:tags AS text[]), :method,
+                :pickup_node_id)
         ON CONFLICT DO NOTHING
         RETURNING order_id, received_at
     ), lines AS (
@@ -147,13 +149,14 @@ async def keep_order(
     document: OrderDocument,
     lines: Sequence[StockLine],
     *,
-    place: Place,
+    delivery: Delivery,
     policy_version: str,
 ) -> datetime | None:
     """Write the order down. Returns when it was received, or ``None`` when the order is on record already.
 
     Args:
         lines: What the document's lines come to in stock, bundles as their components.
+        delivery: How and where the customer gets it.
     """
     bundled = {line.bundle_line_no for line in lines}
     bundles = [
@@ -175,9 +178,11 @@ async def keep_order(
         "currency": document.currency,
         "placed_at": document.placed_at,
         "customer_ref": document.customer_ref,
-        "ship_to": document.ship_to.model_dump_json(),
-        "place": place.model_dump_json(),
-        "service": document.service,
+        "ship_to": delivery.ship_to.model_dump_json(),
+        "place": delivery.place.model_dump_json(),
+        "service": delivery.service,
+        "method": delivery.method,
+        "pickup_node_id": delivery.pickup_node_id,
         "priority": document.priority,
         "shipping_minor": document.shipping_minor,
         "total_minor": document.total_minor,

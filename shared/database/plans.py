@@ -26,6 +26,7 @@ from shared.database.reservations import Claim, reserve_each
 from shared.database.rises import Queue, line_up_for_leavings
 from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work
+from shared.domain.fulfillment import PICKUP
 from shared.domain.orders import Verdict
 from shared.domain.pools import Pooled
 from shared.domain.sourcing.models import Plan, PlannedShipment
@@ -312,7 +313,12 @@ def _rest(plan: Plan) -> Rest | None:
 def _state(shipment: PlannedShipment, n: int, release_at: datetime | None) -> FulfillmentState:
     units = sum(line.quantity for line in shipment.lines)
     return FulfillmentState(
-        n=n, node_id=shipment.node_id, units=units, deliver_by=shipment.deliver_by, release_at=release_at
+        n=n,
+        node_id=shipment.node_id,
+        units=units,
+        deliver_by=shipment.deliver_by,
+        release_at=release_at,
+        pickup=shipment.carrier == PICKUP,
     )
 
 

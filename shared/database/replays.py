@@ -17,7 +17,7 @@ from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
-from shared.domain.orders import OrderDocument, ServiceLevel
+from shared.domain.orders import Method, OrderDocument, ServiceLevel
 from shared.domain.sourcing.models import SourcingOrder, WantedLine
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder
 from shared.errors import NotFound
@@ -25,7 +25,8 @@ from shared.messages import order_id_of
 from shared.places import locate
 
 _WHOLE = """
-    SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags, lines.lines
+    SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags, o.method,
+           o.pickup_node_id, lines.lines
     FROM orders o CROSS JOIN LATERAL (
         SELECT jsonb_agg(jsonb_build_object(
                    'line_no', l.line_no, 'sku', l.sku, 'quantity', l.quantity, 'weight_g', i.weight_g,
@@ -75,6 +76,8 @@ def _stored(row: Any) -> ReplayedOrder:
         priority=row.priority,
         tags=tuple(row.tags),
         received_at=row.received_at,
+        method=Method(row.method),
+        pickup_node_id=row.pickup_node_id,
     )
     return ReplayedOrder(order, row.received_at, row.promised_at)
 

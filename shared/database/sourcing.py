@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import carts, channels, network, node_days, prices, risks, trade, zones
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
 from shared.domain.network import Node, Place
-from shared.domain.orders import ServiceLevel
+from shared.domain.orders import Method, ServiceLevel
 from shared.domain.pricing.models import NO_PRICES, Prices
 from shared.domain.sourcing.models import (
     NodeLoad,
@@ -34,7 +34,7 @@ from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryRe
 
 _ORDER = text("""
     SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, o.cart_hold_id, p.sourcing,
-           o.priority, o.tags, o.received_at, o.promised_at,
+           o.priority, o.tags, o.received_at, o.promised_at, o.method, o.pickup_node_id,
            EXISTS (SELECT FROM order_line l JOIN cart_hold_line h USING (sku)
                    WHERE l.order_id = o.order_id AND h.open > 0
                      AND h.expires_at <= statement_timestamp()) AS overdue_holds,
@@ -44,7 +44,8 @@ _ORDER = text("""
             WHERE f.order_id = o.order_id AND f.excludes_node
               AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
            (SELECT jsonb_agg(jsonb_build_object('n', f.n, 'node_id', f.node_id, 'units', f.units,
-                                                'deliver_by', f.deliver_by, 'release_at', f.release_at)
+                                                'deliver_by', f.deliver_by, 'release_at', f.release_at,
+                                                'pickup', f.carrier = 'pickup')
                               ORDER BY f.n)
             FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.n > :known AND f.ended_at IS NULL) AS unknown,
@@ -145,6 +146,8 @@ async def read_question(
         tags=tuple(row.tags),
         received_at=row.received_at,
         promised_at=row.promised_at,
+        method=Method(row.method),
+        pickup_node_id=row.pickup_node_id,
     )
     snapshot = Snapshot.model_construct(
         as_of=request.as_of,

@@ -102,7 +102,7 @@ _REPLANNED = text("""
     SELECT n FROM fulfillment_order WHERE order_id = :order_id AND status = 'replanned' ORDER BY n
 """)
 _UNKNOWN = text("""
-    SELECT n, node_id, units, deliver_by, release_at FROM fulfillment_order
+    SELECT n, node_id, units, deliver_by, release_at, carrier = 'pickup' AS pickup FROM fulfillment_order
     WHERE order_id = :order_id AND n > :known AND ended_at IS NULL ORDER BY n
 """)
 

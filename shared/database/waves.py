@@ -18,7 +18,8 @@ from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy, Sna
 from shared.domain.sourcing.pooling import lay_down
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
 
-#: Orders that are being sourced this moment, or that stock which arrived is kept for, are left alone.
+#: Orders that are being sourced this moment, or that stock which arrived is kept for, are left alone, and so are those
+#: whose customers chose how to get them.
 _ORDERS = text("""
     WITH planned AS (
         SELECT f.order_id, r.line_no, sum(r.open) AS units
@@ -29,7 +30,7 @@ _ORDERS = text("""
         SELECT l.order_id, l.line_no, l.sku, l.backordered + coalesce(p.units, 0) AS units, l.unit_price_minor,
                l.bundle_line_no
         FROM order_line l JOIN orders o USING (order_id) LEFT JOIN planned p USING (order_id, line_no)
-        WHERE o.channel = :channel AND o.accepted AND o.closed_at IS NULL
+        WHERE o.channel = :channel AND o.accepted AND o.closed_at IS NULL AND o.method = 'ship'
           AND l.backordered + coalesce(p.units, 0) > 0
     )
     SELECT o.order_id, o.customer_ref, o.ship_to, o.place, o.service, o.priority, o.tags, o.received_at,

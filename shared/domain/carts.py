@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, computed_field, model_validator
 
 from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku
-from shared.domain.orders import Country, ServiceLevel
+from shared.domain.orders import Country, Method, ServiceLevel
 from shared.domain.sourcing.models import Shortage
 
 #: Nobody's: it is configured nowhere.
@@ -18,19 +18,6 @@ NO_CHANNEL = "cart"
 #: A day is the longest: units nobody sells for longer are an order, not a cart.
 MAX_MINUTES = 24 * 60
 HoldMinutes = Annotated[int, Field(strict=True, ge=1, le=MAX_MINUTES)]
-
-
-class Method(StrEnum):
-    """How a customer gets a cart."""
-
-    SHIP = "ship"  #: to the customer, from any node
-    DROPSHIP = "dropship"  #: to the customer, by vendors alone
-    PICKUP = "pickup"  #: fetched at a store, from its own stock
-    SHIP_TO_STORE = "ship_to_store"  #: fetched at a store, shipped there from other nodes
-
-    @property
-    def ends_at_store(self) -> bool:
-        return self in (Method.PICKUP, Method.SHIP_TO_STORE)
 
 
 class CartLine(Document):

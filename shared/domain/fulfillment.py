@@ -19,6 +19,7 @@ class Stage(StrEnum):
     PLANNED = "planned"  #: reserved at the node, which has not been told
     REQUESTED = "requested"  #: sent; waits for the node
     PACKED = "packed"  #: the node waits for labels
+    READY = "ready"  #: waits at the store for its customer
     LABELLED = "labelled"  #: labels handed over; waits for the ship confirm
     SHIPPED = "shipped"  #: left the node; its money is to be captured
     IN_TRANSIT = "in_transit"  #: captured; waits for delivery
@@ -36,7 +37,7 @@ class Happened(StrEnum):
 
 
 #: A stage in which the node may still refuse.
-REVOCABLE = frozenset({Stage.PLANNED, Stage.REQUESTED, Stage.PACKED, Stage.LABELLED})
+REVOCABLE = frozenset({Stage.PLANNED, Stage.REQUESTED, Stage.PACKED, Stage.READY, Stage.LABELLED})
 
 _NEXT: dict[tuple[Stage, Happened], Stage] = {
     (Stage.PLANNED, Happened.REPLANNED): Stage.DONE,
@@ -45,6 +46,8 @@ _NEXT: dict[tuple[Stage, Happened], Stage] = {
     (Stage.REQUESTED, Happened.SHIPPED): Stage.SHIPPED,
     (Stage.PACKED, Happened.REJECTED): Stage.DONE,
     (Stage.PACKED, Happened.SHIPPED): Stage.SHIPPED,
+    (Stage.READY, Happened.REJECTED): Stage.DONE,
+    (Stage.READY, Happened.SHIPPED): Stage.SHIPPED,
     (Stage.LABELLED, Happened.REJECTED): Stage.DONE,
     (Stage.LABELLED, Happened.SHIPPED): Stage.SHIPPED,
     (Stage.IN_TRANSIT, Happened.DELIVERED): Stage.DONE,

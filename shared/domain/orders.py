@@ -89,6 +89,19 @@ class ServiceLevel(StrEnum):
     OVERNIGHT = "overnight"
 
 
+class Method(StrEnum):
+    """How a customer gets what is in a cart or an order."""
+
+    SHIP = "ship"  #: to the customer, from any node
+    DROPSHIP = "dropship"  #: to the customer, by vendors alone
+    PICKUP = "pickup"  #: fetched at a store, from its own stock
+    SHIP_TO_STORE = "ship_to_store"  #: fetched at a store, shipped there from other nodes
+
+    @property
+    def ends_at_store(self) -> bool:
+        return self in (Method.PICKUP, Method.SHIP_TO_STORE)
+
+
 class OrderDocument(Document):
     """An order as a channel submits it, whole and immutable.
 
@@ -98,6 +111,8 @@ class OrderDocument(Document):
         shipping_minor: What the customer pays for shipping, tax included.
         cart_id: The channel's cart this order was made of: the units held for it are the order's.
         tags: What the channel marks the order with, for the conditions of policies.
+        method: How the customer gets it; ``None`` is as its cart was held, else shipped.
+        pickup_node_id: The store where it is fetched, for the methods that end at one.
     """
 
     channel: Identifier
@@ -113,12 +128,20 @@ class OrderDocument(Document):
     payment: PaymentMethod
     cart_id: Identifier | None = None
     tags: Annotated[tuple[Identifier, ...], Field(max_length=20, exclude_if=lambda tags: not tags)] = ()
+    method: Annotated[Method | None, Field(exclude_if=lambda method: method is None)] = None
+    pickup_node_id: Annotated[Identifier | None, Field(exclude_if=lambda node_id: node_id is None)] = None
 
     @model_validator(mode="after")
     def _lines_are_numbered_once(self) -> OrderDocument:
         twice = sorted(line_no for line_no, n in Counter(line.line_no for line in self.lines).items() if n > 1)
         if twice:
             raise ValueError(f"line_no must be unique; repeated: {twice[:20]}")
+        return self
+
+    @model_validator(mode="after")
+    def _fetched_somewhere(self) -> OrderDocument:
+        if (self.method is not None and self.method.ends_at_store) != (self.pickup_node_id is not None):
+            raise ValueError("pickup_node_id must be given for pickup and ship_to_store, and only for them")
         return self
 
     @property

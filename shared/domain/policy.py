@@ -20,6 +20,8 @@ class ProcessPolicy(Model):
         backorder_patience: After this, what is still backordered is cancelled.
         backorder_retry: How often a backorder looks for stock by itself; arriving stock wakes it at once.
         payment_patience: How long an order whose payment was declined waits for a new decision before it is cancelled.
+        pickup_within: What the customer does not fetch in this time once it is ready goes back on the shelf, and is
+            cancelled.
         return_within: A return not received by then expires.
         return_window: Units may be returned for this long after delivery.
         auto_approve_minor: Returns worth at most this are approved without staff.
@@ -31,6 +33,7 @@ class ProcessPolicy(Model):
     backorder_patience: timedelta = timedelta(days=30)
     backorder_retry: timedelta = timedelta(hours=12)
     payment_patience: timedelta = timedelta(days=2)
+    pickup_within: timedelta = timedelta(days=7)
     return_within: timedelta = timedelta(days=21)
     return_window: timedelta = timedelta(days=30)
     auto_approve_minor: Minor = Field(default=50_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.domain.base import Instant, Model
-from shared.domain.orders import Address, Fulfillment, HoldKind, Lifecycle, ServiceLevel, UnitCount
+from shared.domain.orders import Address, Fulfillment, HoldKind, Lifecycle, Method, ServiceLevel, UnitCount
 from shared.domain.rate_shopping import RateShop
 from shared.domain.rollups import Money, Payment, Return
 from shared.domain.sourcing.models import CostTerms, Plan
@@ -124,6 +124,7 @@ class FulfillmentStory(Model):
     carrier: str
     service: str
     release_at: Instant | None = None
+    ready_at: Instant | None = None
     ship_by: Instant
     deliver_by: Instant
     cost: CostTerms
@@ -243,6 +244,8 @@ class OrderStory(Model):
     channel_order_id: str
     customer_ref: str
     ship_to: Address
+    method: Method
+    pickup_node_id: str | None
     service: ServiceLevel
     priority: int
     currency: str

@@ -79,6 +79,8 @@ def _fulfillment(f: FulfillmentStory, policy: ProcessPolicy, *, held: bool) -> I
     elif f.request_status == "submitted":
         answer_by = (f.submitted_at or f.created_at) + policy.answer_within
         yield f"{f.node_id} to answer {name} until {_at(answer_by)}"
+    elif f.ready_at is not None:
+        yield f"the customer to fetch {name} at {f.node_id} until {_at(f.ready_at + policy.pickup_within)}"
     elif f.request_status == "cancel_requested":
         yield f"{f.node_id} to say whether it gives {name} back"
     else:

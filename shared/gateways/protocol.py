@@ -312,7 +312,10 @@ class FulfillmentRejected(Model):
 
 
 class FulfillmentPacked(Model):
-    """A warehouse or store has packed and waits for its labels; may hold less than was asked for."""
+    """A warehouse or store has packed and waits for its labels; may hold less than was asked for.
+
+    What the customer fetches (carrier ``pickup``) is ready for pickup with it.
+    """
 
     type: Literal["fulfillment.packed"] = "fulfillment.packed"
     message_id: Identifier
@@ -322,7 +325,10 @@ class FulfillmentPacked(Model):
 
 
 class FulfillmentShipped(Model):
-    """Ship confirm, the one and final one of a fulfillment order: units missing from it were shipped short."""
+    """Ship confirm, the one and final one of a fulfillment order: units missing from it were shipped short.
+
+    What the customer fetches was handed over with it.
+    """
 
     type: Literal["fulfillment.shipped"] = "fulfillment.shipped"
     message_id: Identifier

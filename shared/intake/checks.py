@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from shared.currency import currencies
+from shared.domain.orders import Method
 from shared.errors import Fault
 from shared.intake.addresses import address_faults
 from shared.intake.cards import card_faults
@@ -29,6 +30,7 @@ def raw_faults(order: Mapping[str, Any]) -> Iterator[Fault]:
     if isinstance(lines := order.get("lines"), list):
         yield from _lines(lines)
         yield from _total(lines, order.get("shipping_minor"))
+    yield from _fetched(order)
     yield from card_faults(dict(order))
 
 
@@ -71,6 +73,16 @@ def _total(lines: list[Any], shipping: Any) -> Iterator[Fault]:
     if total + (shipping if _amount(shipping) else 0) > MAX_TOTAL_MINOR:
         message = f"the order's total is above {MAX_TOTAL_MINOR} minor units"
         yield Fault(pointer="/lines", code="total_too_big", message=message)
+
+
+def _fetched(order: Mapping[str, Any]) -> Iterator[Fault]:
+    ends_at_store = order.get("method") in {method.value for method in Method if method.ends_at_store}
+    if ends_at_store and order.get("pickup_node_id") is None:
+        message = "the store where the customer fetches it must be named"
+        yield Fault(pointer="/pickup_node_id", code="missing", message=message)
+    elif not ends_at_store and order.get("pickup_node_id") is not None:
+        message = "only an order with method pickup or ship_to_store is fetched at a node"
+        yield Fault(pointer="/pickup_node_id", code="not_fetched", message=message)
 
 
 def _integer(value: Any) -> TypeGuard[int]:

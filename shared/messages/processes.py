@@ -48,6 +48,8 @@ class FulfillmentState(Model):
     answer_by: Instant | None = None  #: when the node's silence counts as a refusal
     shipped_units: int = 0
     delivered: bool = False  #: the carrier said so, perhaps before we had captured
+    pickup: bool = False  #: the customer fetches it: no label is bought
+    pickup_by: Instant | None = None  #: until when
     pending: tuple[Wake, ...] = ()  #: facts recorded that the process has not acted on
 
 

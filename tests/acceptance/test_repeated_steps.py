@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from activities.orders import Orders
+from shared.database.deliveries import read_delivery
 from shared.database.network import read_items
 from shared.database.orders import keep_order
 from shared.domain.bundles import stock_lines
@@ -25,8 +26,8 @@ async def kept(shop: System, sku: str, units: int) -> str:
     async with shop.database.transaction() as connection:
         items = await read_items(connection, [sku])
         lines = stock_lines(document.lines, items)
-        place = locate(document.ship_to)
-        await keep_order(connection, order_id, document, lines, place=place, policy_version=version)
+        delivery = await read_delivery(connection, document, locate(document.ship_to))
+        await keep_order(connection, order_id, document, lines, delivery=delivery, policy_version=version)
     return order_id
 
 

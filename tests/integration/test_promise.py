@@ -13,9 +13,9 @@ from sqlalchemy import text
 from shared.carts_client import hold_cart
 from shared.client import Doms
 from shared.domain.calendars import ready_by
-from shared.domain.carts import Cart, CartLine, Destination, HoldCart, Method
+from shared.domain.carts import Cart, CartLine, Destination, HoldCart
 from shared.domain.network import NodeType
-from shared.domain.orders import ServiceLevel
+from shared.domain.orders import Method, ServiceLevel
 from shared.errors import InvalidInput
 from tests.support.facts import Facts
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from activities.orders import Orders
 from shared.database import fulfillment, holds, inbox, network, orders, payments, policies, returns, story
+from shared.database.deliveries import read_delivery
 from shared.database.engine import Database
 from shared.database.inbox import Taken
 from shared.domain.bundles import stock_lines
@@ -105,7 +106,12 @@ class Facts:
             items = await network.read_items(connection, [line.sku for line in document.lines])
             stocked = stock_lines(document.lines, items)
             await orders.keep_order(
-                connection, order_id, document, stocked, place=locate(ADDRESS), policy_version=Policy().version
+                connection,
+                order_id,
+                document,
+                stocked,
+                delivery=await read_delivery(connection, document, locate(ADDRESS)),
+                policy_version=Policy().version,
             )
         return order_id
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from shared.domain.orders import UnitCount, UnitState
+from shared.domain.orders import Method, UnitCount, UnitState
 from workers.cli.output import money, table, when
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def _head(order: OrderStory) -> Text:
     text.append(f"lifecycle {order.lifecycle}, payment {order.payment}, return {order.returned}\n")
     to = order.ship_to
     text.append(f"to {to.name}, {to.city} {to.region} {to.postal_code} {to.country}, {order.service}\n")
+    if order.method is not Method.SHIP:
+        where = f", fetched at {order.pickup_node_id}" if order.pickup_node_id else ""
+        text.append(f"by {order.method}{where}\n")
     text.append(f"placed {when(order.placed_at)}, promised {when(order.promised_at) or 'no date yet'}\n")
     for sentence in order.waits_for or ("nothing",):
         text.append(f"waits for {sentence}\n", "yellow" if order.waits_for else "green")

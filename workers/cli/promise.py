@@ -39,7 +39,8 @@ async def promise(
         channel: Who sells it: its nodes and what is kept for it. Without one any node, and nothing that is kept.
         method: ship, dropship (by vendors alone), pickup (at a store that has it), ship_to_store, or all.
     """
-    from shared.domain.carts import Cart, Method
+    from shared.domain.carts import Cart
+    from shared.domain.orders import Method
 
     asked = [cart_line(line) for line in lines]
     methods = list(Method) if method == "all" else [method]

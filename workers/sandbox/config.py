@@ -29,6 +29,7 @@ class Pace(Model):
     """How long things take, in seconds. Each is varied by ``jitter`` either way.
 
     Attributes:
+        fetch_after: From a pickup's being ready to its customer's coming.
         transit: From hand-over to delivery; scans lie in between.
         return_after: From the notice of a return to its receipt.
         quote_lasts: From a carrier's quote to its end; not varied.
@@ -37,6 +38,7 @@ class Pace(Model):
     accept_after: Seconds = 0.5
     pack_after: Seconds = 1.0
     ship_after: Seconds = 0.5
+    fetch_after: Seconds = 2.0
     late_by: Seconds = 60.0
     transit: Seconds = 5.0
     return_after: Seconds = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.domain.fulfillment import PICKUP
 from shared.gateways.fulfillment.mapping import ReturnNotice
 from shared.gateways.protocol import (
     FulfillmentAccepted,
@@ -58,17 +59,23 @@ def pack_job(world: World, action: Action) -> None:
             packages=packages,
         )
         world.tell(job.partner, message.message_id, message)
-    if not (ours and packages):
+    fetched = jobs.work_of(world, job).carrier == PICKUP
+    if fetched:
+        world.later(world.config.pace.fetch_after, "ship", job.partner, job.reference)
+    elif not (ours and packages):
         world.later(world.config.pace.ship_after, "ship", job.partner, job.reference)
 
 
 def ship(world: World, action: Action) -> None:
-    """Send the one ship confirm and hand every parcel to its carrier."""
+    """Send the one ship confirm and hand every parcel to its carrier, or to the customer who has come for it."""
     job = _in_state(world, action, "packed")
     if job is None:
         return
     packages = jobs.packages_of(world, job)
-    labels = jobs.labels(world, job) if job.kind == "task" else _own_labels(world, job, packages)
+    if jobs.work_of(world, job).carrier == PICKUP:
+        labels: list[Label] = []
+    else:
+        labels = jobs.labels(world, job) if job.kind == "task" else _own_labels(world, job, packages)
     jobs.move(world, job, "shipped")
     shelves.take_out(world, jobs.work_of(world, job).node, packages)
     world.effect(_own(job), f"{job.kind}.shipped", job.reference)
@@ -76,10 +83,10 @@ def ship(world: World, action: Action) -> None:
         message_id=message_id("shipped", job.partner, job.reference),
         reference=job.reference,
         at=world.now(),
-        packages=tuple(map(_labelled, packages, labels)),
+        packages=tuple(map(_labelled, packages, labels)) if labels else packages,
     )
     world.tell(job.partner, message.message_id, message)
-    for package, label in zip(packages, labels, strict=True):
+    for package, label in zip(packages, labels, strict=False):
         carriers.hand_over(world, _own(job, f"{job.reference}/p{package.package_no}"), label)
 
 

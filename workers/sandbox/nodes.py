@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from shared.domain.fulfillment import PICKUP
 from shared.gateways.fulfillment.client import CancelReceipt, Receipt
 from shared.gateways.fulfillment.mapping import PickPackTask, PurchaseOrder, ReturnNotice, ShippingOrder
 from shared.gateways.protocol import CancelRequest, SendLabel
@@ -33,13 +34,16 @@ def take_purchase_order(world: World, call: Call, asked: PurchaseOrder) -> Recei
 
 
 def cancel(world: World, call: Call, asked: CancelRequest) -> CancelReceipt:
-    """Cancel what is not packed. A reference never heard of is cancelled too: its request may yet arrive."""
+    """Cancel what is not packed, and what no customer has fetched.
+
+    A reference never heard of is cancelled too: its request may yet arrive.
+    """
     job = jobs.find(world, call.partner, asked.reference)
     if job is None:
         jobs.forestall(world, call.partner, asked.reference)
-    elif job.state in ("packed", "shipped"):
+    elif job.state == "shipped" or (job.state == "packed" and jobs.work_of(world, job).carrier != PICKUP):
         return CancelReceipt(reference=call.reference, accepted=False, reason=job.state)
-    elif job.state in ("requested", "accepted"):
+    elif job.state in ("requested", "accepted", "packed"):
         jobs.move(world, job, "cancelled")
         world.agenda.drop(call.partner, asked.reference)
         world.effect(call, f"{job.kind}.cancelled", asked.reference)

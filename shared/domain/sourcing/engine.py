@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from shared.domain.sourcing.conditions import ConditionFailed
 from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.merging import together
+from shared.domain.sourcing.methods import fetched, seen_by
 from shared.domain.sourcing.models import Because, Candidate, Plan, Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.once import Planned, plan_once, said_of_stage
 from shared.domain.sourcing.pooling import plan_beside_pools
@@ -30,7 +31,9 @@ def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
     otherwise ``gap_minor`` bounds what a better one could save. Of a plan that several stages have a part in, both
     are said of each part.
     """
-    return plan_beside_pools(order, snapshot, policy, _plan) if snapshot.pooled else _plan(order, snapshot, policy)
+    seen = seen_by(order.method, order.pickup_node_id, snapshot)
+    planned = plan_beside_pools(order, seen, policy, _plan) if seen.pooled else _plan(order, seen, policy)
+    return fetched(planned, order, snapshot)
 
 
 def _plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:

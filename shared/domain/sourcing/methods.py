@@ -8,19 +8,21 @@ ready by its own calendar.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
-from shared.domain.carts import Method
+from shared.domain.calendars import open_from
+from shared.domain.fulfillment import PICKUP
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType, Place
-from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import RateBreak, ServiceRate, Snapshot
+from shared.domain.orders import Method, ServiceLevel
+from shared.domain.sourcing.models import Plan, PlannedShipment, RateBreak, ServiceRate, Snapshot, SourcingOrder
 
 #: A cart is told this many stores where it may be picked up.
 STORES = 3
 
 #: The customer carries it: as fast as any service, for nothing, whatever it weighs.
 _HAND_OVER = ServiceRate(
-    carrier="pickup",
+    carrier=PICKUP,
     service="store",
     level=ServiceLevel.OVERNIGHT,
     max_distance_km=1,
@@ -29,22 +31,39 @@ _HAND_OVER = ServiceRate(
 )
 
 
-def seen_by(method: Method, snapshot: Snapshot, store: Node | None = None) -> Snapshot:
+def seen_by(method: Method, pickup_node_id: str | None, snapshot: Snapshot) -> Snapshot:
     """The snapshot with what the method may use of it.
 
     Args:
-        store: Where the customer picks up, for the methods that end at a store; it gives nothing to what is shipped
-            to it.
+        pickup_node_id: Where the customer fetches it, for the methods that end at a store; the store gives nothing to
+            what is shipped to it.
     """
-    if method is Method.SHIP:
-        return snapshot
-    if method is Method.DROPSHIP:
-        return _only(snapshot, [node for node in snapshot.nodes if node.node_type is NodeType.VENDOR])
-    assert store is not None, "a customer picks up somewhere"
-    if method is Method.SHIP_TO_STORE:
-        return _only(snapshot, [node for node in snapshot.nodes if node.node_id != store.node_id])
-    at_store = _only(snapshot, [store.model_copy(update={"ship_enabled": True})])
-    return at_store.model_copy(update={"rates": (_HAND_OVER,), "zones": ()})
+    match method:
+        case Method.SHIP:
+            return snapshot
+        case Method.DROPSHIP:
+            return _only(snapshot, [node for node in snapshot.nodes if node.node_type is NodeType.VENDOR])
+        case Method.SHIP_TO_STORE:
+            return _only(snapshot, [node for node in snapshot.nodes if node.node_id != pickup_node_id])
+        case Method.PICKUP:
+            store = [node for node in snapshot.nodes if node.node_id == pickup_node_id]
+            at_store = _only(snapshot, [node.model_copy(update={"ship_enabled": True}) for node in store])
+            return at_store.model_copy(update={"rates": (_HAND_OVER,), "zones": ()})
+
+
+def fetched(found: Plan, order: SourcingOrder, snapshot: Snapshot) -> Plan:
+    """The plan with the moments from which the customer can fetch it, where the customer comes to a store."""
+    if not order.method.ends_at_store:
+        return found
+    store = next((node for node in snapshot.nodes if node.node_id == order.pickup_node_id), None)
+
+    def there_by(shipment: PlannedShipment) -> datetime:
+        if order.method is Method.PICKUP:
+            return shipment.ship_by
+        return (store and open_from(store, shipment.deliver_by)) or shipment.deliver_by
+
+    shipments = tuple(each.model_copy(update={"deliver_by": there_by(each)}) for each in found.shipments)
+    return found.model_copy(update={"shipments": shipments})
 
 
 def _only(snapshot: Snapshot, nodes: list[Node]) -> Snapshot:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from shared.domain.base import Identifier, Instant, Minor, Model, Quantity, Sku
 from shared.domain.network import Node, Place
-from shared.domain.orders import ServiceLevel
+from shared.domain.orders import Method, ServiceLevel
 from shared.domain.pools import Pooled
 from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.stages import Batch, Rest, Stage, StageTried
@@ -52,6 +52,8 @@ class SourcingOrder(Model):
         needed_by: The date the customer was promised or asked for; later is late, not forbidden.
         priority: 1 (first) to 5 (last).
         tags: What the channel marked the order with.
+        method: How the customer gets it; ``ship_to`` is the store's place where it ends at one.
+        pickup_node_id: That store.
     """
 
     order_id: str
@@ -66,6 +68,8 @@ class SourcingOrder(Model):
     tags: tuple[str, ...] = ()
     received_at: Instant | None = None
     promised_at: Instant | None = None
+    method: Method = Method.SHIP
+    pickup_node_id: Identifier | None = None
 
 
 class Stock(Model):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
-from shared.domain.calendars import open_from
-from shared.domain.carts import CartSource, DeliveryOption, Method
+from shared.domain.carts import CartSource, DeliveryOption
 from shared.domain.network import Node, Place
-from shared.domain.orders import ServiceLevel
+from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.engine import plan
-from shared.domain.sourcing.methods import nearest, pickup_stores, readiest, seen_by
-from shared.domain.sourcing.models import Plan, PlannedShipment, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.methods import nearest, pickup_stores, readiest
+from shared.domain.sourcing.models import PlannedShipment, Policy, Snapshot, SourcingOrder, WantedLine
 
 
 def options_for(
@@ -66,38 +64,28 @@ class _Asked:
             ship_to=store.place if store else self.ship_to,
             service=service,
             lines=self.lines,
+            method=method,
+            pickup_node_id=store.node_id if store else None,
         )
-        found = plan(order, seen_by(method, self.snapshot, store), self.policy)
+        found = plan(order, self.snapshot, self.policy)
         items = sum(shipment.cost.item_cost for shipment in found.shipments)
         return DeliveryOption(
             method=method,
             service=None if method is Method.PICKUP else service,
             pickup_node_id=store.node_id if store else None,
-            promised_at=_promised_at(found, method, store),
+            promised_at=found.promised_at,
             delivery_minor=sum(shipment.cost.paid for shipment in found.shipments) - items,
             item_minor=items,
-            sources=tuple(_source(shipment, _there_by(shipment, method)) for shipment in found.shipments),
+            sources=tuple(map(_source, found.shipments)),
             shortages=found.shortages,
         )
 
 
-def _there_by(shipment: PlannedShipment, method: Method) -> datetime:
-    """When the units are where the customer gets them; what is picked up does not travel."""
-    return shipment.ship_by if method is Method.PICKUP else shipment.deliver_by
-
-
-def _promised_at(found: Plan, method: Method, store: Node | None) -> datetime | None:
-    there = max((_there_by(shipment, method) for shipment in found.shipments), default=None)
-    if there is None or store is None or method is Method.PICKUP:
-        return there
-    return open_from(store, there)
-
-
-def _source(shipment: PlannedShipment, there_by: datetime) -> CartSource:
+def _source(shipment: PlannedShipment) -> CartSource:
     return CartSource(
         node_id=shipment.node_id,
         carrier=shipment.carrier,
         service=shipment.service,
         units=sum(line.quantity for line in shipment.lines),
-        deliver_by=there_by,
+        deliver_by=shipment.deliver_by,
     )

@@ -49,4 +49,5 @@ class Timetable:
 
     def _there(self, node: Node, line: WantedLine, as_of: datetime) -> Snapshot:
         stock = Stock(node_id=node.node_id, sku=line.sku, available=line.quantity)
-        return self._network.model_copy(update={"as_of": as_of, "nodes": (node,), "stock": (stock,), "loads": (), "pooled": ()})
+        there = {"as_of": as_of, "nodes": (node,), "stock": (stock,), "loads": (), "pooled": ()}
+        return self._network.model_copy(update=there)

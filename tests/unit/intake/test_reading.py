@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.catalogue import Item
+from shared.domain.orders import Method
 from shared.errors import InvalidInput
 from shared.intake import MAX_BODY_BYTES, MAX_FAULTS, check_catalogue, read_orders
 from shared.intake.strict_json import MAX_FIELDS
@@ -85,6 +86,8 @@ VALUES: list[tuple[str, Any, str]] = [
     ("/ship_to/name", "A\ud800da", "unsafe_text"),
     ("/lines/0/sku", "a\tb", "bad_format"),
     ("/service", "teleport", "unknown_value"),
+    ("/method", "drone", "unknown_value"),
+    ("/pickup_node_id", "store-1", "not_fetched"),
     ("/payment/kind", "cash", "unknown_value"),
     ("/payment/token", "4", "bad_format"),
     # dates
@@ -145,6 +148,12 @@ REQUIRED = [
     "/ship_to/city",
     "/payment/token",
 ]
+
+
+def test_what_is_fetched_names_its_store(order: dict[str, Any]) -> None:
+    assert faults_of(json.dumps(order | {"method": "pickup"})) == {("/pickup_node_id", "missing")}
+    (document,) = read_orders(json.dumps(order | {"method": "pickup", "pickup_node_id": "store-1"}).encode())
+    assert (document.method, document.pickup_node_id) == (Method.PICKUP, "store-1")
 
 
 @pytest.mark.parametrize("pointer", REQUIRED)
