@@ -17,14 +17,34 @@ from shared.messages import Wake, order_workflow_id, return_workflow_id
 #: Forward only: a scan of a lower rank than the parcel's came late and changes nothing.
 _RANK = {status: rank for rank, status in enumerate(TrackingStatus, start=1)}
 
-#: Finds the parcel and locks its order; what is read here of the parcel never changes once it has shipped.
+#: Finds the parcel and locks the orders of all who share it, also of those whose ship confirm is still to come. What is
+#: read here of a package never changes once it has shipped.
 _FIND_PARCEL = text("""
-    SELECT p.package_id, p.order_id, p.fulfillment_order_id, p.carrier
+    SELECT p.package_id, p.order_id, p.fulfillment_order_id, p.carrier, p.label_reference,
+           p.label_reference NOT IN ('', p.package_id) AS shared
     FROM (
         SELECT * FROM package WHERE tracking_no = :tracking_no AND shipped_at IS NOT NULL
         ORDER BY delivered_at IS NOT NULL, shipped_at DESC LIMIT 1
-    ) p JOIN orders o USING (order_id)
+    ) p JOIN orders o ON o.order_id = ANY(
+        CASE WHEN p.label_reference IN ('', p.package_id) THEN ARRAY[p.order_id]
+             ELSE ARRAY(SELECT m.order_id FROM package m WHERE m.label_reference = p.label_reference) END)
+    ORDER BY o.order_id
     FOR NO KEY UPDATE OF o
+""")
+#: A statement of its own, after the locks.
+_SHARING = text("""
+    SELECT package_id, order_id, fulfillment_order_id, carrier FROM package
+    WHERE label_reference = :label_reference AND tracking_no = :tracking_no AND shipped_at IS NOT NULL
+    ORDER BY package_id
+""")
+#: Scans of the parcel that came between the ship confirms of those who share it.
+_CATCH_UP = text("""
+    UPDATE package p
+    SET tracking_status = m.tracking_status, tracking_rank = m.tracking_rank, delivered_at = m.delivered_at
+    FROM package m
+    WHERE p.fulfillment_order_id = :fulfillment_order_id AND p.label_reference NOT IN ('', p.package_id)
+      AND m.label_reference = p.label_reference AND m.tracking_no = p.tracking_no AND m.tracking_rank > p.tracking_rank
+    RETURNING p.package_id, p.order_id, p.fulfillment_order_id, p.tracking_no, p.tracking_status
 """)
 _SCAN = text("""
     UPDATE package
@@ -81,11 +101,32 @@ async def apply_tracking(connection: AsyncConnection, partner_id: str, message: 
         raise Unmatched(message.reference)
     if parcel.carrier != partner_id:
         raise NotAllowed(f"{partner_id} does not carry {message.reference}", reference=message.reference)
-    if not await _scan(connection, parcel, message):
-        return Applied(order_id=parcel.order_id)
-    applied = await _after_scan(connection, parcel, message)
-    said = event(f"parcel {message.status}", package_id=parcel.package_id, tracking_no=message.reference)
+    if not parcel.shared:
+        return await _scanned(connection, parcel, message)
+    values["label_reference"] = parcel.label_reference
+    sharing = (await connection.execute(_SHARING, values)).all()
+    first, *others = [await _scanned(connection, package, message) for package in sharing]
+    return first.model_copy(update={"also": tuple(effect for effect in others if effect.event is not None)})
+
+
+async def _scanned(connection: AsyncConnection, package: Any, message: TrackingUpdated) -> Applied:
+    if not await _scan(connection, package, message):
+        return Applied(order_id=package.order_id)
+    applied = await _after_scan(connection, package, message)
+    said = event(f"parcel {message.status}", package_id=package.package_id, tracking_no=message.reference)
     return applied.model_copy(update={"event": said})
+
+
+async def catch_up(connection: AsyncConnection, fulfillment_order_id: str) -> tuple[Applied, ...]:
+    """Take in what was scanned of shared parcels before this ship confirm, under the order's lock."""
+    caught_up = (await connection.execute(_CATCH_UP, {"fulfillment_order_id": fulfillment_order_id})).all()
+    delivered = [package for package in caught_up if package.tracking_status == TrackingStatus.DELIVERED]
+    return tuple([await _told_late(connection, package) for package in delivered[-1:]])
+
+
+async def _told_late(connection: AsyncConnection, package: Any) -> Applied:
+    said = event("parcel delivered", package_id=package.package_id, tracking_no=package.tracking_no)
+    return (await _delivered(connection, package)).model_copy(update={"event": said})
 
 
 async def _scan(connection: AsyncConnection, parcel: Any, message: TrackingUpdated) -> bool:
@@ -104,6 +145,11 @@ async def _after_scan(connection: AsyncConnection, parcel: Any, message: Trackin
         await open_case(connection, kind, parcel.package_id, parcel.order_id, tracking_no=message.reference)
     if message.status is not TrackingStatus.DELIVERED:
         return Applied(order_id=parcel.order_id)
+    return await _delivered(connection, parcel)
+
+
+async def _delivered(connection: AsyncConnection, parcel: Any) -> Applied:
+    """A parcel is there; its fulfillment order is over with the last of them."""
     values = {"fulfillment_order_id": parcel.fulfillment_order_id}
     done = (await connection.execute(_ALL_DELIVERED, values)).first()
     if done is None:

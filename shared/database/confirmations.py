@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import pickups, rises
+from shared.database.arrivals import catch_up
 from shared.database.facts import Applied, Event, event, lock_fulfillment, owner_of
 from shared.database.steps import open_case
 from shared.database.stock import Settle, settle
@@ -29,6 +30,13 @@ _ACCEPT = text("""
     UPDATE fulfillment_order SET request_status = 'accepted', status = 'in_progress'
     WHERE fulfillment_order_id = :reference AND request_status = 'submitted'
 """)
+_PACKED = text("""
+    UPDATE fulfillment_order
+    SET packed_at = coalesce(packed_at, now()),
+        status = CASE request_status WHEN 'submitted' THEN 'in_progress' ELSE status END,
+        request_status = CASE request_status WHEN 'submitted' THEN 'accepted' ELSE request_status END
+    WHERE fulfillment_order_id = :reference
+""")
 _CLAIMS = text("SELECT line_no, open FROM reservation WHERE owner = :reference AND open > 0 ORDER BY line_no")
 _SHIP = text("""
     UPDATE fulfillment_order
@@ -37,18 +45,18 @@ _SHIP = text("""
     WHERE fulfillment_order_id = :reference
 """)
 _PACKAGES = text("""
-    INSERT INTO package (package_id, fulfillment_order_id, order_id, package_no, weight_g, lines, carrier, service,
-                         tracking_no, label_status, shipped_at)
-    SELECT :reference || '/p' || p.package_no, :reference, :order_id, p.package_no, p.weight_g, p.lines, p.carrier,
-           p.service, p.tracking_no, :label_status, CASE WHEN :shipped THEN now() END
+    INSERT INTO package (package_id, fulfillment_order_id, order_id, package_no, parcel_no, weight_g, lines, carrier,
+                         service, tracking_no, label_status, shipped_at)
+    SELECT :reference || '/p' || p.package_no, :reference, :order_id, p.package_no, p.parcel_no, p.weight_g, p.lines,
+           p.carrier, p.service, p.tracking_no, :label_status, CASE WHEN :shipped THEN now() END
     FROM jsonb_to_recordset(CAST(:packages AS jsonb))
-        AS p(package_no int, weight_g int, lines jsonb, carrier text, service text, tracking_no text)
+        AS p(package_no int, parcel_no int, weight_g int, lines jsonb, carrier text, service text, tracking_no text)
     ON CONFLICT (package_id) DO UPDATE
     SET shipped_at = coalesce(excluded.shipped_at, package.shipped_at), lines = excluded.lines,
         tracking_no = CASE WHEN package.tracking_no = '' THEN excluded.tracking_no ELSE package.tracking_no END,
         carrier = CASE WHEN package.carrier = '' THEN excluded.carrier ELSE package.carrier END,
         service = CASE WHEN package.service = '' THEN excluded.service ELSE package.service END
-    RETURNING tracking_no
+    RETURNING tracking_no, label_reference NOT IN ('', package_id) AS shared
 """)
 
 
@@ -90,7 +98,7 @@ async def apply_packed(connection: AsyncConnection, partner_id: str, message: Fu
     row = await lock_fulfillment(connection, partner_id, message.reference)
     if row.ended_at is not None or row.shipped_at is not None:
         return Applied(order_id=row.order_id)
-    await connection.execute(_ACCEPT, {"reference": message.reference})
+    await connection.execute(_PACKED, {"reference": message.reference})
     await _keep_packages(connection, row, message.reference, message.packages, shipped=False)
     said = event("packed", n=row.n, packages=len(message.packages))
     if row.carrier == PICKUP:
@@ -117,13 +125,17 @@ async def apply_shipped(connection: AsyncConnection, partner_id: str, message: F
         "none": not shipped,
     }
     await connection.execute(_SHIP, values)
-    tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
+    packages = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
+    tracking = [package.tracking_no for package in packages]
     said = event("shipped", n=row.n, units=shipped, short=short, tracking=tracking)
     if row.carrier == PICKUP:
         await pickups.hand_over(connection, message.reference)
         said = event("handed over", n=row.n, node_id=row.node_id, units=shipped, short=short)
     wake = Wake(kind="shipped", n=row.n, units=shipped, short_units=short)
-    return _woken(row, said, wake, unlocks=tuple(number for number in tracking if number))
+    applied = _woken(row, said, wake, unlocks=tuple(number for number in tracking if number))
+    if any(package.shared for package in packages):
+        return applied.model_copy(update={"also": await catch_up(connection, message.reference)})
+    return applied
 
 
 async def _settle_shipment(connection: AsyncConnection, row: Any, message: FulfillmentShipped) -> tuple[int, int]:
@@ -163,7 +175,8 @@ async def _settle_shipment(connection: AsyncConnection, row: Any, message: Fulfi
 async def _shipped_too_late(connection: AsyncConnection, row: Any, message: FulfillmentShipped) -> Applied:
     """The node ships what it had given back. The parcel is real: somebody intercepts it or takes it back."""
     units = sum(line.quantity for package in message.packages for line in package.lines)
-    tracking = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
+    packages = await _keep_packages(connection, row, message.reference, message.packages, shipped=True)
+    tracking = [package.tracking_no for package in packages]
     await open_case(connection, "shipped_after_cancel", message.reference, row.order_id, units=units, tracking=tracking)
     said = event("shipped after cancel", n=row.n, units=units, tracking=tracking)
     return Applied(order_id=row.order_id, event=said, unlocks=tuple(number for number in tracking if number))
@@ -171,7 +184,7 @@ async def _shipped_too_late(connection: AsyncConnection, row: Any, message: Fulf
 
 async def _keep_packages(
     connection: AsyncConnection, row: Any, reference: str, packages: tuple[Package, ...], *, shipped: bool
-) -> list[str]:
+) -> list[Any]:
     values = {
         "reference": reference,
         "order_id": row.order_id,
@@ -179,7 +192,7 @@ async def _keep_packages(
         "label_status": "none" if NodeType(row.node_type).ships_on_our_label else "partner",
         "shipped": shipped,
     }
-    return [kept.tracking_no for kept in await connection.execute(_PACKAGES, values)]
+    return list((await connection.execute(_PACKAGES, values)).all())
 
 
 def _woken(row: Any, said: Event, wake: Wake, unlocks: tuple[str, ...] = ()) -> Applied:

@@ -45,6 +45,7 @@ class Applied(Model):
         wake: What the process has to decide on; ``None`` when there is nothing to decide.
         unlocks: References that earlier messages were waiting for.
         served: Other orders that got what this one gave back.
+        also: Further effects of the same message: on orders that share the parcel, or that only now can be had.
     """
 
     order_id: str | None = None
@@ -53,6 +54,7 @@ class Applied(Model):
     wake: Wake | None = None
     unlocks: tuple[str, ...] = ()
     served: tuple[str, ...] = ()
+    also: tuple[Applied, ...] = ()
 
 
 class Unmatched(Exception):

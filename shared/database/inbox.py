@@ -43,6 +43,12 @@ _APPLIED = text("""
     SELECT :order_id, :partner_id, e.name, e.detail
     FROM jsonb_to_record(CAST(:event AS jsonb)) AS e(name text, detail jsonb) WHERE e.name IS NOT NULL
 """)
+#: What one message means to several processes is noted for each, so that no wake-up is lost.
+_ALSO = text("""
+    INSERT INTO message_in (partner_id, message_id, type, reference, body)
+    SELECT partner_id, :also_id, type, reference, '{}' FROM message_in
+    WHERE partner_id = :partner_id AND message_id = :message_id
+""")
 #: A scan and the ship confirm it came before must not miss each other: whoever is second sees the first.
 _MEET = text("SELECT pg_advisory_xact_lock(hashtextextended(r, 0)) FROM unnest(CAST(:references AS text[])) AS r")
 _EARLY = text("""
@@ -111,9 +117,8 @@ async def take(connection: AsyncConnection, partner_id: str, message: PartnerMes
     applied = await _apply(connection, partner_id, message)
     if applied is None:
         return Taken()
-    await _mark_applied(connection, partner_id, message.message_id, applied)
-    wakes = (*_wake_up(partner_id, message.message_id, applied), *await _apply_early(connection, applied))
-    return Taken(wakes=wakes, served=applied.served)
+    wakes = await _mark_all(connection, partner_id, message.message_id, applied)
+    return Taken(wakes=(*wakes, *await _apply_early(connection, applied)), served=applied.served)
 
 
 async def _apply(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> Applied | None:
@@ -144,6 +149,18 @@ def _wake_up(partner_id: str, message_id: str, applied: Applied) -> tuple[WakeUp
     return (WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=workflow_id, wake=applied.wake),)
 
 
+async def _mark_all(connection: AsyncConnection, partner_id: str, message_id: str, applied: Applied) -> list[WakeUp]:
+    """Note every effect of a message; returns who is to be woken."""
+    await _mark_applied(connection, partner_id, message_id, applied)
+    wakes = [*_wake_up(partner_id, message_id, applied)]
+    for number, effect in enumerate(applied.also, start=1):
+        also_id = f"{message_id}+{number}"
+        await connection.execute(_ALSO, {"partner_id": partner_id, "message_id": message_id, "also_id": also_id})
+        await _mark_applied(connection, partner_id, also_id, effect)
+        wakes += _wake_up(partner_id, also_id, effect)
+    return wakes
+
+
 async def _mark_applied(connection: AsyncConnection, partner_id: str, message_id: str, applied: Applied) -> None:
     values = {
         "partner_id": partner_id,
@@ -165,8 +182,7 @@ async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[Wa
     for row in (await connection.execute(_EARLY, {"references": list(applied.unlocks)})).all():
         scan = TrackingUpdated.model_validate(row.body)
         late = await apply_tracking(connection, row.partner_id, scan)
-        await _mark_applied(connection, row.partner_id, scan.message_id, late)
-        wakes += _wake_up(row.partner_id, scan.message_id, late)
+        wakes += await _mark_all(connection, row.partner_id, scan.message_id, late)
     return wakes
 
 

@@ -173,11 +173,25 @@ class RequestedLine(Model):
     unit_cost_minor: Minor = 0
 
 
+class Consolidation(Model):
+    """Fulfillment orders that a node is to pack into one parcel, as far as they fit.
+
+    Attributes:
+        members: How many there are when the node is told. Fewer may come: the labels say who travels together.
+    """
+
+    consolidation_id: str
+    members: int
+
+
 class FulfillmentRequest(Model):
     """Tell a node to ship. ``reference`` is the fulfillment order id.
 
     A warehouse or store gets it as a pick-and-pack task, a 3PL as a shipping order, a vendor as a purchase
     order; each sees only its own lines and the address it ships to.
+
+    Attributes:
+        consolidation: What it is packed together with, if anything.
     """
 
     reference: str
@@ -189,6 +203,7 @@ class FulfillmentRequest(Model):
     service: Identifier
     ship_by: Instant
     lines: Annotated[tuple[RequestedLine, ...], Field(min_length=1)]
+    consolidation: Consolidation | None = None
 
 
 class CancelRequest(Model):
@@ -282,9 +297,16 @@ class ShippedLine(Model):
 
 
 class Package(Model):
-    """What physically leaves a node."""
+    """What of a fulfillment order physically leaves a node in one piece.
+
+    Attributes:
+        weight_g: Of what is of this fulfillment order in it.
+        parcel_no: The parcel of its consolidation that it lies in, together with packages of others that name the same;
+            0 for a parcel of its own.
+    """
 
     package_no: Annotated[int, Field(ge=1)]
+    parcel_no: Annotated[int, Field(ge=0)] = 0
     weight_g: Annotated[int, Field(ge=0)] = 0
     lines: tuple[ShippedLine, ...]
     carrier: OptionalText = ""

@@ -87,7 +87,8 @@ def ship(world: World, action: Action) -> None:
     )
     world.tell(job.partner, message.message_id, message)
     for package, label in zip(packages, labels, strict=False):
-        carriers.hand_over(world, _own(job, f"{job.reference}/p{package.package_no}"), label)
+        if not jobs.gone_before(world, job, label):
+            carriers.hand_over(world, _own(job, f"{job.reference}/p{package.package_no}"), label)
 
 
 def receive(world: World, action: Action) -> None:
@@ -137,10 +138,16 @@ def _own(job: Job, reference: str = "") -> Call:
 
 
 def _packages(world: World, job: Job) -> tuple[Package, ...]:
-    picks = list(jobs.work_of(world, job).picks)
+    work = jobs.work_of(world, job)
+    picks = list(work.picks)
     if job.behaviour == Behaviour.SHORT:
         picks = shorten(world.config.seed, job.reference, picks)
-    return tuple(pack(picks, max_g=world.config.max_package_g))
+    if not work.consolidation:
+        return tuple(pack(picks, max_g=world.config.max_package_g))
+    begun = jobs.last_parcel(world, job.partner, work.consolidation)
+    packages = tuple(pack(picks, max_g=world.config.max_package_g, begun=begun))
+    jobs.fill_parcels(world, job.partner, work.consolidation, packages)
+    return packages
 
 
 def _own_labels(world: World, job: Job, packages: tuple[Package, ...]) -> list[Label]:

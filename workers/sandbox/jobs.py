@@ -10,16 +10,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
 from shared.domain.base import Model
-from shared.gateways.protocol import Label, Package
+from shared.gateways.protocol import Label, Package, SendLabel
 from workers.sandbox.chance import behaviour_for, digest
 from workers.sandbox.config import Behaviour
-from workers.sandbox.packing import Pick
+from workers.sandbox.packing import Pick, SharedParcel
 from workers.sandbox.world import World
 
 _PACKAGES = TypeAdapter(tuple[Package, ...])
@@ -32,6 +33,7 @@ class Work(Model):
     carrier: str
     service: str
     picks: tuple[Pick, ...]
+    consolidation: str = ""
 
 
 class Job(NamedTuple):
@@ -98,19 +100,45 @@ def packages_of(world: World, job: Job) -> tuple[Package, ...]:
     return _PACKAGES.validate_json(_kept(world, job, "packages"))
 
 
-def stick(world: World, job: Job, package_no: int, label: Label) -> bool:
+def last_parcel(world: World, partner: str, consolidation: str) -> SharedParcel:
+    """The parcel of a consolidation that was begun last."""
+    row = world.store.one(
+        "SELECT parcel_no, weight_g FROM shared_parcel WHERE partner = ? AND consolidation = ?"
+        " ORDER BY parcel_no DESC LIMIT 1",
+        partner,
+        consolidation,
+    )
+    return SharedParcel(**row) if row else SharedParcel(parcel_no=1, weight_g=0)
+
+
+def fill_parcels(world: World, partner: str, consolidation: str, packages: tuple[Package, ...]) -> None:
+    """Put packages into the parcels that they name."""
+    for package in packages:
+        world.store.execute(
+            "INSERT INTO shared_parcel VALUES (?, ?, ?, ?) ON CONFLICT (partner, consolidation, parcel_no)"
+            " DO UPDATE SET weight_g = weight_g + excluded.weight_g",
+            partner,
+            consolidation,
+            package.parcel_no,
+            package.weight_g,
+        )
+
+
+def stick(world: World, job: Job, asked: SendLabel) -> bool:
     """Put a label on a package; whether it was the last one missing. Sticking the same one again does nothing.
 
     Raises:
         sqlite3.IntegrityError: the package has another label.
     """
-    key = (job.partner, job.reference, package_no)
+    label = asked.label
+    key = (job.partner, job.reference, asked.package_no)
     row = world.store.one("SELECT body FROM job_label WHERE partner = ? AND reference = ? AND package_no = ?", *key)
     if row is not None:
         if Label.model_validate_json(row["body"]).label_id != label.label_id:
             raise sqlite3.IntegrityError("the package has another label")
         return False
-    world.store.insert("INSERT INTO job_label VALUES (?, ?, ?, ?)", *key, label.model_dump_json())
+    together = json.dumps(asked.together)
+    world.store.insert("INSERT INTO job_label VALUES (?, ?, ?, ?, ?)", *key, label.model_dump_json(), together)
     world.store.execute("UPDATE job SET awaiting = awaiting - 1 WHERE partner = ? AND reference = ?", *key[:2])
     return job.awaiting == 1
 
@@ -123,6 +151,32 @@ def labels(world: World, job: Job) -> list[Label]:
         job.reference,
     )
     return [Label.model_validate_json(row["body"]) for row in rows]
+
+
+def ready_with(world: World, job: Job) -> list[Job]:
+    """Of a job and those it shares parcels with, the ones all of whose parcels are complete."""
+    mates = [mate for each in sorted(_together(world, job)) if (mate := find(world, job.partner, each)) is not None]
+    return [each for each in mates if each.state == "packed" and _complete(world, each)]
+
+
+def _complete(world: World, job: Job) -> bool:
+    sharing = (find(world, job.partner, each) for each in _together(world, job))
+    return not any(each is not None and each.state == "packed" and each.awaiting for each in sharing)
+
+
+def _together(world: World, job: Job) -> set[str]:
+    """The job and all that its labels name."""
+    rows = world.store.all(
+        "SELECT together FROM job_label WHERE partner = ? AND reference = ?", job.partner, job.reference
+    )
+    return {job.reference}.union(*(json.loads(row["together"]) for row in rows))
+
+
+def gone_before(world: World, job: Job, label: Label) -> bool:
+    """Whether the label's parcel has left already, with another job that shares it."""
+    others = sorted(_together(world, job) - {job.reference})
+    shipped = (each for name in others if (each := find(world, job.partner, name)) and each.state == "shipped")
+    return any(label.label_id == own.label_id for each in shipped for own in labels(world, each))
 
 
 def message_id(kind: str, partner: str, reference: str) -> str:

@@ -17,7 +17,8 @@ from workers.sandbox.world import Call, Refused, World
 
 def take_task(world: World, call: Call, asked: PickPackTask) -> Receipt:
     picks = tuple(Pick(line.line_no, line.sku, line.quantity, line.unit_weight_g) for line in asked.lines)
-    work = Work(node=asked.node, carrier=asked.carrier, service=asked.service, picks=picks)
+    consolidation = asked.consolidation.consolidation_id if asked.consolidation else ""
+    work = Work(node=asked.node, carrier=asked.carrier, service=asked.service, picks=picks, consolidation=consolidation)
     return _take(world, call, "task", work)
 
 
@@ -51,7 +52,7 @@ def cancel(world: World, call: Call, asked: CancelRequest) -> CancelReceipt:
 
 
 def take_label(world: World, call: Call, asked: SendLabel) -> Receipt:
-    """Stick a label on a package. The parcels leave once every package has one."""
+    """Stick a label on a package. The parcels leave once every package in them has one."""
     job = jobs.find(world, call.partner, asked.reference)
     if job is None:
         raise Refused("unknown_task", 404)
@@ -62,11 +63,11 @@ def take_label(world: World, call: Call, asked: SendLabel) -> Receipt:
     if not 1 <= asked.package_no <= job.packages:
         raise Refused("unknown_package")
     try:
-        last = jobs.stick(world, job, asked.package_no, asked.label)
+        last = jobs.stick(world, job, asked)
     except sqlite3.IntegrityError:
         raise Refused("other_label_on_package") from None
-    if last:
-        world.later(world.config.pace.ship_after, "ship", call.partner, asked.reference)
+    for ready in jobs.ready_with(world, job) if last else ():
+        world.later(world.config.pace.ship_after, "ship", call.partner, ready.reference)
     return Receipt(reference=call.reference)
 
 

@@ -17,23 +17,38 @@ class Pick(NamedTuple):
     unit_g: int
 
 
-def pack(picks: Iterable[Pick], *, max_g: int) -> list[Package]:
-    """Fill one package after the other in line order; a unit that is too heavy travels alone."""
+class SharedParcel(NamedTuple):
+    """A parcel that others have begun to fill."""
+
+    parcel_no: int
+    weight_g: int
+
+
+def pack(picks: Iterable[Pick], *, max_g: int, begun: SharedParcel | None = None) -> list[Package]:
+    """Fill one package after the other in line order; a unit that is too heavy travels alone.
+
+    Args:
+        begun: The shared parcel to go on with, and then its next ones.
+    """
     packages: list[Package] = []
     lines: list[ShippedLine] = []
     weight = 0
+    parcel_no, filled = begun or SharedParcel(0, 0)
 
     def close() -> None:
-        nonlocal lines, weight
-        packages.append(Package(package_no=len(packages) + 1, weight_g=weight, lines=tuple(lines)))
-        lines, weight = [], 0
+        nonlocal lines, weight, parcel_no, filled
+        if lines:
+            number = len(packages) + 1
+            packages.append(Package(package_no=number, parcel_no=parcel_no, weight_g=weight, lines=tuple(lines)))
+        lines, weight, filled = [], 0, 0
+        parcel_no += bool(parcel_no)
 
     for pick in picks:
         left = pick.quantity
         unit = max(pick.unit_g, 1)
         while left:
-            fit = min(left, (max_g - weight) // unit)
-            if fit <= 0 and lines:
+            fit = min(left, (max_g - filled - weight) // unit)
+            if fit <= 0 and (lines or filled):
                 close()
                 continue
             take = max(fit, 1)

@@ -50,8 +50,11 @@ CREATE TABLE IF NOT EXISTS job (
 CREATE TABLE IF NOT EXISTS job_content (
   partner TEXT, reference TEXT, kind TEXT, body TEXT NOT NULL, PRIMARY KEY (partner, reference, kind));
 CREATE TABLE IF NOT EXISTS job_label (
-  partner TEXT, reference TEXT, package_no INTEGER, body TEXT NOT NULL,
+  partner TEXT, reference TEXT, package_no INTEGER, body TEXT NOT NULL, together TEXT NOT NULL,
   PRIMARY KEY (partner, reference, package_no)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shared_parcel (
+  partner TEXT, consolidation TEXT, parcel_no INTEGER, weight_g INTEGER NOT NULL,
+  PRIMARY KEY (partner, consolidation, parcel_no)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shelf (
   partner TEXT, channel TEXT, sku TEXT, available INTEGER NOT NULL, sequence INTEGER NOT NULL,
   PRIMARY KEY (partner, channel, sku)) WITHOUT ROWID;

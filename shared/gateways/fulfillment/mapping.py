@@ -8,11 +8,14 @@ and costs beside ours. None of them sees the order's other lines, its prices or 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
 
 from shared.domain.base import Instant, Model
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
-from shared.gateways.protocol import ExpectReturn, FulfillmentRequest, RequestedLine
+from shared.gateways.protocol import Consolidation, ExpectReturn, FulfillmentRequest, RequestedLine
 
 
 class ShipTo(Model):
@@ -38,7 +41,11 @@ class TaskLine(Model):
 
 
 class PickPackTask(Model):
-    """Work for our own warehouse or store."""
+    """Work for our own warehouse or store.
+
+    Attributes:
+        consolidation: The tasks that go into one parcel with it, as far as they fit.
+    """
 
     reference: str
     node: str
@@ -47,6 +54,7 @@ class PickPackTask(Model):
     service: str
     ship_to: ShipTo
     lines: tuple[TaskLine, ...]
+    consolidation: Annotated[Consolidation | None, Field(exclude_if=lambda alone: alone is None)] = None
 
 
 class ShippingOrderLine(Model):
@@ -138,6 +146,7 @@ def task(request: FulfillmentRequest) -> PickPackTask:
         service=request.service,
         ship_to=_ship_to(request.ship_to),
         lines=_task_lines(request.lines),
+        consolidation=request.consolidation,
     )
 
 
