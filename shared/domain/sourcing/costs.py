@@ -18,6 +18,9 @@ from shared.domain.sourcing.grid import INF, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.sources import Source
 
+#: Sums of amounts below this are exact in floats, in sixty-fourths.
+EXACT = 2**46
+
 
 @dataclass(frozen=True, slots=True)
 class Atoms:
@@ -29,8 +32,11 @@ class Atoms:
 
     def parts(self, states: Sequence[int]) -> list[tuple[WantedLine, int]]:
         """Units of each line in these states together."""
+        return self.parts_of(amounts(self.steps)[list(states)].sum(axis=0).tolist())
+
+    def parts_of(self, taken: Sequence[int]) -> list[tuple[WantedLine, int]]:
+        """Units of each line in so many steps of each."""
         units: dict[int, tuple[WantedLine, int]] = {}
-        taken = amounts(self.steps)[list(states)].sum(axis=0).tolist()
         for line, chunk, count in zip(self.lines, self.chunk, taken, strict=True):
             if count:
                 before = units.get(line.line_no, (line, 0))[1]
@@ -80,12 +86,9 @@ class _Network:
 
 
 def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | None:
-    everything = [(line, chunk * step) for line, chunk, step in zip(atoms.lines, atoms.chunk, atoms.steps, strict=True)]
-    most = sum(quantity for _, quantity in everything)
     network = _Network(atoms, sources)
-    reward = _reward(atoms, network, policy, most, billable_g(everything, policy.dim_divisor))
-    volume = sum(quantity * volume_mm3(line) for line, quantity in everything)
-    if max(reward * (most + 1), volume) >= INF // 4:
+    reward, largest = _magnitudes(atoms, network, policy)
+    if largest >= INF // 4:
         return None
     taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
     units = taken.sum(axis=1)
@@ -99,6 +102,63 @@ def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | N
     _forbid(matrix, atoms, taken, network)
     matrix[:, 0] = 0
     return Keys(matrix, reward, units)
+
+
+def _magnitudes(atoms: Atoms, network: _Network, policy: Policy) -> tuple[int, int]:
+    """More than any plan of this order can cost, and the largest number that comes up when plans are compared."""
+    everything = [(line, chunk * step) for line, chunk, step in zip(atoms.lines, atoms.chunk, atoms.steps, strict=True)]
+    most = sum(quantity for _, quantity in everything)
+    reward = _reward(atoms, network, policy, most, billable_g(everything, policy.dim_divisor))
+    volume = sum(quantity * volume_mm3(line) for line, quantity in everything)
+    return reward, max(reward * (most + 1), volume)
+
+
+def shipment_costs(atoms: Atoms, sources: Sequence[Source], policy: Policy, node: Ints, taken: Ints) -> Ints | None:
+    """The cost, with its split penalty, of each shipment of ``taken[i]`` steps of the atoms from source ``node[i]``.
+
+    ``INF`` where no way out of the node has room; ``None`` when floats cannot compare such amounts exactly.
+    """
+    network = _Network(atoms, sources)
+    if _magnitudes(atoms, network, policy)[1] >= EXACT:
+        return None
+    states, state = _distinct(taken, atoms.steps)
+    carried = states * np.array(atoms.chunk, dtype=np.int64)
+    units = carried.sum(axis=1)[state]
+    cost = _freight_of(network, _billable(atoms, carried, policy), units, node, state)
+    cost += (np.array(network.fixed, dtype=np.int64) + policy.split_penalty_minor)[node]
+    cost += np.array(network.each, dtype=np.int64)[node] * units
+    for column, (line, chunk) in enumerate(zip(atoms.lines, atoms.chunk, strict=True)):
+        if any(goods := network.goods[line.sku]):
+            cost += np.array(goods, dtype=np.int64)[node] * taken[:, column] * chunk
+    return np.minimum(cost, INF, out=cost)
+
+
+def _distinct(taken: Ints, steps: Sequence[int]) -> tuple[Ints, Ints]:
+    """The states among these rows, and which of them each row is."""
+    strides = np.cumprod([1, *(step + 1 for step in steps[:-1])], dtype=np.int64)
+    _, first, state = np.unique(taken @ strides, return_index=True, return_inverse=True)
+    return taken[first], state
+
+
+def _freight_of(network: _Network, grams: Ints, units: Ints, node: Ints, state: Ints) -> Ints:
+    """Least freight, lateness and capacity of each row's state by the ways of its node."""
+    index: dict[Tariff, int] = {}
+    for ways in network.ways:
+        for way in ways:
+            index.setdefault(way.tariff, len(index))
+    table = _prices(list(index), grams)
+    group = np.array(network.groups, dtype=np.int64)[node]
+    best = np.full(len(node), INF, dtype=np.int64)
+    for turn in range(max(map(len, network.ways))):
+        # Groups with fewer ways look at their last one again.
+        nth = [ways[min(turn, len(ways) - 1)] for ways in network.ways]
+        cost = table[np.array([index[way.tariff] for way in nth])[group], state]
+        if any(way.each for way in nth):
+            cost += np.array([way.each for way in nth], dtype=np.int64)[group] * units
+        if any(way.capacity < UNLIMITED for way in nth):
+            cost[units > np.array([way.capacity for way in nth], dtype=np.int64)[group]] = INF
+        np.minimum(best, cost, out=best)
+    return best
 
 
 def _billable(atoms: Atoms, taken: Ints, policy: Policy) -> Ints:

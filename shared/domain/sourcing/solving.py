@@ -2,11 +2,12 @@
 
 ``solve`` fills as many units as it can, and among those plans takes the cheapest:
 
-* exact over single units while the grid is small (``GRID_WORK``): up to three lines of a few units, or one
-  line of a hundred;
 * exact over whole lines up to ``MASK_ATOMS`` lines, when lines may not be split or every line is one unit;
-* otherwise the better of whole lines and chunks over the grid and the bounded search of ``bulk``, with the
-  gap to a lower bound. The gap is zero when the bound proves the plan.
+* exact over single units while the grid is small (``GRID_QUICK``): up to three lines of a few units;
+* exact over all shipments there are (``columns``) while there are not too many: a dozen lines of a few units at fifty
+  nodes, or eight at a thousand;
+* otherwise the best of what these found, whole lines and chunks over the grid and the bounded search of ``bulk``,
+  with the gap to a lower bound. The gap is zero when the bound proves the plan.
 """
 
 from __future__ import annotations
@@ -18,16 +19,20 @@ import numpy as np
 
 from shared.domain.sourcing import bulk
 from shared.domain.sourcing.bounds import lower_bound
+from shared.domain.sourcing.columns import columns_of
 from shared.domain.sourcing.costs import Atoms, Keys, keys_of
+from shared.domain.sourcing.covering import cover
 from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
+from shared.domain.sourcing.joining import Task
 from shared.domain.sourcing.lagrange import raised_bound
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.polish import polish
 from shared.domain.sourcing.solution import Solution
 from shared.domain.sourcing.sources import Source
 
-#: (state, part) pairs times nodes a grid may have for the dynamic program by node: some milliseconds.
-GRID_WORK = 4_000_000
+#: (state, part) pairs times nodes a grid may have for the dynamic program by node: a few milliseconds, and some
+#: tenths of a second where nothing else is exact.
+GRID_QUICK, GRID_WORK = 200_000, 4_000_000
 #: The same when the answer is promised to be exact: some tenths of a second.
 MASK_WORK = 20_000_000
 MASK_ATOMS = 12
@@ -43,14 +48,42 @@ def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy
     atoms = _unit_atoms(useful, held) if policy.allow_line_split else _whole_atoms(useful, sources)
     if not atoms.steps:
         return Solution()
-    exact = _exact(atoms, sources, policy)
+    exact = _exact(atoms, sources, policy, GRID_QUICK)
     if exact is not None:
         return exact
     found = bulk.search(useful, sources, policy)
-    if policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy)) is not None:
+    covered = _covered(found[0], atoms, sources, policy)
+    if covered is not None and covered.proven:
+        return covered
+    if (whole := _exact(atoms, sources, policy, GRID_WORK)) is not None:
+        return whole
+    if policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy, GRID_WORK)):
         found.append(coarse)
-    polished = sorted((polish(one, sources, policy) for one in found), key=lambda one: (-one.units, one.cost))
-    return _bounded(_with_runner_up(polished), useful, sources, policy)
+    found += [covered] if covered is not None else []
+    ranked = sorted((polish(one, sources, policy) for one in found), key=lambda one: (-one.units, one.cost))
+    return _bounded(_with_runner_up(ranked), useful, sources, policy)
+
+
+def _covered(known: Solution, atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Solution | None:
+    """The best plan of the columns, where there are not too many and the known plan ships all that can be shipped."""
+    if known.units < sum(chunk * step for chunk, step in zip(atoms.chunk, atoms.steps, strict=True)):
+        return None
+    columns = columns_of(atoms, sources, policy)
+    if columns is None:
+        return None
+    task = Task(np.array(atoms.steps, dtype=np.int64), policy.max_shipments, policy.split_penalty_minor)
+    # The known plan is one of them, and found again.
+    found = cover(columns, task, known.cost + 1)
+    if found.columns is None:
+        return None
+    return Solution(
+        shipments=tuple((node, atoms.parts_of(steps)) for node, steps in sorted(found.columns)),
+        units=known.units,
+        cost=found.cost,
+        runner_up=found.runner_up,
+        proven=found.bound >= found.cost,
+        gap=found.cost - found.bound,
+    )
 
 
 def _with_runner_up(ranked: list[Solution]) -> Solution:
@@ -90,12 +123,12 @@ def _chunk_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atom
     return Atoms(tuple(line for line, _ in chunks), tuple(piece for _, piece in chunks), (1,) * len(chunks))
 
 
-def _exact(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Solution | None:
+def _exact(atoms: Atoms, sources: Sequence[Source], policy: Policy, work: int) -> Solution | None:
     """The optimum over these atoms, or ``None`` when they are too many."""
     masks = max(atoms.steps) == 1
     if masks and len(atoms.steps) > MASK_ATOMS:
         return None
-    if not masks and pairs_in(atoms.steps) * min(len(sources), CROWD) > GRID_WORK:
+    if not masks and pairs_in(atoms.steps) * min(len(sources), CROWD) > work:
         return None
     keys = keys_of(atoms, sources, policy)
     if keys is None:
