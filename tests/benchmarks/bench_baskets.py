@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from shared.domain.catalogue import Item
+from shared.database.snapshots import wanted_lines
 from shared.domain.orders import OrderDocument
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import CostTerms, Policy, Snapshot, SourcingOrder, Stock, WantedLine
+from shared.domain.sourcing.models import CostTerms, Policy, Snapshot, SourcingOrder, Stock
 from shared.domain.sourcing.presets import PRESETS
 from shared.domain.sourcing.sources import survey
 from shared.places import locate
@@ -61,23 +61,11 @@ def cases(world: World, documents: list[OrderDocument]) -> Iterator[Case]:
                 order_id=document.channel_order_id,
                 channel=document.channel,
                 ship_to=locate(document.ship_to),
-                lines=tuple(wanted(line.line_no, line.quantity, items[line.sku]) for line in document.lines),
+                lines=wanted_lines([(line.line_no, line.sku, line.quantity) for line in document.lines], items),
             ),
             Snapshot(as_of=document.placed_at, nodes=world.nodes, rates=rates, zones=charts, stock=stock),
             Policy(),
         )
-
-
-def wanted(line_no: int, quantity: int, item: Item) -> WantedLine:
-    return WantedLine(
-        line_no=line_no,
-        sku=item.sku,
-        quantity=quantity,
-        weight_g=item.weight_g,
-        length_mm=item.length_mm,
-        width_mm=item.width_mm,
-        height_mm=item.height_mm,
-    )
 
 
 def row(name: str, answers: list[Answer], days: list[int], proven: float | None) -> str:
