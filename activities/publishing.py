@@ -9,10 +9,11 @@ from temporalio import activity
 
 from shared.contracts import PublishingActivities
 from shared.database import publishing
+from shared.database.availability import Available
 from shared.database.engine import Database
 from shared.database.publishing import Push
 from shared.errors import PartnerRefused, PartnerUnavailable
-from shared.gateways.channels.client import AvailabilityUpdate, ItemAvailability
+from shared.gateways.channels.client import AvailabilityUpdate, ComingUnits, ItemAvailability
 from shared.gateways.directory import Gateways
 from shared.messages import PublishInput, PublishResult
 
@@ -85,5 +86,10 @@ def _update(channel: str, push: Push) -> AvailabilityUpdate:
         channel=channel,
         sequence=push.sequence,
         as_of=push.as_of,
-        items=tuple(ItemAvailability(sku=item.sku, available=item.available) for item in push.items),
+        items=tuple(map(_item, push.items)),
     )
+
+
+def _item(item: Available) -> ItemAvailability:
+    coming = tuple(ComingUnits(at=more.at, units=more.units) for more in item.coming)
+    return ItemAvailability(sku=item.sku, available=item.available, coming=coming)

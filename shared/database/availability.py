@@ -103,12 +103,26 @@ _READ = text("""
 """)
 _SKUS = text("SELECT sku FROM item WHERE sku > :after ORDER BY sku LIMIT :limit")
 #: An item counts with its latest change, so that no page tells it twice; a transaction is never split.
-#: A version of what is in stock that has taken effect is noted here, and told from the next time on.
+#: What changes by the passing of time alone is noted here, and told from the next time on: a version of what is in
+#: stock that has taken effect, and supply that has come near enough to count, or is overdue.
 _CHANGED = text("""
     WITH due AS (
         DELETE FROM in_stock_due WHERE effective_at <= statement_timestamp() RETURNING effective_at
     ), noted AS (
         INSERT INTO availability_change (sku) SELECT NULL FROM due LIMIT 1
+    ), ahead AS MATERIALIZED (
+        SELECT DISTINCT future_days * interval '1 day' AS days FROM in_stock_policy WHERE future_days > 0
+    ), crossed AS MATERIALIZED (
+        SELECT i.inbound_id FROM supply_window w
+        CROSS JOIN (SELECT days FROM ahead UNION SELECT interval '0' FROM ahead) a
+        JOIN inbound i ON i.closed_at IS NULL
+            AND i.expected_at > w.noted_until + a.days AND i.expected_at <= statement_timestamp() + a.days
+    ), moved_on AS (
+        UPDATE supply_window SET noted_until = greatest(noted_until, statement_timestamp())
+        WHERE EXISTS (SELECT FROM crossed)
+    ), entered AS (
+        INSERT INTO availability_change (sku)
+        SELECT DISTINCT l.sku FROM crossed JOIN inbound_line l USING (inbound_id) WHERE l.open > l.bound
     ), changed AS (
         SELECT sku, tx FROM stock_move
         WHERE tx >= CAST(:after AS xid8) AND tx < pg_snapshot_xmin(pg_current_snapshot())

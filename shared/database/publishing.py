@@ -31,9 +31,10 @@ _PENDING = text("""
     SELECT sequence, items, as_of, changed_at FROM channel_push WHERE channel = :channel AND answered_at IS NULL
 """)
 _NEWS = text("""
-    SELECT a.sku, a.available FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS a(sku text, available bigint)
+    SELECT a.sku, a.available, coalesce(a.coming, '[]') AS coming
+    FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS a(sku text, available bigint, coming jsonb)
     LEFT JOIN channel_published p ON p.channel = :channel AND p.sku = a.sku
-    WHERE p.available IS DISTINCT FROM a.available ORDER BY a.sku
+    WHERE p.available IS DISTINCT FROM a.available OR p.coming <> coalesce(a.coming, '[]') ORDER BY a.sku
 """)
 _OLDEST = text("""
     SELECT coalesce(min(at), statement_timestamp()) FROM stock_move
@@ -53,10 +54,11 @@ _CONFIRM = text("""
         UPDATE channel_push SET answered_at = now(), fault = ''
         WHERE channel = :channel AND sequence = :sequence AND answered_at IS NULL RETURNING items
     )
-    INSERT INTO channel_published (channel, sku, available, sequence)
-    SELECT :channel, a.sku, a.available, :sequence
-    FROM confirmed, jsonb_to_recordset(items) AS a(sku text, available bigint) ORDER BY a.sku
-    ON CONFLICT (channel, sku) DO UPDATE SET available = excluded.available, sequence = excluded.sequence
+    INSERT INTO channel_published (channel, sku, available, coming, sequence)
+    SELECT :channel, a.sku, a.available, coalesce(a.coming, '[]'), :sequence
+    FROM confirmed, jsonb_to_recordset(items) AS a(sku text, available bigint, coming jsonb) ORDER BY a.sku
+    ON CONFLICT (channel, sku) DO UPDATE
+    SET available = excluded.available, coming = excluded.coming, sequence = excluded.sequence
 """)
 _FORGET = text(f"""
     DELETE FROM channel_push WHERE channel = :channel AND answered_at < now() - interval '{_KEPT}'
@@ -141,7 +143,7 @@ async def next_push(connection: AsyncConnection, channel: str) -> tuple[Push | N
     news = (await connection.execute(_NEWS, named | {"items": _json(found.items)})).all()
     push = None
     if news:
-        items = tuple(Available(sku=row.sku, available=row.available) for row in news)
+        items = tuple(Available.model_validate(dict(row._mapping)) for row in news)
         push = Push(sequence=feed.sequence + 1, items=items, as_of=found.as_of, changed_at=found.changed_at)
         values = {"sequence": push.sequence, "items": _json(items), "as_of": push.as_of, "changed_at": push.changed_at}
         await connection.execute(_INTEND, named | values)
@@ -207,4 +209,5 @@ async def _all(connection: AsyncConnection, channel: str, feed: Any) -> _Found:
 
 
 def _json(items: Sequence[Available]) -> str:
-    return json.dumps([{"sku": item.sku, "available": item.available} for item in items])
+    told = (item.model_dump(mode="json", include={"sku", "available", "coming"}) for item in items)
+    return json.dumps([row if row["coming"] else {"sku": row["sku"], "available": row["available"]} for row in told])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -12,6 +14,8 @@ from shared.contracts import CHANNELS_QUEUE
 from shared.database.network import save_partners
 from shared.database.publishing import Publication, read_publications
 from shared.domain.partners import PartnerEndpoint, PartnerKind
+from shared.domain.supply import Inbound, InboundKind, InboundLine
+from shared.supply_client import create_inbound
 from tests.support.system import System
 
 
@@ -95,6 +99,33 @@ async def test_updates_wait_for_a_channel_that_is_away_and_come_in_order_and_onc
     await _close(shop, channel)
     effects = [each for each in shop.effects() if each.partner == channel and each.effect == "availability.told"]
     assert [each.reference for each in effects] == [f"availability/{channel}/{n + 1}" for n in range(len(effects))]
+
+
+async def test_supply_is_told_by_date_within_seconds_of_coming_near_enough(shop: System) -> None:
+    sku = shop.world.items[3].sku
+    await shop.stock(sku, wh_columbus=2)
+    channel = await _open(shop)
+    await shop.doms.load({"in_stock": f"channel,future_days\n{channel},1\n".encode()})
+    await shop.until(lambda: _knows(shop, channel, sku, 2))
+    near = datetime.now(UTC) + timedelta(seconds=2)
+    lines = (InboundLine(sku=sku, quantity=4),)
+    told = Inbound(
+        inbound_id=f"PO-{channel}", kind=InboundKind.PURCHASE_ORDER, node_id="wh-columbus", lines=lines,
+        expected_at=near + timedelta(days=1),
+    )  # fmt: skip
+    await create_inbound(shop.doms, told, actor="test")
+    await shop.until(lambda: _comes(shop, channel, sku, 4))
+    assert timedelta(0) <= datetime.now(UTC) - near < timedelta(seconds=5)
+    await _close(shop, channel)
+
+
+async def _comes(shop: System, channel: str, sku: str, units: int) -> bool:
+    connection = sqlite3.connect(f"file:{shop.log}?mode=ro", uri=True)
+    try:
+        row = connection.execute("SELECT coming FROM shelf WHERE channel = ? AND sku = ?", (channel, sku)).fetchone()
+    finally:
+        connection.close()
+    return bool(row) and [more["units"] for more in json.loads(row[0])["coming"]] == [units]
 
 
 async def _knows(shop: System, channel: str, sku: str, units: int) -> bool:

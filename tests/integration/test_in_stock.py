@@ -171,3 +171,61 @@ async def test_supply_that_is_told_moved_or_promised_is_a_change_where_it_counts
         assert [item.sku for item in changes.items] == ["s1"], statement
         since = changes.version
     assert (await told(database)).orderable == 20 + 3 + 1
+
+
+async def test_supply_is_told_as_it_comes_near_enough_and_when_it_is_overdue(database: Database) -> None:
+    """Nothing is written to it: the time that passes is the only change. It is moved by moving what was noted."""
+
+    async def heard(after: int) -> tuple[list[str], int]:
+        async with database.reading() as connection:
+            changes = await read_changes(connection, "web", after)
+        return [item.sku for item in changes.items], changes.version
+
+    async def time_passes(inbound_id: str, at: datetime) -> None:
+        """As if it had been told long ago, the followers had looked yesterday, and now were now."""
+        async with database.transaction() as connection:
+            await connection.execute(text("ALTER TABLE inbound DISABLE TRIGGER coming_dated"))
+            values = {"inbound": inbound_id, "at": at}
+            await connection.execute(text("UPDATE inbound SET expected_at = :at WHERE inbound_id = :inbound"), values)
+            await connection.execute(text("ALTER TABLE inbound ENABLE TRIGGER coming_dated"))
+            await connection.execute(text("UPDATE supply_window SET noted_until = now() - interval '1 day'"))
+
+    await put(database, "web,,true,7,")
+    await expect(database, "PO-1", "n1", days(30), 5)
+    async with database.reading() as connection:
+        since = (await read_availability(connection, "web", ())).version
+    assert (await heard(since))[0] == []
+    await time_passes("PO-1", datetime.now(UTC) + timedelta(days=6.9))
+    assert (await heard(since))[0] == [], "it is noted now, and told from the next time on"
+    news, since = await heard(since)
+    assert news == ["s1"]
+    assert [more.units for more in (await told(database)).coming] == [5]
+    assert (await heard(since))[0] == []
+    await time_passes("PO-1", datetime.now(UTC) - timedelta(hours=1))
+    await heard(since)
+    assert (await heard(since))[0] == ["s1"]
+    assert (await told(database)).coming == ()
+
+
+async def test_what_comes_is_part_of_what_a_channel_is_told(database: Database) -> None:
+    async def push() -> list[dict[str, object]]:
+        items: list[dict[str, object]] = []
+        for _ in range(6):
+            async with database.transaction() as connection:
+                update, _ = await next_push(connection, "web")
+                if update is not None:
+                    await confirm(connection, "web", update)
+                    items += [item.model_dump(include={"sku", "available", "coming"}) for item in update.items]
+        return items
+
+    await put(database, "web,,true,7,")
+    await push()
+    await expect(database, "PO-1", "n1", days(2), 5)
+    assert await push() == [{"sku": "s1", "available": 20, "coming": ({"at": days(2), "units": 5},)}]
+    assert await push() == []
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE inbound SET expected_at = :at"), {"at": days(3)})
+    assert await push() == [{"sku": "s1", "available": 20, "coming": ({"at": days(3), "units": 5},)}]
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE inbound_line SET bound = open"))
+    assert await push() == [{"sku": "s1", "available": 20, "coming": ()}]

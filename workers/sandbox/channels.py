@@ -17,13 +17,14 @@ def take(world: World, call: Call, update: AvailabilityUpdate) -> AvailabilityRe
         raise Refused("out_of_sequence")
     for item in update.items:
         world.store.insert(
-            "INSERT INTO shelf (partner, channel, sku, available, sequence) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (partner, channel, sku)"
-            " DO UPDATE SET available = excluded.available, sequence = excluded.sequence",
+            "INSERT INTO shelf (partner, channel, sku, available, coming, sequence) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (partner, channel, sku) DO UPDATE"
+            " SET available = excluded.available, coming = excluded.coming, sequence = excluded.sequence",
             call.partner,
             update.channel,
             item.sku,
             item.available,
+            item.model_dump_json(include={"coming"}),
             update.sequence,
         )
     world.effect(call, "availability.told", call.reference, amount=len(update.items))

@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS shared_parcel (
   partner TEXT, consolidation TEXT, parcel_no INTEGER, weight_g INTEGER NOT NULL,
   PRIMARY KEY (partner, consolidation, parcel_no)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shelf (
-  partner TEXT, channel TEXT, sku TEXT, available INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  partner TEXT, channel TEXT, sku TEXT, available INTEGER NOT NULL, coming TEXT NOT NULL, sequence INTEGER NOT NULL,
   PRIMARY KEY (partner, channel, sku)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS node_stock (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, sku TEXT NOT NULL, units INTEGER NOT NULL,

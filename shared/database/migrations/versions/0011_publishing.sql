@@ -32,6 +32,7 @@ CREATE TABLE channel_published (
     channel   text NOT NULL REFERENCES channel,
     sku       text NOT NULL,
     available bigint NOT NULL CHECK (available >= 0),
+    coming    jsonb NOT NULL DEFAULT '[]',
     sequence  bigint NOT NULL,
     PRIMARY KEY (channel, sku)
 ) WITH (fillfactor = 70);
