@@ -50,8 +50,8 @@ class Feeds(FeedActivities):
                     run = await feed_runs.lock_run(connection, request.run_id)
                     if run.status != "received":
                         return run
-                    source = await feeds.read_source(connection, run.source_id)
                     await feed_runs.claim_source(connection, run)
+                    source = await feeds.read_source(connection, run.source_id)
                     await feed_runs.bring_back(connection, run.run_id, file)
                     return await feed_staging.stage(connection, run, source, file, datetime.now(UTC))
 

@@ -13,6 +13,7 @@ from shared.database.feeds import run_of
 from shared.database.steps import open_case
 from shared.domain.feeds import FeedSource, freshness, run_id_of
 from shared.errors import NotFound, Unavailable
+from shared.gateways.feeds.repeats import can_repeat
 from shared.messages.feeds import FeedRun
 
 CHUNK_BYTES = 1024 * 1024
@@ -43,6 +44,11 @@ _OPEN = text("""
 _PUT = text("INSERT INTO feed_chunk (run_id, n, content) VALUES (:run_id, :n, :content)")
 _GET = text("SELECT content FROM feed_chunk WHERE run_id = :run_id AND n = :n")
 _DROP = text("DELETE FROM feed_chunk WHERE run_id = :run_id")
+#: What was applied before is not compared with any more.
+_DROP_EARLIER = text("""
+    DELETE FROM feed_chunk WHERE run_id IN (
+        SELECT run_id FROM feed_run WHERE source_id = :source_id AND status = 'applied' AND run_id <> :run_id)
+""")
 _CLAIM = text("""
     UPDATE feed_source SET applying = :run_id
     WHERE source_id = :source_id AND (applying IS NULL OR applying = :run_id) RETURNING source_id
@@ -200,7 +206,9 @@ async def conclude(connection: AsyncConnection, run: FeedRun, source: FeedSource
     await connection.execute(_RESOLVE_STALE, values)
     await connection.execute(_RESOLVE_REFUSED, values)
     await connection.execute(text(f"DROP TABLE {stage}"))
-    await connection.execute(_DROP, values)
+    await connection.execute(_DROP_EARLIER, values)
+    if not can_repeat(source):
+        await connection.execute(_DROP, values)
     return applied
 
 

@@ -7,13 +7,16 @@ a file is staged whole, or not at all.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.feed_copying import copied_text, copy_in
 from shared.database.feed_moves import BUFFER, differs
-from shared.database.feed_reading import copied_text, copy_in, read_rows, rows_read
+from shared.database.feed_reading import read_rows, rows_read
+from shared.database.feed_repeats import Repeats, find_repeats
 from shared.database.feed_runs import refuse, stage_table
 from shared.database.feeds import is_later, run_of
 from shared.domain.feeds import FeedSource, OurOrders, buffer_of, freshness
@@ -30,11 +33,12 @@ _SETTINGS = text("""
            set_config('work_mem', '8MB', true), set_config('default_statistics_target', '10', true)
 """)
 #: Item numbers that several items of a node share: nobody can say which of them is meant.
-_AMBIGUOUS = text("""
+_AMBIGUOUS = """
     CREATE TEMP TABLE feed_ambiguous ON COMMIT DROP AS
-    SELECT node_id, partner_sku FROM source_offer WHERE node_id = ANY(:node_ids)
+    SELECT node_id, partner_sku FROM source_offer WHERE node_id = ANY(:node_ids) {asked}
     GROUP BY node_id, partner_sku HAVING count(*) > 1
-""")
+"""
+_ASKED = "AND partner_sku IN (SELECT r.partner_sku FROM ({rows}) AS r)"
 _OFFER = """
     LEFT JOIN source_offer o ON o.node_id = r.node_id AND o.partner_sku = r.partner_sku
         AND NOT EXISTS (SELECT FROM feed_ambiguous a WHERE a.node_id = o.node_id AND a.partner_sku = o.partner_sku)
@@ -102,6 +106,8 @@ _MISSING = """
     WHERE p.node_id = ANY(:node_ids) AND p.on_hand > 0
       AND NOT EXISTS (SELECT FROM feed_found f WHERE f.node_id = p.node_id AND f.sku = p.sku)
 """
+#: Of a file that is not read whole, what repeats the last one is not missing.
+_IN_DOUBT = "AND EXISTS (SELECT FROM feed_doubt d WHERE d.node_id = p.node_id AND d.sku = p.sku)"
 _REFUSE_FOUND = """
     INSERT INTO feed_refusal (run_id, row, field, code, message)
     SELECT :run_id, r.row, 'item', CASE WHEN a.partner_sku IS NULL THEN 'unknown_item' ELSE 'ambiguous_item' END,
@@ -134,7 +140,7 @@ _STAGED = """
     UPDATE feed_run SET status = 'staged', as_of = :as_of, control_no = :control_no,
         rows = :rows,
         refused = (SELECT count(*) FROM feed_refusal WHERE run_id = :run_id),
-        node_ids = ARRAY(SELECT node_id FROM feed_found GROUP BY node_id),
+        node_ids = ARRAY(SELECT node_id FROM feed_found UNION SELECT unnest(CAST(:repeated AS text[]))),
         staged = (SELECT coalesce(max(n), 0) FROM {stage})
     WHERE run_id = :run_id RETURNING *
 """
@@ -149,12 +155,15 @@ async def stage(
     """
     reading = feed_file(source)
     try:
-        async with connection.begin_nested():
-            await connection.execute(_SETTINGS)
-            rows = await read_rows(connection, run.run_id, source, reading, file)
-            run = run.model_copy(update={"as_of": reading.as_of or run.as_of, "control_no": reading.control_no})
-            await _check_order(connection, run, source, now)
-            staged = await _resolve(connection, run, source, reading, file, rows=rows, now=now)
+        with TemporaryFile() as last:
+            async with connection.begin_nested():
+                await connection.execute(_SETTINGS)
+                repeats = await find_repeats(connection, run, source, last, now)
+                lookout = repeats.lookout if repeats else None
+                rows = await read_rows(connection, run.run_id, source, reading, file, lookout=lookout)
+                run = run.model_copy(update={"as_of": reading.as_of or run.as_of, "control_no": reading.control_no})
+                await _check_order(connection, run, source, now)
+                staged = await _resolve(connection, run, source, reading, file, rows=rows, repeats=repeats, now=now)
     except UnreadableError as error:
         return await refuse(connection, run, error.code, error.message)
     if staged.refused < staged.rows:
@@ -190,13 +199,15 @@ async def _resolve(
     file: BinaryIO,
     *,
     rows: int,
+    repeats: Repeats | None,
     now: datetime,
 ) -> FeedRun:
     table = stage_table(run.run_id)
     named = {"codes": list(source.nodes), "code_nodes": list(source.nodes.values()), "node_id": source.node_id}
     values = {"run_id": run.run_id, "node_ids": sorted(source.node_ids)} | named
     found = rows_read(source, reading.columns)
-    await connection.execute(_AMBIGUOUS, values)
+    asked = _ASKED.format(rows=found) if repeats else ""
+    await connection.execute(text(_AMBIGUOUS.format(asked=asked)), values)
     await connection.execute(text(_finding(found, reading.columns)), values)
     if source.unit == "pack":
         without = list((await connection.execute(_WITHOUT_PACK)).scalars())
@@ -207,7 +218,11 @@ async def _resolve(
         await connection.execute(_AGAIN)
         await connection.execute(_REFUSE_AGAIN, values)
     await connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
-    missing = _MISSING if source.missing_means_zero else ""
+    missing = ""
+    if source.missing_means_zero:
+        missing = _MISSING + (_IN_DOUBT if repeats else "")
+        if repeats:
+            await repeats.doubt_what_is_gone(connection)
     told = _SNAPSHOT if source.kind == "snapshot" else _DELTA
     differing = _STAGE.format(
         stage=table, told=told, differs=differs(source), buffer=BUFFER.format("p.on_hand"), missing=missing
@@ -220,6 +235,7 @@ async def _resolve(
     await connection.execute(text(f"ALTER TABLE {table} ADD PRIMARY KEY (n)"))
     await connection.execute(text(f"ANALYZE {table}"))
     known = values | {"as_of": run.as_of, "control_no": run.control_no, "rows": rows}
+    known["repeated"] = sorted(repeats.lookout.node_ids) if repeats else []
     return run_of((await connection.execute(text(_STAGED.format(stage=table)), known)).one())
 
 

@@ -23,6 +23,8 @@ CREATE INDEX stock_source_source ON stock_source (source_id);
 
 -- staged: positions that differ from what the file says, in key order; done: how many of them were looked at.
 -- node_ids: the nodes the file speaks of.
+-- defined_at, offers, horizon: of which definition of the source and which offers its rows were resolved, and the oldest
+-- transaction that was not seen then; the source's next file is compared with this one while they hold.
 -- floored: positions that could not go below what is claimed of them. zeroed: items missing in a whole snapshot.
 CREATE TABLE feed_run (
     run_id       text PRIMARY KEY,
@@ -41,6 +43,9 @@ CREATE TABLE feed_run (
     rows         int NOT NULL DEFAULT 0,
     refused      int NOT NULL DEFAULT 0,
     node_ids     text[] NOT NULL DEFAULT '{}',
+    defined_at   timestamptz,
+    offers       bigint,
+    horizon      xid8,
     staged       int NOT NULL DEFAULT 0,
     done         int NOT NULL DEFAULT 0,
     changed      int NOT NULL DEFAULT 0,
@@ -60,7 +65,8 @@ CREATE TABLE feed_refusal (
 );
 CREATE INDEX feed_refusal_run ON feed_refusal (run_id, row);
 
--- The file while its run lasts, so that any worker can go on with it. Compressing it again would cost more than it saves.
+-- The file while its run lasts, so that any worker can go on with it, and until the next one that it is compared with.
+-- Compressing it again would cost more than it saves.
 CREATE TABLE feed_chunk (
     run_id  text NOT NULL,
     n       int NOT NULL,
@@ -82,3 +88,15 @@ CREATE TABLE feed_sighting (
 CREATE INDEX source_offer_partner_sku ON source_offer (node_id, partner_sku);
 -- What was booked since a source took its figures. Reservations, which are most of all moves, pay nothing for it.
 CREATE INDEX stock_move_booked ON stock_move (at) WHERE on_hand <> 0 AND cause <> 'feed';
+CREATE INDEX stock_move_booked_tx ON stock_move (tx) WHERE on_hand <> 0 AND cause <> 'feed';
+
+-- Item numbers are resolved by offers; what was resolved by others is resolved again.
+CREATE TABLE offer_version (one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row), version bigint NOT NULL DEFAULT 1);
+INSERT INTO offer_version DEFAULT VALUES;
+CREATE FUNCTION bump_offer_version() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE offer_version SET version = version + 1;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER offer_bumps AFTER INSERT OR UPDATE OR DELETE ON source_offer
+    FOR EACH STATEMENT EXECUTE FUNCTION bump_offer_version();
