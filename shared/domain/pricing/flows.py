@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from shared.domain.catalogue import Item
 from shared.domain.pricing.models import Kind
-from shared.domain.sourcing.freight import cheapest
+from shared.domain.sourcing.freight import Weight, cheapest
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, Stock, WantedLine
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.sourcing.weighing import judge
@@ -72,11 +72,11 @@ class Costs:
 
 def _offer(source: Source, lines: list[WantedLine], policy: Policy, unit: float) -> Iterator[Offer]:
     held = [line for line in lines if source.holds(line.sku)]
-    lightest = cheapest(source.ways, 1, 1)
+    lightest = cheapest(source.ways, Weight(1), 1)
     whole = _price(source, held, policy)
     if lightest is None or whole is None:
         return
-    fixed = source.fixed + lightest.freight
+    fixed = source.fixed + lightest.carriage.freight
     alone = {line.line_no: (_price(source, [line], policy) or whole) - fixed for line in held}
     apart = sum(alone.values())
     scale = (whole - fixed) / apart if apart > 0 else 0.0

@@ -13,7 +13,7 @@ import numpy as np
 from shared.domain.sourcing import bulk
 from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.confines import Confines
-from shared.domain.sourcing.costs import Atoms, Keys, keys_of
+from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts, by_node, pairs_in
 from shared.domain.sourcing.mending import mended
 from shared.domain.sourcing.models import Policy, WantedLine
@@ -70,10 +70,14 @@ def _candidates(
     if not atoms.steps:
         return [Solution()]
     if pairs_in(atoms.steps) * min(len(sources), CROWD) <= GRID_WORK:
-        keys = keys_of(atoms, sources, policy)
-        confined = _confined(keys, atoms, sources, confines) if keys is not None else None
-        if confined is not None:
-            return _exact(*confined, atoms, policy)
+        for _ in range(PACKINGS):
+            keys = keys_of(atoms, sources, policy)
+            confined = _confined(keys, atoms, sources, confines) if keys is not None else None
+            if keys is None or confined is None:
+                break
+            choices = _exact(*confined, atoms, policy)
+            if is_settled(choices, keys, atoms, sources, policy):
+                return [_solution(choice, confined[0], atoms, policy) for choice in choices]
     return _mended(lines, sources, policy, confines)
 
 
@@ -150,7 +154,7 @@ def _torn(atoms: Atoms, confines: Confines) -> np.typing.NDArray[np.bool_]:
     return torn
 
 
-def _exact(keys: Keys, finish: Ints, atoms: Atoms, policy: Policy) -> list[Solution]:
+def _exact(keys: Keys, finish: Ints, atoms: Atoms, policy: Policy) -> list[Choice]:
     best = _best(keys.matrix, finish, atoms, policy)
     found = [best]
     small = pairs_in(atoms.steps) * len(keys.matrix) ** 2 <= RUNNER_UP_WORK
@@ -166,7 +170,7 @@ def _exact(keys: Keys, finish: Ints, atoms: Atoms, policy: Policy) -> list[Solut
             with_it = _best(matrix, finish, atoms, policy)
             if node in with_it.nodes:
                 found.append(Choice(with_it.key + worth, with_it.shipments))
-    return [_solution(choice, keys, atoms, policy) for choice in found]
+    return found
 
 
 def _best(matrix: Ints, finish: Ints, atoms: Atoms, policy: Policy) -> Choice:

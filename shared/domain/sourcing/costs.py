@@ -1,7 +1,8 @@
 """The cost of every (node, state) of an order's grid, as one matrix.
 
-The matrix is what ``Source.price`` says, computed for all states at once in 64-bit integers. Amounts too
-large for that are refused, and the caller takes a method that counts in Python's own integers.
+The matrix is what ``Source.price`` says, computed for all states at once in 64-bit integers; where nodes pack in
+cartons it is never more, and ``is_settled`` tells whether shipments cost what it says. Amounts too large for it are
+refused, and the caller takes a method that counts in Python's own integers.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ import numpy as np
 
 from shared.domain.capacity import UNLIMITED
 from shared.domain.kept import Same
+from shared.domain.sourcing.cartonising import Cartons
 from shared.domain.sourcing.freight import Tariff, Way, billable_g, volume_mm3
-from shared.domain.sourcing.grid import INF, Ints, amounts
+from shared.domain.sourcing.grid import INF, Choice, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
+from shared.domain.sourcing.price_table import prices
+from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source
+
+#: Times a plan is looked for while what it packs turns out to cost more than was thought.
+PACKINGS = 60
 
 #: Sums of amounts below this are exact in floats, in sixty-fourths.
 EXACT = 2**46
@@ -59,13 +66,17 @@ class Keys:
     def cost(self, key: int) -> int:
         return key + self.reward * self.filled(key)
 
+    def cost_of(self, node: int, state: int) -> int:
+        """Of one shipment, its split penalty included."""
+        return int(self.matrix[node, state]) + self.reward * int(self.units[state])
+
 
 class _Network:
     """The sources as columns; nodes that share their ways are priced by them once.
 
     Attributes:
         held, goods: Units each source holds of each atom's SKU, and what one of them costs beside its handling.
-        groups: For each source, the place of its ways in ``ways``.
+        groups: For each source, the place of its ways and cartons in ``ways`` and ``cartons``.
     """
 
     def __init__(self, atoms: Atoms, sources: Sequence[Source]) -> None:
@@ -80,9 +91,10 @@ class _Network:
         self.held, self.goods = held, goods
         self.fixed = [source.fixed for source in sources]
         self.each = [source.node.handling_unit_minor for source in sources]
-        places: dict[Same[tuple[Way, ...]], int] = {}
-        self.groups = [places.setdefault(Same(source.ways), len(places)) for source in sources]
-        self.ways = [key.value for key in places]
+        places: dict[tuple[Same[tuple[Way, ...]], Cartons | None], int] = {}
+        self.groups = [places.setdefault((Same(source.ways), source.cartons), len(places)) for source in sources]
+        self.ways = [key.value for key, _ in places]
+        self.cartons = [cartons for _, cartons in places]
 
 
 def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | None:
@@ -93,7 +105,8 @@ def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | N
     taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
     units = taken.sum(axis=1)
     grams = _billable(atoms, taken, policy)
-    matrix = _freight(network.ways, grams, units)[network.groups]
+    table = _Table(network, atoms, taken, grams)
+    matrix = _freight(network, table, units)[network.groups]
     matrix += (np.array(network.fixed) + policy.split_penalty_minor)[:, None]
     matrix += (np.array(network.each) - reward)[:, None] * units
     if any(map(any, network.goods.values())):
@@ -102,6 +115,26 @@ def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | N
     _forbid(matrix, atoms, taken, network)
     matrix[:, 0] = 0
     return Keys(matrix, reward, units)
+
+
+def is_settled(choices: Sequence[Choice], keys: Keys, atoms: Atoms, sources: Sequence[Source], policy: Policy) -> bool:
+    """Whether plans cost what their keys say: without cartons always, else when their packings are known.
+
+    What is packed to know it is known to the next ``keys_of``.
+    """
+    if all(source.cartons is None for source in sources):
+        return True
+    used = sorted({shipment for choice in choices for shipment in choice.shipments})
+    costs = [true_cost([(node, atoms.parts([state]))], sources, policy) for node, state in used]
+    said = [keys.cost_of(node, state) - policy.split_penalty_minor for node, state in used]
+    return costs == said
+
+
+def true_cost(shipments: Sequence[tuple[int, Parts]], sources: Sequence[Source], policy: Policy) -> int:
+    """What shipments of different nodes cost as a plan, as they are packed."""
+    priced = [sources[node].price(parts, policy.dim_divisor) for node, parts in shipments]
+    cost = sum(one.terms.total for one in priced if one is not None)
+    return cost + max(0, len(priced) - 1) * policy.split_penalty_minor
 
 
 def _magnitudes(atoms: Atoms, network: _Network, policy: Policy) -> tuple[int, int]:
@@ -124,7 +157,8 @@ def shipment_costs(atoms: Atoms, sources: Sequence[Source], policy: Policy, node
     states, state = _distinct(taken, atoms.steps)
     carried = states * np.array(atoms.chunk, dtype=np.int64)
     units = carried.sum(axis=1)[state]
-    cost = _freight_of(network, _billable(atoms, carried, policy), units, node, state)
+    table = _Table(network, atoms, carried, _billable(atoms, carried, policy))
+    cost = _freight_of(network, table, units, node, state)
     cost += (np.array(network.fixed, dtype=np.int64) + policy.split_penalty_minor)[node]
     cost += np.array(network.each, dtype=np.int64)[node] * units
     for column, (line, chunk) in enumerate(zip(atoms.lines, atoms.chunk, strict=True)):
@@ -140,19 +174,15 @@ def _distinct(taken: Ints, steps: Sequence[int]) -> tuple[Ints, Ints]:
     return taken[first], state
 
 
-def _freight_of(network: _Network, grams: Ints, units: Ints, node: Ints, state: Ints) -> Ints:
-    """Least freight, lateness and capacity of each row's state by the ways of its node."""
-    index: dict[Tariff, int] = {}
-    for ways in network.ways:
-        for way in ways:
-            index.setdefault(way.tariff, len(index))
-    table = _prices(list(index), grams)
+def _freight_of(network: _Network, table: _Table, units: Ints, node: Ints, state: Ints) -> Ints:
+    """Least freight, cartons, lateness and capacity of each row's state by the ways of its node."""
     group = np.array(network.groups, dtype=np.int64)[node]
     best = np.full(len(node), INF, dtype=np.int64)
     for turn in range(max(map(len, network.ways))):
         # Groups with fewer ways look at their last one again.
         nth = [ways[min(turn, len(ways) - 1)] for ways in network.ways]
-        cost = table[np.array([index[way.tariff] for way in nth])[group], state]
+        row = np.array([rows[min(turn, len(rows) - 1)] for rows in table.rows])
+        cost = table.costs[row[group], state]
         if any(way.each for way in nth):
             cost += np.array([way.each for way in nth], dtype=np.int64)[group] * units
         if any(way.capacity < UNLIMITED for way in nth):
@@ -169,7 +199,10 @@ def _billable(atoms: Atoms, taken: Ints, policy: Policy) -> Ints:
 
 def _reward(atoms: Atoms, network: _Network, policy: Policy, units: int, grams: int) -> int:
     """More than any plan of this order can cost."""
-    freight = [max(way.tariff.cost(grams)[0] + way.each * units for way in ways) for ways in network.ways]
+    freight = [
+        max(_dearest(way.tariff, cartons, grams, units) + way.each * units for way in ways)
+        for ways, cartons in zip(network.ways, network.cartons, strict=True)
+    ]
     items = map(max, zip(*network.goods.values(), strict=True))
     shipments = zip(network.fixed, network.each, items, network.groups, strict=True)
     dearest: int = max(fixed + (each + goods) * units + freight[group] for fixed, each, goods, group in shipments)
@@ -178,44 +211,53 @@ def _reward(atoms: Atoms, network: _Network, policy: Policy, units: int, grams: 
     return 1 + (dearest + policy.split_penalty_minor) * turns
 
 
-def _freight(groups: Sequence[tuple[Way, ...]], grams: Ints, units: Ints) -> Ints:
-    """Least freight, lateness and capacity of each state over each of these tuples of ways."""
-    index: dict[Tariff, int] = {}
-    for ways in groups:
-        for way in ways:
-            index.setdefault(way.tariff, len(index))
-    table = _prices(list(index), grams)
-    best = np.full((len(groups), len(grams)), INF, dtype=np.int64)
+def _dearest(tariff: Tariff, cartons: Cartons | None, grams: int, units: int) -> int:
+    return tariff.cost(grams)[0] if cartons is None else cartons.dearest(tariff, grams, units)
+
+
+class _Table:
+    """What every state costs to carry and to pack, by tariff and cartons.
+
+    Attributes:
+        rows: For each group of the network, the row of each of its ways in ``costs``.
+    """
+
+    def __init__(self, network: _Network, atoms: Atoms, taken: Ints, grams: Ints) -> None:
+        tariffs: dict[Cartons | None, dict[Tariff, int]] = {}
+        first: dict[Cartons | None, int] = {}
+        for ways, cartons in zip(network.ways, network.cartons, strict=True):
+            known = tariffs.setdefault(cartons, {})
+            for way in ways:
+                known.setdefault(way.tariff, len(known))
+        tables: list[Ints] = []
+        for cartons, known in tariffs.items():
+            first[cartons] = sum(len(table) for table in tables)
+            tables.append(_prices(cartons, list(known), atoms, taken, grams))
+        self.costs: Ints = np.concatenate(tables) if len(tables) > 1 else tables[0]
+        self.rows = [
+            [first[cartons] + tariffs[cartons][way.tariff] for way in ways]
+            for ways, cartons in zip(network.ways, network.cartons, strict=True)
+        ]
+
+
+def _prices(cartons: Cartons | None, tariffs: Sequence[Tariff], atoms: Atoms, taken: Ints, grams: Ints) -> Ints:
+    return prices(tariffs, grams) if cartons is None else cartons.least(tariffs, atoms.lines, taken)
+
+
+def _freight(network: _Network, table: _Table, units: Ints) -> Ints:
+    """Least freight, cartons, lateness and capacity of each state over the ways of each group."""
+    groups = network.ways
+    best = np.full((len(groups), len(units)), INF, dtype=np.int64)
     for turn in range(max(map(len, groups))):
         rows = [n for n, ways in enumerate(groups) if len(ways) > turn]
         nth = [groups[n][turn] for n in rows]
-        cost = table[[index[way.tariff] for way in nth]]
+        cost = table.costs[[table.rows[n][turn] for n in rows]]
         if any(way.each for way in nth):
             cost += np.array([way.each for way in nth])[:, None] * units
         if any(way.capacity < UNLIMITED for way in nth):
             cost[units > np.array([way.capacity for way in nth])[:, None]] = INF
         best[rows] = np.minimum(best[rows], cost)
     return best
-
-
-def _prices(tariffs: Sequence[Tariff], grams: Ints) -> Ints:
-    """Price of every weight by every tariff; short tariffs repeat their last break."""
-    width = max(len(tariff.up_to) for tariff in tariffs)
-    up_to = np.array([tariff.up_to + tariff.up_to[-1:] * (width - len(tariff.up_to)) for tariff in tariffs])
-    price = np.array([tariff.price + tariff.price[-1:] * (width - len(tariff.price)) for tariff in tariffs])
-    if int(up_to[:, -1].min()) >= int(grams.max()):
-        return _break_price(up_to, price, np.broadcast_to(grams, (len(tariffs), len(grams))))
-    full, rest = np.divmod(grams - 1, up_to[:, -1:])
-    prices: Ints = _break_price(up_to, price, rest + 1) + full * price[:, -1:]
-    return prices
-
-
-def _break_price(up_to: Ints, price: Ints, grams: Ints) -> Ints:
-    found = np.zeros(grams.shape, dtype=np.int64)
-    for column in range(up_to.shape[1] - 1):
-        found += grams > up_to[:, column : column + 1]
-    prices: Ints = np.take_along_axis(price, found, axis=1)
-    return prices
 
 
 def _forbid(matrix: Ints, atoms: Atoms, taken: Ints, network: _Network) -> None:

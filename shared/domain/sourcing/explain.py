@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from shared.domain.kept import Same
+from shared.domain.sourcing.cartonising import Cartons
 from shared.domain.sourcing.freight import Quote, Way
 from shared.domain.sourcing.models import (
     Because,
@@ -60,7 +61,7 @@ class _Alone:
         self._lines, self._network, self._judged = order.lines, network, judged
         self._units = sum(line.quantity for line in order.lines)
         self._parts: dict[tuple[int, ...], Parts] = {}
-        self._quotes: dict[tuple[Same[tuple[Way, ...]], tuple[int, ...]], Quote | None] = {}
+        self._quotes: dict[tuple[Same[tuple[Way, ...]], Cartons | None, tuple[int, ...]], Quote | None] = {}
 
     def seen(self, index: int, chosen: set[str]) -> Candidate:
         source = self._network.sources[index]
@@ -81,7 +82,7 @@ class _Alone:
         )
 
     def _priced(self, index: int, source: Source, gives: tuple[int, ...], parts: Parts) -> Priced | None:
-        key = (Same(source.ways), gives)
+        key = (Same(source.ways), source.cartons, gives)
         if key not in self._quotes:
             self._quotes[key] = self._judged.quote(index, source, parts)
         quote = self._quotes[key]

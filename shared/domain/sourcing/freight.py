@@ -1,8 +1,9 @@
 """What moving a shipment costs: zones by distance, weight breaks, parcels, service classes.
 
-Weights are grams, prices integer minor units. A shipment is priced by its billable weight, the larger of
-actual and dimensional, and goes in as few parcels as the tariff allows: full ones of the last break and one
-for what is left. Units are not packed one by one, so a unit heavier than the last break counts as parcels too.
+Weights are grams, prices integer minor units. Where there are cartons, a shipment is priced as it is packed
+(``cartonising``). Elsewhere it is priced by its billable weight, the larger of actual and dimensional, and goes in as
+few parcels as the tariff allows: full ones of the last break and one for what is left. Units are then not packed one
+by one, so a unit heavier than the last break counts as parcels too; so does a package.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from shared.domain.cartons import Carton
 from shared.domain.orders import ServiceLevel
 from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.models import ServiceRate, WantedLine
@@ -83,12 +85,72 @@ class Way(NamedTuple):
         return self.late_unit + self.capacity_unit
 
 
+class Packed(NamedTuple):
+    """One package.
+
+    Attributes:
+        carton: ``None`` when a unit goes as it is.
+        units: Units by place of their line in the order.
+        weight_g: Goods and carton.
+        dim_weight_g: What its volume counts as.
+    """
+
+    carton: Carton | None
+    units: tuple[tuple[int, int], ...]
+    weight_g: int
+    dim_weight_g: int
+
+    @property
+    def billable_g(self) -> int:
+        return max(self.weight_g, self.dim_weight_g)
+
+
+class Carriage(NamedTuple):
+    """What a tariff asks for a shipment, and what its cartons cost; ``packages`` is empty where there are none."""
+
+    freight: int
+    parcels: int
+    packaging: int = 0
+    packages: tuple[Packed, ...] = ()
+
+    @property
+    def cost(self) -> int:
+        return self.freight + self.packaging
+
+    def quoted_until(self, tariff: Tariff, grams: int) -> datetime | None:
+        """When the first of the quotes ends that its price is made of; ``grams`` is billed where nothing is packed."""
+        billed = [package.billable_g for package in self.packages] or [grams]
+        ends = (tariff.quoted_until(each) for each in billed)
+        return min((end for end in ends if end is not None), default=None)
+
+
+class Load(Protocol):
+    """What a carrier is to move, as tariffs price it."""
+
+    def by(self, tariff: Tariff) -> Carriage:
+        """The cheapest way to send it by this tariff."""
+
+    def as_packed(self, carriage: Carriage, tariff: Tariff) -> Carriage:
+        """What it costs by another tariff, packed as it was."""
+
+
+class Weight(NamedTuple):
+    """Goods that are priced by billable weight alone."""
+
+    grams: int
+
+    def by(self, tariff: Tariff) -> Carriage:
+        return Carriage(*tariff.cost(self.grams))
+
+    def as_packed(self, _carriage: Carriage, tariff: Tariff) -> Carriage:
+        return self.by(tariff)
+
+
 class Quote(NamedTuple):
     """The cheapest way for one shipment."""
 
     way: Way
-    parcels: int
-    freight: int
+    carriage: Carriage
 
 
 def compile_tariff(rate: ServiceRate, quotes: Mapping[int, LaneQuote] = MappingProxyType({})) -> Tariff:
@@ -140,15 +202,15 @@ def billable_g(lines: Iterable[tuple[WantedLine, int]], dim_divisor: int) -> int
     return max(actual, -(-volume // dim_divisor))
 
 
-def cheapest(ways: Iterable[Way], grams: int, units: int) -> Quote | None:
-    """The way of least freight, lateness and capacity; on a tie the earliest delivery, then the service's name."""
+def cheapest(ways: Iterable[Way], load: Load, units: int) -> Quote | None:
+    """The way of least freight, cartons, lateness and capacity; on a tie the earliest, then the service's name."""
     best: Quote | None = None
     best_key: tuple[int, datetime, str, str] | None = None
     for way in ways:
         if units > way.capacity:
             continue
-        freight, parcels = way.tariff.cost(grams)
-        key = (freight + units * way.each, way.deliver_by, way.tariff.carrier, way.tariff.service)
+        carriage = load.by(way.tariff)
+        key = (carriage.cost + units * way.each, way.deliver_by, way.tariff.carrier, way.tariff.service)
         if best_key is None or key < best_key:
-            best, best_key = Quote(way, parcels, freight), key
+            best, best_key = Quote(way, carriage), key
     return best

@@ -100,19 +100,36 @@ def by_node(keys: Ints, steps: tuple[int, ...], limit: int, finish: Ints | None 
     return Choice(int(ends[state]), tuple(_retrace(layers, keys, grid, state)))
 
 
-def with_another(keys: Ints, steps: tuple[int, ...], limit: int, chosen: list[int]) -> int:
-    """Least key of a plan in which every chosen node ships and at least one more does; ``INF`` when none can."""
+def with_another(keys: Ints, steps: tuple[int, ...], limit: int, chosen: list[int]) -> Choice:
+    """The best plan in which every chosen node ships and at least one more does; its key is ``INF`` when none can."""
     grid = pairs(steps)
-    without = _nothing_yet(len(keys), steps, limit)
+    before = [_nothing_yet(len(keys), steps, limit)]
     busy = keys.copy()
     busy[:, 0] = INF
     for node in chosen:
-        without = _ships(without, busy[node], grid)
-    best = np.full_like(without, INF)
-    for node in range(len(keys)):
-        if node not in chosen:
-            best = np.minimum(best, _ships(np.minimum(best, without), busy[node], grid))
-    return int(best.min())
+        before.append(_ships(before[-1], busy[node], grid))
+    others = [node for node in range(len(keys)) if node not in chosen]
+    after = [np.full_like(before[-1], INF)]
+    for node in others:
+        after.append(np.minimum(after[-1], _ships(np.minimum(after[-1], before[-1]), busy[node], grid)))
+    key = int(after[-1].min())
+    if key >= INF:
+        return Choice(INF, ())
+    level, state = np.unravel_index(after[-1].argmin(), after[-1].shape)
+    at = (int(level), int(state))
+    found: list[tuple[int, int]] = []
+    for turn in range(len(others) - 1, -1, -1):
+        if after[turn][at] == after[turn + 1][at]:
+            continue
+        either = np.minimum(after[turn], before[-1])
+        part, at = _last(either, busy[others[turn]], grid, after[turn + 1], at)
+        found.append((others[turn], part))
+        if before[-1][at] <= after[turn][at]:
+            break
+    for turn in range(len(chosen) - 1, -1, -1):
+        part, at = _last(before[turn], busy[chosen[turn]], grid, before[turn + 1], at)
+        found.append((chosen[turn], part))
+    return Choice(key, tuple(found))
 
 
 def _nothing_yet(nodes: int, steps: tuple[int, ...], limit: int) -> Ints:
@@ -139,18 +156,23 @@ def _either(layer: Ints, row: Ints, grid: Pairs) -> Ints:
 
 
 def _retrace(layers: list[Ints], keys: Ints, grid: Pairs, state: int) -> Iterator[tuple[int, int]]:
-    level = -1
+    at = (len(layers[-1]) - 1, state)
     for node in range(len(keys) - 1, -1, -1):
-        before, goal = layers[node], layers[node + 1][level, state]
-        if before[level, state] == goal:
+        if layers[node][at] == layers[node + 1][at]:
             continue
-        left = level - 1 if len(before) > 1 else level
-        start = int(grid.starts[state])
-        stop = int(grid.starts[state + 1]) if state + 1 < len(grid.starts) else len(grid.part)
-        sums = before[left, grid.rest[start:stop]] + keys[node, grid.part[start:stop]]
-        found = start + int((sums == goal).argmax())
-        yield node, int(grid.part[found])
-        level, state = left, int(grid.rest[found])
+        part, at = _last(layers[node], keys[node], grid, layers[node + 1], at)
+        yield node, part
+
+
+def _last(before: Ints, row: Ints, grid: Pairs, after: Ints, at: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """What the last shipment takes that leads to a level and state, and the level and state without it."""
+    level, state = at
+    left = level - 1 if len(before) > 1 else level
+    start = int(grid.starts[state])
+    stop = int(grid.starts[state + 1]) if state + 1 < len(grid.starts) else len(grid.part)
+    sums = before[left, grid.rest[start:stop]] + row[grid.part[start:stop]]
+    found = start + int((sums == after[at]).argmax())
+    return int(grid.part[found]), (left, int(grid.rest[found]))
 
 
 def by_mask(keys: Ints, atoms: int, limit: int) -> Choice:

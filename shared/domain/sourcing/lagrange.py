@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.sourcing.freight import volume_mm3
+from shared.domain.sourcing.freight import Tariff, volume_mm3
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.sources import Source
 
@@ -129,6 +129,14 @@ def _grams(lines: Sequence[WantedLine], policy: Policy) -> Floats:
     return np.maximum(grams, _WEIGHTLESS)
 
 
+def _least(tariff: Tariff, least: int, end: int, source: Source) -> int:
+    """What more than ``least`` grams cost, up to ``end``: as one parcel, or in cartons in two packages or more."""
+    together = tariff.cost(end)[0]
+    if source.cartons is None:
+        return together
+    return min(together, max(2 * tariff.price[0], int(least * tariff.least_per_gram() * (1 - 1e-9))))
+
+
 def _freight(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> _Freight | None:
     """Every node's steps up to the whole order's weight; ``None`` when there are too many."""
     units = np.array([line.quantity for line in lines], dtype=np.float64)
@@ -142,7 +150,13 @@ def _freight(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Pol
                 return None
             ends |= {full * last + end for full in range(most // last + 1) for end in way.tariff.up_to}
         steps = [*sorted(end for end in ends if end < most), max(most, 1)]
-        rows.append([(end, min(way.tariff.cost(end)[0] for way in source.ways)) for end in steps])
+        below = [0, *steps[:-1]]
+        rows.append(
+            [
+                (end, min(_least(way.tariff, least, end, source) for way in source.ways))
+                for least, end in zip(below, steps, strict=True)
+            ]
+        )
     width = max(map(len, rows))
     if width > MOST_STEPS:
         return None

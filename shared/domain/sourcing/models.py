@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.domain.base import Identifier, Instant, Minor, Model, Quantity, Sku
+from shared.domain.cartons import Carton, PlannedPackage
 from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.pools import Pooled
@@ -26,6 +27,7 @@ class WantedLine(Model):
 
     Attributes:
         group: Lines of one group may have to come from one node in one shipment, such as a bundle's.
+        own_container: Each unit is a package as it is.
     """
 
     line_no: int
@@ -37,6 +39,7 @@ class WantedLine(Model):
     height_mm: int = 100
     unit_price_minor: Minor = 0
     group: int | None = None
+    own_container: bool = False
 
     @property
     def value_minor(self) -> int:
@@ -201,6 +204,7 @@ class Snapshot(Model):
     day_prices: tuple[DayPrice, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
     trade: Trade = NO_TRADE
+    cartons: tuple[Carton, ...] = ()
     price_version: str | None = None
     pooled: tuple[Pooled, ...] = ()
 
@@ -256,7 +260,7 @@ class CostTerms(Model):
         scarcity, capacity: What later orders are expected to lose by these units leaving this node, on this day.
         clearance: What the policy adds for units that are not taken where most of their item lie.
         risk: What the node's rejections and late hand-overs cost a shipment on average.
-        customs: Duties, which we pay.
+        customs: Duties, which we pay. ``packaging``: cartons.
     """
 
     freight: int = 0
@@ -270,11 +274,12 @@ class CostTerms(Model):
     clearance: int = 0
     risk: Annotated[int, Field(exclude_if=_unused)] = 0
     customs: Annotated[int, Field(exclude_if=_unused)] = 0
+    packaging: Annotated[int, Field(exclude_if=_unused)] = 0
 
     @property
     def paid(self) -> int:
         """What is paid to somebody; the other terms only steer the planner."""
-        return self.freight + self.handling + self.dropship_fee + self.item_cost + self.customs
+        return self.freight + self.handling + self.dropship_fee + self.item_cost + self.customs + self.packaging
 
     @property
     def total(self) -> int:
@@ -295,6 +300,7 @@ class PlannedShipment(Model):
 
     Attributes:
         parcels: Number of parcels the freight was priced for.
+        packages: What goes together in what carton; empty where the node's cartons are not known.
         ship_by: Latest hand-over to the carrier that keeps ``deliver_by``.
         quoted_until: When the carrier's quote ends that the freight is; ``None`` when it is the card's price.
     """
@@ -308,6 +314,7 @@ class PlannedShipment(Model):
     deliver_by: Instant
     cost: CostTerms
     quoted_until: Annotated[Instant | None, Field(exclude_if=_unused)] = None
+    packages: Annotated[tuple[PlannedPackage, ...], Field(exclude_if=_unused)] = ()
 
 
 class Because(StrEnum):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from shared.domain.cartons import PackedLine, PlannedPackage
 from shared.domain.sourcing.confined import solve_confined
 from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.explain import candidates, shortages
-from shared.domain.sourcing.freight import billable_g
+from shared.domain.sourcing.freight import Packed, Quote, Tariff, billable_g
 from shared.domain.sourcing.models import (
     Because,
     Plan,
@@ -20,6 +21,7 @@ from shared.domain.sourcing.models import (
     Shortage,
     Snapshot,
     SourcingOrder,
+    WantedLine,
 )
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.solving import solve
@@ -88,11 +90,36 @@ def shipment_of(source: Source, priced: Priced | None, parts: Parts, policy: Pol
         carrier=quote.way.tariff.carrier,
         service=quote.way.tariff.service,
         lines=_planned(parts),
-        parcels=quote.parcels,
+        parcels=quote.carriage.parcels,
         ship_by=quote.way.ship_by,
         deliver_by=quote.way.deliver_by,
         cost=priced.terms.model_copy(update={"split_penalty": penalty}) if penalty else priced.terms,
-        quoted_until=quote.way.tariff.quoted_until(billable_g(parts, policy.dim_divisor)),
+        quoted_until=quote.carriage.quoted_until(quote.way.tariff, billable_g(parts, policy.dim_divisor)),
+        packages=packages_of(source, quote),
+    )
+
+
+def packages_of(source: Source, quote: Quote) -> tuple[PlannedPackage, ...]:
+    """The packages of a shipment as they are told."""
+    if source.cartons is None:
+        return ()
+    lines = source.cartons.packer.lines
+    return tuple(_package(package, lines, quote.way.tariff) for package in quote.carriage.packages)
+
+
+def _package(package: Packed, lines: Sequence[WantedLine], tariff: Tariff) -> PlannedPackage:
+    box = package.carton or lines[package.units[0][0]]
+    return PlannedPackage(
+        carton=package.carton and package.carton.name,
+        lines=tuple(PackedLine(line_no=lines[place].line_no, quantity=units) for place, units in package.units),
+        length_mm=box.length_mm,
+        width_mm=box.width_mm,
+        height_mm=box.height_mm,
+        weight_g=package.weight_g,
+        dim_weight_g=package.dim_weight_g,
+        billable_g=package.billable_g,
+        price_minor=tariff.cost(package.billable_g)[0],
+        cost_minor=package.carton.cost_minor if package.carton else 0,
     )
 
 

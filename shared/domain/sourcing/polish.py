@@ -1,13 +1,14 @@
 """Improves a plan that is not proven by moving units from one node to another while that saves money.
 
-Every move is priced exactly. Moves are tried in a fixed order until none helps or the allowance is spent, so
-the answer is never worse than what came in and always the same.
+Every move is priced exactly, but for cartons, which are packed in the end. Moves are tried in a fixed order until none
+helps or the allowance is spent, so the answer is never worse than what came in and always the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from shared.domain.sourcing.costs import true_cost
 from shared.domain.sourcing.freight import volume_mm3
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.solution import Parts, Solution
@@ -85,6 +86,10 @@ def polish(solution: Solution, sources: Sequence[Source], policy: Policy) -> Sol
             found = _try(loads[origin], loads[target], moves) or found
     shipments = tuple((index, load.parts()) for index, load in enumerate(loads) if load.units)
     cost = sum(load.cost for load in loads) - (policy.split_penalty_minor if shipments else 0)
+    if any(source.cartons is not None for source in sources):
+        cost = true_cost(shipments, sources, policy)
+        if cost >= solution.cost:
+            return solution
     polished = solution._replace(shipments=shipments, cost=cost)
     return polished if polished.nodes == solution.nodes else polished._replace(runner_up=solution.cost)
 

@@ -20,7 +20,7 @@ import numpy as np
 from shared.domain.sourcing import bulk
 from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.columns import columns_of
-from shared.domain.sourcing.costs import Atoms, Keys, keys_of
+from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of, true_cost
 from shared.domain.sourcing.covering import cover
 from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
 from shared.domain.sourcing.joining import Task
@@ -68,22 +68,26 @@ def _covered(known: Solution, atoms: Atoms, sources: Sequence[Source], policy: P
     """The best plan of the columns, where there are not too many and the known plan ships all that can be shipped."""
     if known.units < sum(chunk * step for chunk, step in zip(atoms.chunk, atoms.steps, strict=True)):
         return None
-    columns = columns_of(atoms, sources, policy)
-    if columns is None:
-        return None
     task = Task(np.array(atoms.steps, dtype=np.int64), policy.max_shipments, policy.split_penalty_minor)
-    # The known plan is one of them, and found again.
-    found = cover(columns, task, known.cost + 1)
-    if found.columns is None:
-        return None
-    return Solution(
-        shipments=tuple((node, atoms.parts_of(steps)) for node, steps in sorted(found.columns)),
-        units=known.units,
-        cost=found.cost,
-        runner_up=found.runner_up,
-        proven=found.bound >= found.cost,
-        gap=found.cost - found.bound,
-    )
+    best: Solution | None = None
+    for _ in range(PACKINGS):
+        columns = columns_of(atoms, sources, policy)
+        if columns is None:
+            return None
+        # The known plan is one of them, and found again.
+        found = cover(columns, task, known.cost + 1)
+        if found.columns is None:
+            break
+        shipments = tuple((node, atoms.parts_of(steps)) for node, steps in sorted(found.columns))
+        cost = true_cost(shipments, sources, policy)
+        if best is None or cost < best.cost:
+            # Of cartons a runner-up is known by its bound only.
+            runner_up = found.runner_up if all(source.cartons is None for source in sources) else None
+            best = Solution(shipments, known.units, cost, runner_up)
+        best = best._replace(proven=found.bound >= best.cost, gap=max(0, best.cost - found.bound))
+        if cost == found.cost or best.proven:
+            break
+    return best
 
 
 def _with_runner_up(ranked: list[Solution]) -> Solution:
@@ -130,26 +134,39 @@ def _exact(atoms: Atoms, sources: Sequence[Source], policy: Policy, work: int) -
         return None
     if not masks and pairs_in(atoms.steps) * min(len(sources), CROWD) > work:
         return None
-    keys = keys_of(atoms, sources, policy)
-    if keys is None:
-        return None
-    program = _Program(keys.matrix, atoms.steps, policy.max_shipments)
-    choice = program.best()
-    return None if choice is None else _solution(choice, program, keys, atoms, policy)
+    found = Solution()
+    for _ in range(PACKINGS):
+        keys = keys_of(atoms, sources, policy)
+        if keys is None:
+            return None
+        program = _Program(keys.matrix, atoms.steps, policy.max_shipments)
+        choice = program.best()
+        if choice is None:
+            return None
+        found = _solution(choice, keys, atoms, policy)
+        if is_settled([choice], keys, atoms, sources, policy):
+            others = [other for other in program.others(choice) if keys.filled(other.key) == found.units]
+            if is_settled(others, keys, atoms, sources, policy):
+                runner_up = min((keys.cost(other.key) - policy.split_penalty_minor for other in others), default=None)
+                return found._replace(runner_up=runner_up if found.shipments else None)
+    return _as_packed(found, sources, policy)
 
 
-def _solution(choice: Choice, program: _Program, keys: Keys, atoms: Atoms, policy: Policy) -> Solution:
+def _solution(choice: Choice, keys: Keys, atoms: Atoms, policy: Policy) -> Solution:
     taken: dict[int, list[int]] = {}
     for node, state in choice.shipments:
         taken.setdefault(node, []).append(state)
-    units = keys.filled(choice.key)
-    others = [key for key in program.others(choice) if keys.filled(key) == units]
     return Solution(
         shipments=tuple((node, atoms.parts(taken[node])) for node in sorted(taken)),
-        units=units,
+        units=keys.filled(choice.key),
         cost=keys.cost(choice.key) - policy.split_penalty_minor if taken else 0,
-        runner_up=keys.cost(min(others)) - policy.split_penalty_minor if others and taken else None,
     )
+
+
+def _as_packed(solution: Solution, sources: Sequence[Source], policy: Policy) -> Solution:
+    """A solution whose cost is a bound, at its true cost."""
+    cost = true_cost(solution.shipments, sources, policy)
+    return solution._replace(cost=cost, proven=cost == solution.cost, gap=cost - solution.cost)
 
 
 class _Program:
@@ -197,18 +214,20 @@ class _Program:
         ranked = np.argsort(matrix[:, 1:], axis=0, kind="stable")[:shipments]
         return np.unique(ranked)
 
-    def others(self, choice: Choice) -> Iterator[int]:
-        """Least keys of plans that leave a chosen node out, or use one more than those chosen."""
+    def others(self, choice: Choice) -> Iterator[Choice]:
+        """The best plans that leave a chosen node out, or use one more than those chosen."""
         for node in sorted(choice.nodes):
             other = self.best(without=node)
             if other is not None and other.shipments:
-                yield other.key
+                yield other
         more = min(self.limit, sum(self.steps), len(self.matrix)) - len(choice.nodes)
         chosen = sorted(choice.nodes)
         if more > 0:
             rows = self._cheapest_beside(chosen, more)
             if pairs_in(self.steps) * len(rows) <= RUNNER_UP_WORK:
-                yield with_another(self.matrix[chosen + rows], self.steps, self.limit, list(range(len(chosen))))
+                beside = with_another(self.matrix[chosen + rows], self.steps, self.limit, list(range(len(chosen))))
+                nodes = chosen + rows
+                yield Choice(beside.key, tuple((nodes[n], state) for n, state in beside.shipments))
 
     def _cheapest_beside(self, chosen: list[int], more: int) -> list[int]:
         """Of the nodes not chosen those that so many more shipments may need: the cheapest for some state."""

@@ -10,9 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from shared.domain.cartons import cartons_by_node
 from shared.domain.kept import Same
 from shared.domain.network import Node, NodeType
-from shared.domain.sourcing.freight import Quote, Way, billable_g, cheapest
+from shared.domain.sourcing.cartonising import Cartons
+from shared.domain.sourcing.freight import Load, Quote, Way, Weight, billable_g, cheapest
 from shared.domain.sourcing.lanes import Lanes
 from shared.domain.sourcing.models import (
     Because,
@@ -23,6 +25,7 @@ from shared.domain.sourcing.models import (
     SourcingOrder,
     Stock,
 )
+from shared.domain.sourcing.packing import Packer
 from shared.domain.sourcing.roads import Roads, Ways, sites_of
 from shared.domain.sourcing.solution import Parts, units_of
 
@@ -42,6 +45,7 @@ class Source:
         stock: What it holds of the order's SKUs, none of it zero.
         fixed: Cost of one shipment whatever is in it: handling per order, a vendor's fee and the node's risk.
         capacity: Units it can ship within ``CAPACITY_DAYS``.
+        cartons: What it packs in; ``None`` where that is not known, and shipments are priced by weight.
     """
 
     node: Node
@@ -50,6 +54,7 @@ class Source:
     fixed: int
     capacity: int
     risk: int = 0
+    cartons: Cartons | None = None
 
     def holds(self, sku: str) -> int:
         held = self.stock.get(sku)
@@ -62,10 +67,14 @@ class Source:
             return 0
         return held.unit_cost_minor + held.customs_minor + held.scarcity_minor + held.clearance_minor
 
+    def load(self, parts: Parts, dim_divisor: int) -> Load:
+        """These units as carriers price them from here."""
+        return Weight(billable_g(parts, dim_divisor)) if self.cartons is None else self.cartons.load(parts)
+
     def price(self, parts: Parts, dim_divisor: int) -> Priced | None:
         """What shipping these units costs, or ``None`` when there are more than the node can ship."""
         units = units_of(parts)
-        quote = cheapest(self.ways, billable_g(parts, dim_divisor), units)
+        quote = cheapest(self.ways, self.load(parts, dim_divisor), units)
         return None if quote is None else self.priced(parts, units, quote)
 
     def priced(self, parts: Parts, units: int, quote: Quote) -> Priced:
@@ -78,7 +87,7 @@ class Source:
             clearance += quantity * row.clearance_minor
             customs += quantity * row.customs_minor
         terms = CostTerms.made(
-            freight=quote.freight,
+            freight=quote.carriage.freight,
             handling=self.node.handling_order_minor + units * self.node.handling_unit_minor,
             dropship_fee=dropship_fee(self.node),
             item_cost=item_cost,
@@ -89,6 +98,7 @@ class Source:
             clearance=clearance,
             risk=self.risk,
             customs=customs,
+            packaging=quote.carriage.packaging,
         )
         return Priced(terms, quote)
 
@@ -140,6 +150,7 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     lanes = Lanes(order, snapshot.trade)
     stays = _restrict(lanes, snapshot, held)
     roads = Roads(order, snapshot, policy, lanes)
+    cartons = _cartons(order, snapshot, policy)
     risks = {risk.node_id: risk_minor(risk, policy) for risk in snapshot.risks}
     sources: list[Source] = []
     fallen: dict[str, Because] = {}
@@ -148,7 +159,8 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
         node_id = site.node.node_id
         found = _barred(site.node, order, policy, ineligible) or roads.lead_from(site, held[node_id], wanted)
         if not isinstance(found, Because):
-            sources.append(_source(site.node, *found, risks.get(node_id, 0)))
+            packs_in = cartons.get(node_id) or cartons.get("")
+            sources.append(_source(site.node, *found, risks.get(node_id, 0), packs_in))
         elif found is Because.NO_STOCK and node_id in stays:
             fallen[node_id] = stays[node_id]
         elif found is Because.NO_STOCK and node_id in protected:
@@ -158,9 +170,17 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     return Survey(wanted, tuple(sources), fallen, held, protected, lanes.restricted)
 
 
-def _source(node: Node, found: Ways, stock: dict[str, Stock], risk: int) -> Source:
+def _source(node: Node, found: Ways, stock: dict[str, Stock], risk: int, cartons: Cartons | None) -> Source:
     fixed = node.handling_order_minor + dropship_fee(node) + risk
-    return Source(node, found.ways, stock, fixed, found.capacity, risk)
+    return Source(node, found.ways, stock, fixed, found.capacity, risk, cartons)
+
+
+def _cartons(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> dict[str, Cartons]:
+    """The order's lines in the cartons of each node that has its own, and of all others under the empty name."""
+    if not snapshot.cartons:
+        return {}
+    by_node = cartons_by_node(snapshot.cartons)
+    return {node_id: Cartons(Packer(order.lines, those), policy.dim_divisor) for node_id, those in by_node.items()}
 
 
 def _restrict(lanes: Lanes, snapshot: Snapshot, held: dict[str, dict[str, Stock]]) -> dict[str, Because]:

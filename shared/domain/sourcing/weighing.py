@@ -11,7 +11,8 @@ from math import gcd
 
 from shared.domain.kept import Same
 from shared.domain.network import Node
-from shared.domain.sourcing.freight import Quote, Tariff, Way, billable_g, cheapest
+from shared.domain.sourcing.cartonising import Cartons
+from shared.domain.sourcing.freight import Quote, Tariff, Way, cheapest
 from shared.domain.sourcing.models import Policy, Stock, Weights
 from shared.domain.sourcing.solution import Parts, units_of
 from shared.domain.sourcing.sources import Priced, Source, dropship_fee
@@ -45,14 +46,13 @@ class Judged:
 
     def quote(self, index: int, source: Source, parts: Parts) -> Quote | None:
         """The true source's way that is best for these units as the policy weighs it."""
-        grams = billable_g(parts, self.policy.dim_divisor)
-        ways = self.sources[index].ways
-        found = cheapest(ways, grams, units_of(parts))
+        weighed = self.sources[index]
+        found = cheapest(weighed.ways, weighed.load(parts, self.policy.dim_divisor), units_of(parts))
         if found is None or self.unit is None:
             return found
-        way = source.ways[ways.index(found.way)]
-        freight, parcels = way.tariff.cost(grams)
-        return Quote(way, parcels, freight)
+        way = source.ways[weighed.ways.index(found.way)]
+        load = source.load(parts, self.policy.dim_divisor)
+        return Quote(way, load.as_packed(found.carriage, way.tariff))
 
     def minor(self, weighed: int) -> int:
         """A weighed amount in minor units, rounded down."""
@@ -85,6 +85,7 @@ def _without_prices(sources: tuple[Source, ...]) -> set[str]:
         "clearance": any(row.clearance_minor for row in rows),
         "risk": any(source.risk for source in sources),
         "customs": any(row.customs_minor for row in rows),
+        "packaging": any(source.cartons is not None for source in sources),
     }
     return {name for name, is_priced in priced.items() if not is_priced}
 
@@ -98,6 +99,7 @@ class _Weighing:
         self._handles = weights.handling != 1 or weights.dropship_fee != 1
         self._tariffs: dict[Tariff, Tariff] = {}
         self._ways: dict[Same[tuple[Way, ...]], tuple[Way, ...]] = {}
+        self._cartons: dict[Cartons, Cartons] = {}
 
     def weighed(self, source: Source) -> Source:
         node = self._node(source.node) if self._handles else source.node
@@ -107,7 +109,12 @@ class _Weighing:
             ways = self._ways[Same(source.ways)] = tuple(self._way(way) for way in source.ways)
         risk = source.risk * self._weights.risk
         fixed = node.handling_order_minor + dropship_fee(node) + risk
-        return Source(node, ways, stock, fixed, source.capacity, risk)
+        return Source(node, ways, stock, fixed, source.capacity, risk, self._packed(source.cartons))
+
+    def _packed(self, cartons: Cartons | None) -> Cartons | None:
+        if cartons is not None and cartons not in self._cartons:
+            self._cartons[cartons] = cartons.weighed(self._weights.packaging)
+        return None if cartons is None else self._cartons[cartons]
 
     def _node(self, node: Node) -> Node:
         return node.model_copy(

@@ -29,3 +29,4 @@ class Weights(Model):
     clearance: Percent = 100
     risk: Annotated[Percent, Field(exclude_if=lambda percent: percent == 100)] = 100
     customs: Annotated[Percent, Field(exclude_if=lambda percent: percent == 100)] = 100
+    packaging: Annotated[Percent, Field(exclude_if=lambda percent: percent == 100)] = 100

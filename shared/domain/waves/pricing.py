@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.domain.sourcing.costs import Atoms, Keys, keys_of
+from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts, by_mask, by_node, pairs_in
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.solution import Parts
@@ -62,20 +62,21 @@ class Pricer:
         self.able = keys is not None and self._firm <= 1000 and not _bound_by_more(order.policy)
         if keys is None or atoms is None or not self.able:
             return
-        self._atoms = atoms
+        self._atoms, self._keys = atoms, keys
         names = [row.source.node.node_id for row in rows]
         self._starts = [n for n, name in enumerate(names) if n == 0 or name != names[n - 1]]
         self._taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
         rewards = [FIRM if n < self._lines(firm, atoms) else self.short_milli for n in range(len(atoms.lines))]
-        self._base = self._costs(keys, np.array(rewards, dtype=np.int64))
+        self._rewards = np.array(rewards, dtype=np.int64)
+        self._base = self._costs(keys)
         self._indexed(index)
 
     @staticmethod
     def _lines(firm: Sequence[WantedLine], atoms: Atoms) -> int:
         return sum(any(line is one for one in firm) for line in atoms.lines)
 
-    def _costs(self, keys: Keys, rewards: Ints) -> Ints:
-        bare = (keys.matrix + keys.reward * keys.units) * self.scale.factor - self._taken @ rewards
+    def _costs(self, keys: Keys) -> Ints:
+        bare = (keys.matrix + keys.reward * keys.units) * self.scale.factor - self._taken @ self._rewards
         return np.where(keys.matrix >= INF // 2, INF, bare)
 
     def _indexed(self, index: Mapping[Limit, int]) -> None:
@@ -103,7 +104,7 @@ class Pricer:
         stock, days = prices[self._stock_at], prices[self._day_at]
         asked = stock.tobytes() + days.tobytes()
         if asked != self._asked:
-            self._asked, self._answer = asked, self._quote(stock, days)
+            self._asked, self._answer = asked, self._settled_quote(stock, days)
         return self._answer
 
     def cost_of(self, chosen: Chosen) -> int:
@@ -115,17 +116,31 @@ class Pricer:
             cost += self.scale.milli(priced.terms.total)
         return cost
 
-    def _quote(self, stock: Ints, days: Ints) -> Quoted:
+    def _settled_quote(self, stock: Ints, days: Ints) -> Quoted:
+        """The cheapest plan as it is packed: asked again while what is packed costs more than was thought."""
+        judged = self.scale.judged
+        for _ in range(PACKINGS):
+            quoted, choice = self._quote(stock, days)
+            if is_settled([choice], self._keys, self._atoms, judged.sources, judged.policy):
+                break
+            keys = keys_of(self._atoms, judged.sources, judged.policy)
+            assert keys is not None, "its amounts were small enough before"
+            self._keys, self._base = keys, self._costs(keys)
+        return quoted
+
+    def _quote(self, stock: Ints, days: Ints) -> tuple[Quoted, Choice]:
         by_row = self._base + days[:, None] * self._units if self._has_days else self._base
         matrix = np.minimum.reduceat(by_row, self._starts, axis=0) if self._has_days else by_row.copy()
         matrix += stock @ self._taken.T
         np.minimum(matrix, INF, out=matrix)
         matrix[:, 0] = 0
         choice = _choose(matrix, self._atoms.steps, self._limit)
-        chosen = [(self._row(node, state, by_row), self._atoms.parts([state])) for node, state in choice.shipments]
+        by_place = [(self._row(node, state, by_row), state) for node, state in choice.shipments]
+        chosen = [(row, self._atoms.parts([state])) for row, state in by_place]
         value = choice.key + FIRM * self._firm + self.short_milli * self._waiting - self.scale.split
         whole = value < FIRM
-        return Quoted(value, sorted(chosen, key=lambda each: each[0]) if whole else None)
+        quoted = Quoted(value, sorted(chosen, key=lambda each: each[0]) if whole else None)
+        return quoted, Choice(choice.key, tuple(by_place))
 
     def _row(self, node: int, state: int, by_row: Ints) -> int:
         start = self._starts[node]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from shared.domain.calendars import at, local_day, ready_by
 from shared.domain.network import Node
 from shared.domain.sourcing.models import PlannedLine, PlannedShipment, Policy, Snapshot
+from shared.domain.sourcing.once import packages_of
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.sourcing.weighing import Judged, judge
@@ -139,8 +140,9 @@ def shipments_of(
                 PlannedLine(line_no=line.line_no, sku=line.sku, quantity=units)
                 for line, units in sorted(parts, key=lambda part: part[0].line_no)
             ),
-            parcels=priced.quote.parcels,
+            parcels=priced.quote.carriage.parcels,
             ship_by=way.ship_by,
             deliver_by=way.deliver_by,
             cost=priced.terms.model_copy(update={"split_penalty": penalty}),
+            packages=packages_of(source, priced.quote),
         )

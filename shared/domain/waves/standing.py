@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shared.domain.sourcing.freight import Quote, billable_g
+from shared.domain.sourcing.freight import Quote
 from shared.domain.sourcing.models import PlannedShipment
 from shared.domain.sourcing.solution import Parts
 from shared.domain.waves.columns import Column
@@ -39,8 +39,8 @@ def _milli(turn: int, shipment: PlannedShipment, order: WaveOrder, pricer: Price
                 if any(source.holds(line.sku) < units for line, units in parts):
                     break
                 units = sum(quantity for _, quantity in parts)
-                freight, parcels = weighed.tariff.cost(billable_g(parts, order.policy.dim_divisor))
-                priced = source.priced(parts, units, Quote(weighed, parcels, freight))
+                carriage = source.load(parts, order.policy.dim_divisor).by(weighed.tariff)
+                priced = source.priced(parts, units, Quote(weighed, carriage))
                 return pricer.scale.milli(priced.terms.total) + split
     kept = shipment.cost.model_copy(update={"split_penalty": 0, "scarcity": 0, "capacity": 0})
     return _weighed(kept.model_dump(), order, pricer) + split

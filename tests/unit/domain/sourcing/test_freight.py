@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.freight import Way, billable_g, cheapest, compile_tariff, services_for, zone_at
+from shared.domain.sourcing.freight import Way, Weight, billable_g, cheapest, compile_tariff, services_for, zone_at
 from shared.domain.sourcing.models import Policy, RateBreak, ServiceRate, ZoneChart
 from tests.support.sourcing import AS_OF, flat_rate, line, node, order, place, rates, snapshot
 
@@ -73,18 +73,18 @@ def test_the_first_zone_that_reaches_is_the_destinations() -> None:
 def test_lateness_can_make_the_dearer_service_the_cheaper() -> None:
     slow = Way(compile_tariff(rate((1000, 500))), AS_OF, AS_OF + timedelta(days=5), 300, 10)
     fast = Way(compile_tariff(rate((1000, 1000), service="two-day")), AS_OF, AS_OF + timedelta(days=2), 0, 10)
-    one, two = cheapest([slow, fast], 100, 1), cheapest([slow, fast], 100, 2)
+    one, two = cheapest([slow, fast], Weight(100), 1), cheapest([slow, fast], Weight(100), 2)
     assert one is not None
     assert two is not None
-    assert (one.way, one.freight) == (slow, 500)
-    assert (two.way, two.freight) == (fast, 1000)
-    assert cheapest([slow, fast], 100, 11) is None
+    assert (one.way, one.carriage.freight) == (slow, 500)
+    assert (two.way, two.carriage.freight) == (fast, 1000)
+    assert cheapest([slow, fast], Weight(100), 11) is None
 
 
 def test_equal_costs_go_to_the_earlier_delivery() -> None:
     late = Way(compile_tariff(rate((1000, 500), service="a")), AS_OF, AS_OF + timedelta(days=5), 0, 10)
     soon = late._replace(tariff=late.tariff._replace(service="b"), deliver_by=AS_OF + timedelta(days=1))
-    found = cheapest([late, soon], 100, 1)
+    found = cheapest([late, soon], Weight(100), 1)
     assert found is not None
     assert found.way is soon
 

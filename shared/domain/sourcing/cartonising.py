@@ -1,0 +1,165 @@
+"""What shipments cost in cartons: each package in the carton that comes cheapest by the tariff, carton included.
+
+``Cartons.by`` prices what is truly packed. ``Cartons.least`` says for a whole grid what no packing undercuts, and that
+is the price itself wherever the packing is proven or was found before: who minimises it, packs what is chosen, and asks
+again until nothing changes, has minimised the true cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from shared.domain.sourcing.fitting import Fit, Ints
+from shared.domain.sourcing.freight import Carriage, Packed, Tariff, volume_mm3
+from shared.domain.sourcing.models import WantedLine
+from shared.domain.sourcing.packing import Group, Packer, Units
+from shared.domain.sourcing.price_table import prices
+
+#: More than any package costs.
+_NONE = 1 << 59
+
+
+@dataclass(frozen=True, eq=False)
+class Cartons:
+    """An order's lines in one set of cartons.
+
+    Attributes:
+        weight: What a minor unit of a carton counts where plans are compared.
+    """
+
+    packer: Packer
+    dim_divisor: int
+    weight: int = 1
+    _carried: dict[tuple[Tariff, Units], Carriage] = field(default_factory=dict)
+    _boxes: dict[Units, list[Packed]] = field(default_factory=dict)
+
+    def weighed(self, weight: int) -> Cartons:
+        """The same packings, whose cartons count for more or less."""
+        return Cartons(self.packer, self.dim_divisor, weight)
+
+    def load(self, parts: Sequence[tuple[WantedLine, int]]) -> CartonLoad:
+        units: dict[int, int] = {}
+        for line, count in parts:
+            place = self.packer.places[line.line_no]
+            units[place] = units.get(place, 0) + count
+        return CartonLoad(self, tuple(sorted(units.items())))
+
+    def by(self, tariff: Tariff, units: Units) -> Carriage:
+        """The packages of these units by this tariff, and what they cost."""
+        found = self._carried.get((tariff, units))
+        if found is None:
+            found = self._carried[tariff, units] = self.carriage(self._packages(tariff, units), tariff)
+        return found
+
+    def carriage(self, packages: Sequence[Packed], tariff: Tariff) -> Carriage:
+        """Packages as they are, by this tariff."""
+        freight = sum(tariff.cost(package.billable_g)[0] for package in packages)
+        packaging = sum(package.carton.cost_minor for package in packages if package.carton is not None)
+        return Carriage(freight, len(packages), packaging * self.weight, tuple(packages))
+
+    def least(self, tariffs: Sequence[Tariff], lines: Sequence[WantedLine], taken: Ints) -> Ints:
+        """What every row of units of these lines costs at least, in a column, by every tariff, in a row."""
+        places, taken = self._by_place(lines, taken)
+        single = self.packer.fitting.single[places]
+        boxed, inside = places[~single], taken[:, ~single]
+        least = self._least_boxed(tariffs, boxed, inside) if len(boxed) else np.zeros((len(tariffs), len(taken)), int)
+        if single.any():
+            weights = [self._as_it_is(place).billable_g for place in places[single].tolist()]
+            least = least + prices(tariffs, np.maximum(np.array(weights, dtype=np.int64), 1)) @ taken[:, single].T
+        return least
+
+    def dearest(self, tariff: Tariff, grams: int, units: int) -> int:
+        """More than so many units, of a billable weight together, can cost."""
+        tare = max(carton.tare_g for carton in self.packer.cartons)
+        dims = self._dim_weight(max(self.packer.volumes))
+        carton = max(carton.cost_minor for carton in self.packer.cartons) * self.weight
+        return units * (tariff.cost(max(grams + tare, dims))[0] + carton)
+
+    def _least_boxed(self, tariffs: Sequence[Tariff], places: Ints, taken: Ints) -> Ints:
+        cartons = self.packer.cartons
+        verdicts = self.packer.verdicts(places, taken)
+        lines = [self.packer.lines[place] for place in places.tolist()]
+        goods = taken @ np.array([max(0, line.weight_g) for line in lines], dtype=np.int64)
+        dims = np.array([self._dim_weight(volume) for volume in self.packer.volumes], dtype=np.int64)
+        billable = np.maximum(goods[:, None] + np.array([carton.tare_g for carton in cartons]), dims)
+        cost = prices(tariffs, np.maximum(billable, 1).ravel()).reshape(len(tariffs), *billable.shape)
+        cost = cost + np.array([carton.cost_minor * self.weight for carton in cartons])
+        least: Ints = np.where(verdicts == Fit.NO, _NONE, cost).min(axis=2)
+        unproven = np.flatnonzero((verdicts != Fit.YES).all(axis=1))
+        if len(unproven):
+            volume = taken[unproven] @ np.array([volume_mm3(line) for line in lines], dtype=np.int64)
+            several = self._least_in_several(tariffs, goods[unproven], volume)
+            least[:, unproven] = np.minimum(least[:, unproven], several)
+        for state, units in self.packer.divided(places, taken):
+            least[:, state] = [self.by(tariff, units).cost for tariff in tariffs]
+        least[:, taken.sum(axis=1) == 0] = 0
+        return least
+
+    def _least_in_several(self, tariffs: Sequence[Tariff], goods: Ints, volume: Ints) -> Ints:
+        """What goods cost at least in two packages or more: no gram is cheaper than at the tariff's best rate."""
+        cartons = self.packer.cartons
+        room, most = max(self.packer.volumes), max(carton.max_weight_g for carton in cartons)
+        packages = np.maximum(np.maximum(-(-volume // room), -(-goods // most)), 2)
+        grams = np.maximum(goods + packages * min(carton.tare_g for carton in cartons), -(-volume // self.dim_divisor))
+        rate = np.array([tariff.least_per_gram() for tariff in tariffs])[:, None]
+        first = np.array([tariff.price[0] for tariff in tariffs])[:, None]
+        # Floats lose less than a part in a billion here, and a bound must not be too high.
+        freight = np.maximum((rate * grams * (1 - 1e-9)).astype(np.int64), first * packages)
+        least: Ints = freight + packages * min(carton.cost_minor for carton in cartons) * self.weight
+        return least
+
+    def _by_place(self, lines: Sequence[WantedLine], taken: Ints) -> tuple[Ints, Ints]:
+        """Columns of the same line as one."""
+        columns = np.array([self.packer.places[line.line_no] for line in lines], dtype=np.int64)
+        places, at = np.unique(columns, return_inverse=True)
+        if len(places) == len(columns):
+            return columns, taken
+        return places, taken @ np.eye(len(places), dtype=np.int64)[at]
+
+    def _packages(self, tariff: Tariff, units: Units) -> list[Packed]:
+        single = self.packer.fitting.single
+        boxed = tuple(each for each in units if not single[each[0]])
+        packages = [self._cheapest(tariff, group) for group in (self.packer.groups(boxed) if boxed else ())]
+        return [*packages, *(self._as_it_is(place) for place, count in units if single[place] for _ in range(count))]
+
+    def _cheapest(self, tariff: Tariff, group: Group) -> Packed:
+        """The group in the carton that costs least; on a tie the smaller one, then the first by name."""
+        boxes = self._boxes.get(group.units)
+        if boxes is None:
+            boxes = self._boxes[group.units] = self._in_cartons(group.units)
+        offers = sorted(
+            (tariff.cost(box.billable_g)[0] + carton.cost_minor * self.weight, volume, k)
+            for k, (box, carton, volume) in enumerate(zip(boxes, self.packer.cartons, self.packer.volumes, strict=True))
+        )
+        return next(boxes[k] for *_, k in offers if self.packer.takes(group, k))
+
+    def _in_cartons(self, units: Units) -> list[Packed]:
+        """The units in each carton, whether it takes them or not."""
+        goods = sum(count * max(0, self.packer.lines[place].weight_g) for place, count in units)
+        cartons = zip(self.packer.cartons, self.packer.volumes, strict=True)
+        return [Packed(one, units, goods + one.tare_g, self._dim_weight(volume)) for one, volume in cartons]
+
+    def _as_it_is(self, place: int) -> Packed:
+        line = self.packer.lines[place]
+        return Packed(None, ((place, 1),), max(0, line.weight_g), self._dim_weight(volume_mm3(line)))
+
+    def _dim_weight(self, volume: int) -> int:
+        return -(-volume // self.dim_divisor)
+
+
+class CartonLoad(NamedTuple):
+    """Units as they are packed for carriers."""
+
+    cartons: Cartons
+    units: Units
+
+    def by(self, tariff: Tariff) -> Carriage:
+        return self.cartons.by(tariff, self.units)
+
+    def as_packed(self, carriage: Carriage, tariff: Tariff) -> Carriage:
+        """The same packages, by another tariff."""
+        return self.cartons.carriage(carriage.packages, tariff)
