@@ -40,6 +40,7 @@ from shared.messages import (
     Withdraw,
     Withdrawn,
 )
+from shared.quotes_client import LaneBook
 from shared.wakes_client import tell
 
 #: A plan that loses the race for stock or days this often leaves its units waiting; the next attempt comes by itself.
@@ -59,6 +60,7 @@ class Orders(OrderActivities):
         self._database = database
         self._doms = doms
         self._network = Network()
+        self._lanes = LaneBook(database)
         self._crowded = asyncio.Lock()
         self._plans = committer(database, self._wake)
 
@@ -84,12 +86,18 @@ class Orders(OrderActivities):
                 return question.answered
             if not question.order.lines:
                 return SourceResult(fulfillments=question.unknown)
-            result = await self._commit(request, question, await _plan(question))
+            answer = await _plan(question)
+            result = await self._commit(request, question, answer)
             if result is not None:
+                await self._note_lanes(question, answer)
                 if not question.first:
                     await self._pass_on(request.order_id)
                 return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
         return await self._leave_waiting(request)
+
+    async def _note_lanes(self, question: Question, answer: Plan) -> None:
+        if question.quoting:
+            await self._lanes.note(question.order, question.snapshot, question.policy, answer, question.quoting)
 
     async def _wake(self, served: Collection[str]) -> None:
         if self._doms is not None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from temporalio.client import (
     Client,
@@ -31,7 +31,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
-from shared.database import asked_carts, availability, network, orders, policies, returns, rises, snapshots, story
+from shared.database import asked_carts, availability, network, orders, returns, rises, story
 from shared.database.availability import Availability, Changes
 from shared.database.deliveries import read_delivery
 from shared.database.engine import Database, is_unreachable
@@ -63,6 +63,9 @@ from shared.messages import (
 )
 from shared.places import locate, locate_postal
 from shared.wakes_client import tell, tell_waiting
+
+if TYPE_CHECKING:
+    from shared.quotes_client import Quoting
 
 #: How long a channel waits for its verdict before it is told to send the order again.
 VERDICT_TIMEOUT = timedelta(seconds=30)
@@ -204,8 +207,11 @@ class Doms:
         except WorkflowAlreadyStartedError:
             return
 
-    async def promise(self, cart: Cart, *, as_of: datetime | None = None) -> Promise:
+    async def promise(self, cart: Cart, *, as_of: datetime | None = None, quoting: Quoting | None = None) -> Promise:
         """What an order of this cart would be promised now, by each method asked for. Nothing is reserved.
+
+        Args:
+            quoting: Asks carriers for a moment what they have not quoted yet; without it, what is on record is used.
 
         Raises:
             InvalidInput: an item is unknown, or the items are sold in different currencies.
@@ -213,12 +219,12 @@ class Doms:
         from shared.domain.sourcing.promising import options_for  # loads numpy, which other calls do without
 
         as_of = as_of or datetime.now(UTC)
+        ship_to = locate_postal(cart.country, cart.region, cart.postal_code, cart.city)
         with reachable():
             async with self.database.reading() as connection:
-                asked = await asked_carts.read_cart(connection, [(line.sku, line.quantity) for line in cart.lines])
-                policy = (await policies.active_version(connection)).sourcing
-                seen = await snapshots.read_snapshot(connection, asked.skus, as_of, channel=cart.channel)
-        ship_to = locate_postal(cart.country, cart.region, cart.postal_code, cart.city)
+                asked, policy, seen = await asked_carts.read_question(connection, cart, ship_to, as_of)
+            if quoting is not None:
+                seen = await quoting.freshened(asked.order(cart.channel, ship_to), seen, policy, asked.currency)
         options = options_for(cart.channel, ship_to, asked.lines, seen, policy, methods=cart.methods)
         return Promise(as_of=as_of, policy_version=policy.version, currency=asked.currency, options=options)
 

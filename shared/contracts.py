@@ -53,6 +53,7 @@ from shared.messages.feeds import (
     FetchedFile,
     FetchedFiles,
 )
+from shared.messages.quotes import QuoteRefreshResult, QuoteRefreshStep
 from shared.messages.risks import RiskResult, RiskStep
 
 # --- names ------------------------------------------------------------------------------------------------
@@ -240,6 +241,14 @@ class RiskActivities:
 
     @activity.defn(name="risks.assess")
     async def assess(self, step: RiskStep) -> RiskResult:
+        raise NotImplementedError
+
+
+class QuoteActivities:
+    """Carriers asked what lanes cost."""
+
+    @activity.defn(name="quotes.refresh")
+    async def refresh(self, step: QuoteRefreshStep) -> QuoteRefreshResult:
         raise NotImplementedError
 
 

@@ -20,6 +20,7 @@ from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
 from shared.messages import CartSweepInput, PriceInput, ReconcileInput, WatchInput
 from shared.messages.feeds import FeedWatchInput
+from shared.messages.quotes import QuoteRefreshInput
 from shared.messages.risks import RiskInput
 from shared.schedules import every, keep_schedule
 from shared.settings import Settings
@@ -69,6 +70,14 @@ SCHEDULES: Mapping[str, Schedule] = {
         name="feed-watch",
         queue=BATCH_QUEUE,
         summary="hold back stock whose source's figures are too old",
+    ),
+    "quote-refresh": every(
+        QuoteRefreshInput().every,
+        "QuoteRefresh",
+        QuoteRefreshInput(),
+        name="quote-refresh",
+        queue=BATCH_QUEUE,
+        summary="ask carriers again for the quotes that orders are planned by",
     ),
     "risk-assessment": every(
         timedelta(hours=1),

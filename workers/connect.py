@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from temporalio.service import TLSConfig
 
     from shared.client import Doms
+    from shared.quotes_client import Quoting
     from workers.stack import StackAddresses
 
 NO_STACK = "no stack is running: start one with `make up`, or set DOMS_DATABASE_URL and DOMS_TEMPORAL_ADDRESS"
@@ -130,3 +131,17 @@ async def doms_client(settings: Settings | None = None, *, program: str = "doms"
         yield Doms(temporal, database)
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def quoting(doms: Doms, settings: Settings | None = None) -> AsyncIterator[Quoting]:
+    """The carriers of a running system, to be asked for quotes for the length of the block."""
+    from shared.database.network import read_partners
+    from shared.gateways.directory import Gateways
+    from shared.quotes_client import Quoting
+
+    settings = settings or settings_in_effect()
+    async with doms.database.reading() as connection:
+        partners = await read_partners(connection)
+    async with Gateways(partners, settings.partner_key.get_secret_value()) as gateways:
+        yield Quoting(doms.database, gateways)

@@ -26,6 +26,7 @@ from activities.fulfillment import Fulfillment
 from activities.orders import Orders
 from activities.payments import Payments
 from activities.publishing import Publishing
+from activities.quotes import Quotes
 from activities.reconciliation import Reconciliation
 from activities.returns import Returns
 from activities.risks import Risks
@@ -37,6 +38,7 @@ from shared.gateways.directory import Gateways
 from shared.gateways.feeds.sftp import SftpLogin, SftpLogins
 from shared.order_processes import OrderProcesses
 from shared.publishing_client import Followers
+from shared.quotes_client import Quoting
 from shared.settings import Settings
 from shared.telemetry import set_up_logs
 from workers.connect import temporal_client
@@ -144,7 +146,8 @@ def batch_worker(temporal: Client, database: Database, gateways: Gateways, login
     comparisons = Comparisons(database, gateways, OrderProcesses(temporal, database))
     feeds = Feeds(database, doms, logins)
     stock = (Alerts(database, doms), Carts(doms), feeds)
-    served = (Reconciliation(database, doms), comparisons, *stock, Risks(database))
+    quotes = Quotes(database, Quoting(database, gateways))
+    served = (Reconciliation(database, doms), comparisons, *stock, Risks(database), quotes)
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,

@@ -6,6 +6,7 @@ from workflows.feeds import FeedPollWorkflow, FeedRunWorkflow, FeedWatchWorkflow
 from workflows.order import OrderWorkflow
 from workflows.prices import PricingWorkflow
 from workflows.publishing import PublishingWorkflow, StartPublishingWorkflow
+from workflows.quotes import QuoteRefreshWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 from workflows.risks import RiskAssessmentWorkflow
@@ -16,6 +17,7 @@ SCHEDULED_WORKFLOWS = (
     FeedPollWorkflow,
     FeedRunWorkflow,
     FeedWatchWorkflow,
+    QuoteRefreshWorkflow,
     ReconciliationWorkflow,
     RiskAssessmentWorkflow,
     StockWatchWorkflow,

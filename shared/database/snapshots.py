@@ -8,8 +8,9 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import channels, network, node_days, prices, risks, trade, zones
+from shared.database import channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.domain.catalogue import Item
+from shared.domain.network import Place
 from shared.domain.sourcing.models import Snapshot, WantedLine
 from shared.errors import Fault, InvalidInput
 
@@ -24,15 +25,25 @@ _STOCK = text("""
 
 
 async def read_snapshot(
-    connection: AsyncConnection, skus: Iterable[str], as_of: datetime, *, channel: str | None = None
+    connection: AsyncConnection,
+    skus: Iterable[str],
+    as_of: datetime,
+    *,
+    channel: str | None = None,
+    ship_to: Place | None = None,
+    currency: str = "",
 ) -> Snapshot:
     """Everything the planner may know of these items right now.
 
     Args:
         channel: Who asks; what is kept for other channels is not there for it. Without one, all that is free is told.
+        ship_to: Where to, with what carriers quote to there in the currency.
     """
     wanted = set(skus)
     seen = await read_unpriced(connection, wanted, as_of, channel=channel)
+    if ship_to is not None:
+        quoted = await quotes.read_quotes(connection, ship_to, currency, as_of)
+        seen = seen.model_copy(update={"quotes": quoted})
     return (await prices.read_for(connection, wanted, as_of)).put_on(seen)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, channels, network, node_days, prices, risks, trade, zones
+from shared.database import carts, channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
@@ -32,7 +32,7 @@ from shared.domain.sourcing.models import (
 from shared.domain.trade import NO_TRADE, TradeRules
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, TryReroute, fulfillment_order_id
 
-_ORDER = text("""
+_ORDER = text(f"""
     SELECT o.channel, o.place, o.service, o.policy_version, o.accepted, o.cart_hold_id, p.sourcing,
            o.priority, o.tags, o.received_at, o.promised_at, o.method, o.pickup_node_id,
            EXISTS (SELECT FROM order_line l JOIN cart_hold_line h USING (sku)
@@ -40,6 +40,7 @@ _ORDER = text("""
                      AND h.expires_at <= statement_timestamp()) AS overdue_holds,
            (SELECT result FROM step_result WHERE step_key = :step_key) AS result,
            (SELECT version FROM network_version) AS network_version,
+           ({quotes.VALID} AND {quotes.OF_ORDER} AND q.currency = o.currency) AS quotes,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.excludes_node
               AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
@@ -57,7 +58,7 @@ _ORDER = text("""
             WHERE l.order_id = o.order_id AND l.unallocated + l.backordered > 0) AS lines
     FROM orders o JOIN policy_version p ON p.version = o.policy_version
     WHERE o.order_id = :order_id
-""")
+""")  # noqa: S608 - our own fragments
 _STOCK = text("""
     SELECT p.node_id, p.sku, p.free, 0 AS own, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
@@ -92,6 +93,7 @@ class Network:
     trade_rules: TradeRules = NO_TRADE.rules
     loads: tuple[NodeLoad, ...] = ()
     limited: frozenset[str] = frozenset()
+    quoting: tuple[str, ...] = ()
     prices: Prices = NO_PRICES
     selling: Selling = SELLS_EVERYTHING
     loads_at: float = 0.0
@@ -104,6 +106,7 @@ class Question:
 
     Attributes:
         unknown: Fulfillment orders that the order's process lost in a crash: none was sent.
+        quoting: Carriers that can be asked for quotes.
     """
 
     order: SourcingOrder
@@ -112,6 +115,7 @@ class Question:
     answered: SourceResult | None
     first: bool
     unknown: tuple[FulfillmentState, ...] = ()
+    quoting: tuple[str, ...] = ()
 
 
 async def read_question(
@@ -128,6 +132,7 @@ async def read_question(
         "step_key": request.step_key,
         "excluded_since": request.as_of - request.policy.exclude_for,
         "known": request.known,
+        "as_of": request.as_of,
     }
     row = (await connection.execute(_ORDER, values)).one()
     await _refresh(connection, remembered, row.network_version, monotonic)
@@ -157,6 +162,7 @@ async def read_question(
         loads=await _loads(connection, remembered, stock, request.as_of),
         rates=remembered.rates,
         zones=remembered.zones,
+        quotes=quotes.quotes_of(row.quotes),
         risks=remembered.risks,
         trade=await trade.read_for(connection, remembered.trade_rules, {line.sku for line in lines}),
         ineligible=remembered.selling.ineligible,
@@ -167,7 +173,8 @@ async def read_question(
         policy = remembered.policies[row.policy_version] = Policy.model_validate(row.sourcing)
     answered = SourceResult.model_validate(row.result | {"look_again": True}) if row.result else None
     unknown = tuple(FulfillmentState.model_validate(lost) for lost in row.unknown or ())
-    return Question(order, snapshot, policy, answered, first=not row.accepted, unknown=unknown)
+    first, quoting = not row.accepted, remembered.quoting
+    return Question(order, snapshot, policy, answered, first=first, unknown=unknown, quoting=quoting)
 
 
 async def read_reroute(
@@ -238,6 +245,7 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
         remembered.trade_rules = await trade.read_rules(connection)
         remembered.selling = await channels.read_selling(connection)
         remembered.limited = await node_days.read_limited(connection)
+        remembered.quoting = await quotes.read_quoting(connection)
         remembered.loads_at = 0.0
         remembered.version = version
     if monotonic - remembered.loads_at > 1.0:

@@ -50,13 +50,18 @@ class Cart(Destination):
 
 
 class CartSource(Model):
-    """What one node would ship of the cart."""
+    """What one node would ship of the cart.
+
+    Attributes:
+        quoted_until: When the carrier's quote ends that the freight is; ``None`` when it is the card's price.
+    """
 
     node_id: str
     carrier: str
     service: str
     units: int
     deliver_by: Instant
+    quoted_until: Annotated[Instant | None, Field(exclude_if=lambda until: until is None)] = None
 
 
 class DeliveryOption(Model):

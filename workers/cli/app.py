@@ -32,6 +32,7 @@ _COMMANDS = (
     (_WORK, "locate", "workers.cli.locate:locate", "Where nodes would stand best for the orders that came."),
     (_WORK, "prices", "workers.cli.prices:app", "Show and work out what later orders lose by a unit less."),
     (_WORK, "waves", "workers.cli.waves:app", "Show what planning waiting orders again together would save."),
+    (_WORK, "quotes", "workers.cli.quotes:app", "See what carriers quote, and until when."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show stock and what channels may sell of it, receive stock."),
     (_WORK, "nodes", "workers.cli.nodes:app", "See how full the days of nodes are."),

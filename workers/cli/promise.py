@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from workers.cli.output import Answer, money, table, when
-from workers.connect import doms_client
+from workers.connect import doms_client, quoting
 
 if TYPE_CHECKING:
     from shared.domain.carts import CartSource, DeliveryOption, Promise
@@ -24,7 +24,9 @@ async def promise(
     """Tell the delivery options of a cart: for each the date, the cost, the sources. Nothing is reserved.
 
     What is shipped or drop-shipped is told by each service level, what is picked up or shipped to a store by each of
-    three stores. To make an option yours, hold the cart by its method: `doms carts hold --help`.
+    three stores. To make an option yours, hold the cart by its method: `doms carts hold --help`. Freight is by the rate
+    card, or by a carrier's quote and then told with the moment it ends: carriers that quote (`doms quotes`) are asked
+    for a third of a second about what they have not quoted yet.
 
     ```
     doms promise 10001 TRN-1001:2 KIT-1007 --channel webshop
@@ -46,8 +48,8 @@ async def promise(
     methods = list(Method) if method == "all" else [method]
     where = {"postal_code": postal_code, "country": country, "region": region, "methods": methods}
     cart = Cart.model_validate(where | {"lines": asked} | ({"channel": channel} if channel else {}))
-    async with doms_client() as doms:
-        told = await doms.promise(cart)
+    async with doms_client() as doms, quoting(doms) as asking:
+        told = await doms.promise(cart, quoting=asking)
     return Answer(told, show=lambda: _shown(told))
 
 
@@ -77,7 +79,10 @@ def _shown(told: Promise) -> Any:
 
 
 def _carried(one: CartSource, option: DeliveryOption) -> str:
-    return "" if option.service is None else f" by {one.carrier} {one.service}"
+    if option.service is None:
+        return ""
+    until = f" (quoted until {when(one.quoted_until)})" if one.quoted_until else ""
+    return f" by {one.carrier} {one.service}{until}"
 
 
 def _short(option: DeliveryOption) -> str:

@@ -88,4 +88,5 @@ def _source(shipment: PlannedShipment) -> CartSource:
         service=shipment.service,
         units=sum(line.quantity for line in shipment.lines),
         deliver_by=shipment.deliver_by,
+        quoted_until=shipment.quoted_until,
     )
