@@ -117,10 +117,13 @@ class Carriage(NamedTuple):
     def cost(self) -> int:
         return self.freight + self.packaging
 
+    def billed(self, grams: int) -> list[int]:
+        """The weight each package pays for; ``grams`` is billed where nothing is packed."""
+        return [package.billable_g for package in self.packages] or [grams]
+
     def quoted_until(self, tariff: Tariff, grams: int) -> datetime | None:
-        """When the first of the quotes ends that its price is made of; ``grams`` is billed where nothing is packed."""
-        billed = [package.billable_g for package in self.packages] or [grams]
-        ends = (tariff.quoted_until(each) for each in billed)
+        """When the first of the quotes ends that its price is made of."""
+        ends = (tariff.quoted_until(each) for each in self.billed(grams))
         return min((end for end in ends if end is not None), default=None)
 
 

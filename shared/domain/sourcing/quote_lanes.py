@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.domain.quotes import QuoteLane, destination_of
-from shared.domain.sourcing.freight import billable_g
+from shared.domain.sourcing.freight import Tariff, billable_g
 from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source, survey
@@ -37,8 +37,14 @@ def lanes_of(
         for parts in (_alone(order, source), planned.get(source.node.node_id, []))
         for tariff in {way.tariff for way in source.ways}
         if tariff.carrier in asked and parts
-        for step in tariff.steps(billable_g(parts, policy.dim_divisor))
+        for step in _steps(source, parts, tariff, policy.dim_divisor)
     )
+
+
+def _steps(source: Source, parts: Parts, tariff: Tariff, dim_divisor: int) -> set[int]:
+    """The weights of the tariff's prices that a shipment of these units is made of, as it would be packed."""
+    carriage = source.load(parts, dim_divisor).by(tariff)
+    return {step for billed in carriage.billed(billable_g(parts, dim_divisor)) for step in tariff.steps(billed)}
 
 
 def _alone(order: SourcingOrder, source: Source) -> Parts:

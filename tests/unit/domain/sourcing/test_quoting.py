@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.cartons import Carton
 from shared.domain.network import Place
 from shared.domain.quotes import LaneQuote, QuoteLane
 from shared.domain.sourcing import plan
@@ -170,6 +171,21 @@ def test_a_lane_asked_and_quoted_is_a_plan_by_quotes() -> None:
     told = tuple(_answer(lane) for lane in lanes)
     (one,) = plan(wanted, seen.model_copy(update={"quotes": told}), Policy()).shipments
     assert (one.cost.freight, one.quoted_until) == (321, AS_OF + HOUR)
+
+
+def test_what_is_packed_is_asked_about_package_by_package() -> None:
+    box = Carton(name="box", length_mm=120, width_mm=120, height_mm=120, max_weight_g=5000, tare_g=50, cost_minor=30)
+    seen = two_nodes().model_copy(update={"rates": rates(), "cartons": (box,)})
+    wanted = asked(order(line(1, "x", 3, weight_g=900, side_mm=110)), "10003")
+    lanes = lanes_of(wanted, seen, Policy(), None, ["sky", "road"])
+    assert {lane.weight_g for lane in lanes if lane.carrier == "road"} == {1000}, "three boxes of 950 g"
+    told = tuple(
+        _answer(lane).model_copy(update={"carrier": lane.carrier, "service": service})
+        for lane in lanes
+        for service in ("ground", "parcel", "two-day", "overnight")
+    )
+    (one,) = plan(wanted, seen.model_copy(update={"quotes": told}), Policy()).shipments
+    assert (one.cost.freight, one.cost.packaging, one.quoted_until) == (3 * 321, 90, AS_OF + HOUR)
 
 
 def _answer(lane: QuoteLane) -> LaneQuote:
