@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import rate_shops
 from shared.domain.decisions import Decision, Explanation
 from shared.domain.sourcing.models import Plan
 from shared.errors import NotFound
@@ -25,4 +26,5 @@ async def explain(connection: AsyncConnection, order_id: str) -> Explanation:
     if not rows:
         raise NotFound(f"there is no order {order_id}", order_id=order_id)
     decisions = tuple(Decision.of(row.attempt, Plan.model_validate(row.plan)) for row in rows if row.plan)
-    return Explanation(order_id=order_id, currency=rows[0].currency, decisions=decisions)
+    shops = await rate_shops.of_order(connection, order_id)
+    return Explanation(order_id=order_id, currency=rows[0].currency, decisions=decisions, rate_shops=shops)

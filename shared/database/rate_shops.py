@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +14,8 @@ from shared.database.steps import lock_order, note
 from shared.domain.network import Node, Place
 from shared.domain.rate_shopping import Parcel, RateShop
 from shared.gateways.protocol import BuyLabel
+
+_SHOPS = TypeAdapter(tuple[RateShop, ...])
 
 #: Those who share the parcel are all in it: it must not fly for one of them, and be there in time for each.
 _PARCEL = text("""
@@ -36,6 +39,10 @@ _OPEN = text("""
     INSERT INTO rate_shop (reference, order_id)
     SELECT reference, :order_id FROM unnest(CAST(:references AS text[])) AS reference ORDER BY reference
     ON CONFLICT (reference) DO NOTHING
+""")
+_OF_ORDER = text("""
+    SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY reference), '[]') FROM rate_shop s
+    WHERE s.chosen_at IS NOT NULL AND s.reference IN (SELECT label_reference FROM package WHERE order_id = :order_id)
 """)
 _OWNER = text("SELECT order_id, n FROM fulfillment_order WHERE fulfillment_order_id = :owner")
 _FIND = text("SELECT to_jsonb(s) AS shop, s.chosen_at FROM rate_shop s WHERE s.reference = :reference")
@@ -68,6 +75,11 @@ async def find(connection: AsyncConnection, reference: str) -> Opened | None:
     if row is None:
         return None
     return Opened(RateShop.model_validate(row.shop) if row.chosen_at is not None else None)
+
+
+async def of_order(connection: AsyncConnection, order_id: str) -> tuple[RateShop, ...]:
+    """What was chosen for the parcels of an order, also where others bought the label they share."""
+    return _SHOPS.validate_python((await connection.execute(_OF_ORDER, {"order_id": order_id})).scalar_one())
 
 
 async def read_parcel(connection: AsyncConnection, owner: str, label: BuyLabel) -> Parcel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.domain.base import Model
+from shared.domain.rate_shopping import RateShop
 from shared.domain.sourcing.models import Plan
 
 
@@ -43,8 +44,13 @@ class Decision(Model):
 
 
 class Explanation(Model):
-    """Every decision on an order, the first one first."""
+    """Every decision on an order, the first one first.
+
+    Attributes:
+        rate_shops: Who sold the labels of its parcels, and from what it was chosen.
+    """
 
     order_id: str
     currency: str
     decisions: tuple[Decision, ...]
+    rate_shops: tuple[RateShop, ...] = ()

@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from temporalio.testing import ActivityEnvironment
 
 from activities.fulfillment import Fulfillment
 from shared.database import network
+from shared.database.decisions import explain
 from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.domain.rate_shopping import RateShop, ShopReason
 from shared.domain.story import PackageStory
@@ -24,6 +27,8 @@ from shared.messages import CallOutcome, FulfillmentCall
 from tests.support.facts import ADDRESS, Facts
 from tests.support.outside import Outside, outside
 from tests.support.partners import PARTNER_KEY
+from workers.cli.drawing import story
+from workers.cli.explain import drawn as explained
 from workers.sandbox.carriers import quoted_minor
 from workers.sandbox.log import read_effects, read_requests
 
@@ -249,3 +254,21 @@ async def test_dangerous_goods_go_by_no_service_that_is_closed_to_them(bench: Be
     choice = await bench.choice(call)
     assert cheapest.service not in {one.service for one in choice.offers}
     assert bench.bought(call) == [choice.carrier]
+
+
+async def test_staff_see_who_sold_the_label_and_who_else_would_have(bench: Bench) -> None:
+    await bench.quoting(*CARRIERS)
+    call = await bench.packed()
+    await bench.world.fault("parcelpost", "down", ', "path": "quotes"')
+    await bench.buy(call)
+    choice = await bench.choice(call)
+    async with bench.shop.database.reading() as connection:
+        explanation = await explain(connection, call.order_id)
+    assert explanation.rate_shops == (choice,)
+    told = await bench.shop.tell(call.order_id)
+    for drawn in (story(told), explained(explanation)):
+        console = Console(width=400, file=StringIO())
+        console.print(drawn)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        for said in (choice.carrier, "rates compared", "cheapest in time", "parcelpost: answered 503", "overnight"):
+            assert said in text

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from shared.domain.orders import Method, UnitCount, UnitState
 from workers.cli.output import money, table, when
+from workers.cli.rate_shops import rates_compared
 
 if TYPE_CHECKING:
-    from shared.domain.rate_shopping import RateShop
     from shared.domain.sourcing.models import Candidate, Plan
     from shared.domain.story import FulfillmentStory, OrderStory, TimelineEvent
 
@@ -100,29 +100,10 @@ def _parcel_rows(f: FulfillmentStory, currency: str) -> Iterator[tuple[object, .
 
 
 def _rate_shops(order: OrderStory) -> Iterator[RenderableType]:
-    """Who sold each label, and who else would have."""
-    rows = [(f"f{f.n}", p.package_no, *_rate_shop(p.rate_shop))
-            for f in order.fulfillments for p in f.packages if p.rate_shop]  # fmt: skip
-    if rows:
-        columns = ("of", "parcel#", "label by", "price#", "there by", "promised by", "because", "others", "no answer")
-        yield table("rates compared", columns, rows)
-
-
-def _rate_shop(found: RateShop) -> tuple[object, ...]:
-    others = ", ".join(
-        f"{one.carrier} {one.service} {money(one.price_minor, found.currency)} by {when(one.delivered_by) or 'never'}"
-        for one in found.alternatives
-    )
-    silent = ", ".join(f"{carrier}: {why}" for carrier, why in found.unanswered.items())
-    return (
-        f"{found.carrier} {found.service}",
-        money(found.price_minor, found.currency),
-        when(found.delivered_by),
-        when(found.deliver_by),
-        found.because.replace("_", " "),
-        others,
-        silent,
-    )
+    """Who sold each label; packages that share one tell it once."""
+    shops = {p.rate_shop.reference: p.rate_shop for f in order.fulfillments for p in f.packages if p.rate_shop}
+    if shops:
+        yield rates_compared(shops.values())
 
 
 def _plan(plan: Plan, order: OrderStory) -> RenderableType:

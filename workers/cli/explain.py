@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from workers.cli.output import Answer, money, table, when
+from workers.cli.rate_shops import rates_compared
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ async def explain(order_id: str) -> Answer:
 
     Scarcity and capacity are what later orders were expected to lose by it (`doms prices show`); nobody pays them.
     Risk is what the node's rejections and late hand-overs cost on average.
+
+    Where carriers quote, the rates that were compared before each label was bought come last.
 
     ```
     doms explain webshop/W7-000001
@@ -44,7 +47,8 @@ def drawn(explanation: Explanation) -> Any:
     """The decisions as tables, the first one first."""
     from rich.console import Group
 
-    return Group(*(part for one in explanation.decisions for part in _decision(one, explanation.currency)))
+    decided = [part for one in explanation.decisions for part in _decision(one, explanation.currency)]
+    return Group(*decided, *([rates_compared(explanation.rate_shops)] if explanation.rate_shops else []))
 
 
 def _decision(decision: Decision, currency: str) -> Iterator[Any]:
@@ -97,7 +101,8 @@ def headline(decision: Decision, currency: str) -> str:
 def _chosen(decision: Decision) -> Iterator[tuple[object, ...]]:
     for one in decision.plan.shipments:
         units = sum(line.quantity for line in one.lines)
-        yield one.node_id, f"{one.carrier} {one.service}", units, when(one.deliver_by), *_terms(one.cost)
+        until = f" (quoted until {when(one.quoted_until)})" if one.quoted_until else ""
+        yield one.node_id, f"{one.carrier} {one.service}{until}", units, when(one.deliver_by), *_terms(one.cost)
 
 
 def _nodes(plan: Plan) -> Iterator[tuple[object, ...]]:
