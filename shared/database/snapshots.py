@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import channels, network, node_days, prices, quotes, risks, trade, zones
+from shared.database import ages, channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
 from shared.domain.sourcing.models import Snapshot, WantedLine
@@ -62,6 +62,7 @@ async def read_unpriced(
         rates=await network.read_rates(connection),
         zones=await zones.read_charts(connection),
         risks=await risks.read_risks(connection),
+        idle=await ages.read_idle(connection, set(skus), as_of),
         trade=await trade.read_trade(connection, set(skus)),
         stock=stock,
         pooled=pooled,

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, channels, network, node_days, prices, quotes, risks, trade, zones
+from shared.database import ages, carts, channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
@@ -171,6 +171,9 @@ async def read_question(
     policy = remembered.policies.get(row.policy_version)
     if policy is None:
         policy = remembered.policies[row.policy_version] = Policy.model_validate(row.sourcing)
+    if policy.clear_aged_minor:
+        idle = await ages.read_idle(connection, {line.sku for line in lines}, request.as_of)
+        snapshot = snapshot.model_copy(update={"idle": idle})
     answered = SourceResult.model_validate(row.result | {"look_again": True}) if row.result else None
     unknown = tuple(FulfillmentState.model_validate(lost) for lost in row.unknown or ())
     first, quoting = not row.accepted, remembered.quoting

@@ -83,7 +83,7 @@ class Stock(Model):
             ones.
         own: Units among the available ones that are held for the order itself, such as its cart's.
         scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
-        clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere.
+        clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere, or longer.
         customs_minor: Duty on a unit that crosses a border on its way.
     """
 
@@ -148,6 +148,14 @@ class NodeRisk(Model):
     lateness_ppm: Annotated[int, Field(ge=0, le=1_000_000)]
 
 
+class IdleStock(Model):
+    """Whole days in which a node had an item and shipped none of it; where nothing is told there are none."""
+
+    node_id: Identifier
+    sku: Sku
+    days: Annotated[int, Field(ge=0)]
+
+
 class RateBreak(Model):
     """Price of a parcel up to a weight."""
 
@@ -203,6 +211,7 @@ class Snapshot(Model):
     ineligible: dict[str, tuple[Identifier, ...]] = Field(default_factory=dict)
     day_prices: tuple[DayPrice, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
+    idle: tuple[IdleStock, ...] = ()
     trade: Trade = NO_TRADE
     cartons: tuple[Carton, ...] = ()
     price_version: str | None = None
@@ -222,6 +231,8 @@ class Policy(Model):
         late_day_minor: Added for each day a unit's delivery passes ``needed_by``.
         clear_unit_minor: Added for each unit from a node that has next to none of the item, nothing from the node that
             has most of it, and in proportion between: overstock leaves first.
+        clear_aged_minor: Added for each unit of an item from a node that shipped some today, nothing from where it lay
+            longest, and in proportion between; all of it for 90 days: what lies goes first.
         wait_day_minor: Added for each day until a unit's delivery, late or not; told as lateness.
         rejection_minor: What it costs when a node rejects a shipment; added in proportion to how often it does.
         late_shipment_minor: What it costs when a node hands over late; added in proportion to how often it does.
@@ -246,6 +257,7 @@ class Policy(Model):
     max_distance_km: Annotated[int, Field(ge=1)] | None = None
     weights: Weights = Weights()
     clear_unit_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
+    clear_aged_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
     rejection_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
     late_shipment_minor: Annotated[Minor, Field(exclude_if=_unused)] = 0
     stages: Annotated[tuple[Stage, ...], Field(max_length=20, exclude_if=_unused)] = ()
@@ -258,7 +270,7 @@ class CostTerms(Model):
 
     Attributes:
         scarcity, capacity: What later orders are expected to lose by these units leaving this node, on this day.
-        clearance: What the policy adds for units that are not taken where most of their item lie.
+        clearance: What the policy adds for units that are not taken where most of their item lie, or longest.
         risk: What the node's rejections and late hand-overs cost a shipment on average.
         customs: Duties, which we pay. ``packaging``: cartons.
     """

@@ -14,8 +14,9 @@ PRESETS: dict[str, Policy] = {
     "fastest": Policy(version="fastest", split_penalty_minor=0, wait_day_minor=200, weights=Weights(lateness=1000)),
     # A second parcel is only sent when nothing else fills the order, or for some 60.00 saved.
     "fewest-parcels": Policy(version="fewest-parcels", weights=Weights(split_penalty=2000)),
-    # Stock leaves where most of it lies; there a unit may cost up to 3.00 more than where there is next to none.
-    "clear-overstock": Policy(version="clear-overstock", clear_unit_minor=300),
+    # Stock leaves where most of it lies, or longest: there a unit may cost up to 3.00 more than where there is next to
+    # none, and 3.00 more than where the item sells.
+    "clear-overstock": Policy(version="clear-overstock", clear_unit_minor=300, clear_aged_minor=300),
     # Money first, with a price on splitting an order and on each late day.
     "balanced": Policy(version="balanced"),
 }

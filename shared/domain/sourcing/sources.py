@@ -14,6 +14,7 @@ from shared.domain.cartons import cartons_by_node
 from shared.domain.kept import Same
 from shared.domain.network import Node, NodeType
 from shared.domain.sourcing.cartonising import Cartons
+from shared.domain.sourcing.clearing import cleared
 from shared.domain.sourcing.freight import Load, Quote, Way, Weight, billable_g, cheapest
 from shared.domain.sourcing.lanes import Lanes
 from shared.domain.sourcing.models import (
@@ -145,8 +146,8 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
             protected.setdefault(row.node_id, set()).add(row.sku)
         if row.available and row.sku in wanted and row.node_id in held:
             held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
-    if policy.clear_unit_minor:
-        held = _cleared(held, policy.clear_unit_minor)
+    if policy.clear_unit_minor or policy.clear_aged_minor:
+        held = cleared(held, snapshot.idle, policy)
     lanes = Lanes(order, snapshot.trade)
     stays = _restrict(lanes, snapshot, held)
     roads = Roads(order, snapshot, policy, lanes)
@@ -195,21 +196,6 @@ def _restrict(lanes: Lanes, snapshot: Snapshot, held: dict[str, dict[str, Stock]
 
 def _unpriced(row: Stock) -> Stock:
     return row.model_copy(update={"scarcity_minor": 0})
-
-
-def _cleared(held: dict[str, dict[str, Stock]], unit_minor: int) -> dict[str, dict[str, Stock]]:
-    """Stock with what taking a unit adds where less of its item lies than at the node that has most."""
-    most: dict[str, int] = {}
-    for stock in held.values():
-        for sku, row in stock.items():
-            most[sku] = max(most.get(sku, 0), row.available)
-    return {
-        node_id: {
-            sku: row.model_copy(update={"clearance_minor": unit_minor * (most[sku] - row.available) // most[sku]})
-            for sku, row in stock.items()
-        }
-        for node_id, stock in held.items()
-    }
 
 
 def _barred(node: Node, order: SourcingOrder, policy: Policy, ineligible: Collection[str]) -> Because | None:

@@ -22,7 +22,17 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan, solving
-from shared.domain.sourcing.models import DayPrice, NodeRisk, Plan, Policy, Snapshot, SourcingOrder, WantedLine, Weights
+from shared.domain.sourcing.models import (
+    DayPrice,
+    IdleStock,
+    NodeRisk,
+    Plan,
+    Policy,
+    Snapshot,
+    SourcingOrder,
+    WantedLine,
+    Weights,
+)
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
 
 Case = tuple[SourcingOrder, Snapshot, Policy]
@@ -145,9 +155,12 @@ def risk(case: Case, at: Node) -> int:
 
 
 def cleared(case: Case, at: Node, sku: str) -> int:
-    """What a unit costs beside for the stock that lies elsewhere, by the policy's documentation."""
+    """What a unit costs beside for the stock that lies elsewhere, or longer, by the policy's documentation."""
     units = {row.node_id: row.available for row in case[1].stock if row.sku == sku}
-    return case[2].clear_unit_minor * (max(units.values()) - units[at.node_id]) // max(units.values())
+    lain = {row.node_id: min(90, row.days) for row in case[1].idle if row.sku == sku}
+    longest = max(lain.get(node_id, 0) for node_id, available in units.items() if available)
+    fewer = case[2].clear_unit_minor * (max(units.values()) - units[at.node_id]) // max(units.values())
+    return fewer + case[2].clear_aged_minor * (longest - lain.get(at.node_id, 0)) // 90
 
 
 def every_plan(case: Case) -> Iterator[tuple[int, int, frozenset[str]]]:
@@ -278,11 +291,17 @@ def weighing_case(seed: int) -> Case:
     rules = {
         "weights": Weights(**{name: rng.choice([0, 30, 100, 100, 100, 250]) for name in Weights.model_fields}),
         "clear_unit_minor": rng.choice([0, 0, 250]),
+        "clear_aged_minor": rng.choice([0, 0, 400]),
         "wait_day_minor": rng.choice([0, 40]),
         "exclude_nodes": rng.choice([(), (), ("n1",)]),
         "max_distance_km": rng.choice([None, None, 1500]),
     }
-    return wanted, seen, policy.model_copy(update=rules)
+    idle = [
+        IdleStock(node_id=row.node_id, sku=row.sku, days=rng.randint(1, 120))
+        for row in seen.stock
+        if rng.random() < 0.6
+    ]
+    return wanted, seen.model_copy(update={"idle": tuple(idle)}), policy.model_copy(update=rules)
 
 
 def priced_case(seed: int) -> Case:
