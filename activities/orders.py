@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
 from shared import supply_client
 from shared.client import Doms
 from shared.contracts import OrderActivities
-from shared.database import bindings, holds, rises, sourcing, steps, units
+from shared.database import bindings, holds, overdue, rises, sourcing, steps, units
 from shared.database.capacity import Full
 from shared.database.engine import Database
 from shared.database.plans import Draft, committer
@@ -108,8 +109,20 @@ class Orders(OrderActivities):
             await supply_client.pass_on(self._doms, order_id)
 
     async def _read(self, request: SourceRequest) -> Question:
+        return await self._unblocked(
+            lambda connection: sourcing.read_question(connection, self._network, request, time.monotonic())
+        )
+
+    async def _unblocked(self, read: Callable[[AsyncConnection], Awaitable[Question]]) -> Question:
+        """The question, read again if overdue carts were in the way: what they held goes to who waits first."""
         async with self._database.reading() as connection:
-            return await sourcing.read_question(connection, self._network, request, time.monotonic())
+            question = await read(connection)
+        served = await overdue.pass_on(self._database, question.overdue)
+        if served is None:
+            return question
+        await self._wake(served)
+        async with self._database.reading() as connection:
+            return await read(connection)
 
     async def _commit(self, request: SourceRequest, question: Question, answer: Plan) -> SourceResult | None:
         dates = await self._dates(question, answer)
@@ -154,8 +167,9 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.try_reroute")
     async def try_reroute(self, request: TryReroute) -> CommandOutcome:
-        async with self._database.reading() as connection:
-            question = await sourcing.read_reroute(connection, self._network, request, time.monotonic())
+        question = await self._unblocked(
+            lambda connection: sourcing.read_reroute(connection, self._network, request, time.monotonic())
+        )
         answer = await _plan(question)
         where = request.to_node or "another node"
         if not answer.shortages:

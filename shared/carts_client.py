@@ -19,7 +19,7 @@ from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.pooling import lay_down
 from shared.errors import Conflict, Fault, InvalidInput, NotFound
 from shared.places import locate_postal
-from shared.wakes_client import tell_waiting
+from shared.wakes_client import give_overdue_back, tell_waiting
 
 #: How often the units are looked for again when others were faster.
 _ATTEMPTS = 3
@@ -56,6 +56,7 @@ async def hold_cart(doms: Doms, request: HoldCart) -> CartHold:
 async def _plan(doms: Doms, request: HoldCart) -> tuple[AskedCart, Claims, Snapshot]:
     """Where the units would come from, of what was seen; no transaction is open while the planner works."""
     as_of = datetime.now(UTC)
+    await give_overdue_back(doms.database, doms, [line.sku for line in request.lines])
     async with doms.database.reading() as connection:
         asked = await asked_carts.read_cart(connection, [(line.sku, line.quantity) for line in request.lines])
         if request.partial and any(item.components for item in asked.items.values()):

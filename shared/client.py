@@ -62,7 +62,7 @@ from shared.messages import (
     return_workflow_id,
 )
 from shared.places import locate, locate_postal
-from shared.wakes_client import tell, tell_waiting
+from shared.wakes_client import give_overdue_back, tell, tell_waiting
 
 if TYPE_CHECKING:
     from shared.quotes_client import Quoting
@@ -221,6 +221,7 @@ class Doms:
         as_of = as_of or datetime.now(UTC)
         ship_to = locate_postal(cart.country, cart.region, cart.postal_code, cart.city)
         with reachable():
+            await give_overdue_back(self.database, self, [line.sku for line in cart.lines])
             async with self.database.reading() as connection:
                 asked, policy, seen = await asked_carts.read_question(connection, cart, ship_to, as_of)
             if quoting is not None:

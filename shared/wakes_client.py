@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from shared.database import orders, wakes
+from shared.database import orders, overdue, wakes
 from shared.database.engine import Database
 from shared.messages import Wake, order_workflow_id
 
@@ -23,6 +23,12 @@ async def tell(database: Database, processes: Processes, order_ids: Collection[s
     """Wake orders, and forget that it was owed to them."""
     if order_ids:
         await _tell(database, processes, order_ids, (), wake)
+
+
+async def give_overdue_back(database: Database, processes: Processes, skus: Collection[str]) -> None:
+    """Give back what carts hold of items although their time is up, and wake the orders that get it first."""
+    served = await overdue.pass_on(database, skus)
+    await tell(database, processes, served or ())
 
 
 async def tell_waiting(database: Database, processes: Processes, skus: Collection[str]) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, network, policies
+from shared.database import network, policies
 from shared.database.snapshots import read_snapshot, wanted_lines
 from shared.domain.bundles import stock_units
 from shared.domain.carts import Cart
@@ -39,7 +39,7 @@ class AskedCart(NamedTuple):
 
 
 async def read_cart(connection: AsyncConnection, lines: Sequence[tuple[str, int]]) -> AskedCart:
-    """What lines of (SKU, quantity) come to; what overdue carts still hold of it is given back.
+    """What lines of (SKU, quantity) come to.
 
     Raises:
         InvalidInput: an item is unknown, or the items are sold in different currencies.
@@ -53,7 +53,6 @@ async def read_cart(connection: AsyncConnection, lines: Sequence[tuple[str, int]
     units = stock_units(lines, items)
     components = sorted(units.keys() - items.keys())
     stocked = items | (await network.read_items(connection, components) if components else {})
-    await carts.give_back_of(connection, list(units))
     wanted = wanted_lines([(n, sku, quantity) for n, (sku, quantity) in enumerate(units.items(), start=1)], stocked)
     return AskedCart(wanted, items, currencies[0])
 

@@ -17,6 +17,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.engine import Database
+from shared.database.rises import serve_at_once
 from shared.domain.carts import CartHold, CartUnits, WantedUnits
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.pools import Pooled, place
@@ -121,6 +122,10 @@ _GIVE_BACK_DUE = _give_back(
             ORDER BY expires_at LIMIT :limit) oldest""",
 )
 _FREE = text("SELECT node_id, free FROM stock_position WHERE sku = :sku")
+_FREE_AT = text("""
+    SELECT p.node_id, p.sku, p.free FROM stock_position p
+    JOIN unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])) AS k(node_id, sku) USING (node_id, sku)
+""")
 _OVERDUE_ITEMS = text("""
     SELECT DISTINCT sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
 """)
@@ -264,7 +269,7 @@ async def release(connection: AsyncConnection, cart_hold_id: str, *, actor: str)
 async def give_back_at(
     connection: AsyncConnection, keys: Collection[Key], *, but: Collection[str] = ()
 ) -> dict[Key, int]:
-    """Give overdue units at these positions back; returns what is free now where any were.
+    """Give overdue units at these positions back, to who waits first; returns what is free now where any were.
 
     Args:
         keys: Nodes and SKUs. Whoever has locked positions before has locked all of these.
@@ -276,11 +281,15 @@ async def give_back_at(
         "but": list(but),
         "actor": "doms",
     }
-    return {(row.node_id, row.sku): row.free for row in await connection.execute(_GIVE_BACK_AT, values)}
+    free = {(row.node_id, row.sku): row.free for row in await connection.execute(_GIVE_BACK_AT, values)}
+    if free and await serve_at_once(connection, {sku for _, sku in free}):
+        at = {"node_ids": [node_id for node_id, _ in free], "skus": [sku for _, sku in free]}
+        free = {(row.node_id, row.sku): row.free for row in await connection.execute(_FREE_AT, at)}
+    return free
 
 
 async def give_back_of(connection: AsyncConnection, skus: Collection[str]) -> None:
-    """Give overdue units of these items back, before somebody looks for them."""
+    """Give overdue units of these items back."""
     await connection.execute(_GIVE_BACK_OF, {"skus": list(skus), "actor": "doms"})
 
 

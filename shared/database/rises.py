@@ -97,6 +97,19 @@ async def line_up(connection: AsyncConnection, skus: Collection[str], *, order_i
     return await _queue(connection, waited_for, order_ids)
 
 
+async def serve_at_once(connection: AsyncConnection, skus: Collection[str]) -> set[str]:
+    """As ``line_up`` and ``serve`` for who has locked stock already: nobody is waited for.
+
+    Orders that others have locked get nothing now; they are being planned, and look for themselves.
+    """
+    waited_for = sorted((await connection.execute(_WAITED_FOR_OF, {"skus": list(skus)})).scalars())
+    if not waited_for:
+        return set()
+    from shared.database.backorders import read_timetable  # it plans, which loads numpy
+
+    return await Queue(waited_for, await read_timetable(connection)).serve(connection)
+
+
 async def line_up_for_table(connection: AsyncConnection, skus: Collection[str]) -> Queue:
     """As ``line_up`` for any number of items."""
     waited_for = set((await connection.execute(_WAITED_FOR)).scalars())

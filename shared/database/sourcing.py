@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import ages, carts, channels, network, node_days, prices, quotes, risks, trade, zones
+from shared.database import ages, channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
 from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
@@ -107,6 +107,7 @@ class Question:
     Attributes:
         unknown: Fulfillment orders that the order's process lost in a crash: none was sent.
         quoting: Carriers that can be asked for quotes.
+        overdue: Items that carts may hold although their time is up.
     """
 
     order: SourcingOrder
@@ -116,6 +117,7 @@ class Question:
     first: bool
     unknown: tuple[FulfillmentState, ...] = ()
     quoting: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
 
 
 async def read_question(
@@ -177,7 +179,8 @@ async def read_question(
     answered = SourceResult.model_validate(row.result | {"look_again": True}) if row.result else None
     unknown = tuple(FulfillmentState.model_validate(lost) for lost in row.unknown or ())
     first, quoting = not row.accepted, remembered.quoting
-    return Question(order, snapshot, policy, answered, first=first, unknown=unknown, quoting=quoting)
+    overdue = tuple(sorted({line.sku for line in lines})) if row.overdue_holds else ()
+    return Question(order, snapshot, policy, answered, first, unknown, quoting, overdue)
 
 
 async def read_reroute(
@@ -196,7 +199,6 @@ async def read_reroute(
     holder = (await connection.execute(_HOLDER, values)).scalar_one()
     lines = tuple(_wanted(list(row)) for row in await connection.execute(_FULFILLMENT_LINES, values))
     skus = sorted({line.sku for line in lines})
-    await carts.give_back_of(connection, skus)
     positions = (await connection.execute(_STOCK, {"skus": skus})).all()
     stock, pooled = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
     excluded = tuple(sorted({*question.order.excluded, holder}))
@@ -205,16 +207,14 @@ async def read_reroute(
     seen = question.snapshot.model_copy(update={"stock": stock, "pooled": pooled, "loads": loads, "trade": rules})
     return replace(
         question,
+        overdue=tuple(skus),
         order=question.order.model_copy(update={"lines": lines, "excluded": excluded}),
         snapshot=remembered.prices.at(request.as_of).put_on(seen),
     )
 
 
 async def _stock(connection: AsyncConnection, selling: Selling, order: Any, lines: Sequence[WantedLine]) -> Seen:
-    """What the order may take. Holds of carts whose time is up are given back first: they keep nobody from buying."""
     skus = sorted({line.sku for line in lines})
-    if order.overdue_holds:
-        await carts.give_back_of(connection, skus)
     if order.cart_hold_id is None:
         rows = await connection.execute(_STOCK, {"skus": skus})
     else:
