@@ -37,7 +37,9 @@ from shared.domain.pools import Pool
 PAGE = 5_000
 
 #: Summed by SKU, and by node only where a pool is kept or supply counts that is to come, so that a thousand items are
-#: a thousand figures. Until it departs, a transfer's units are stock of its origin; what is overdue is not counted on.
+#: a thousand figures. Nodes are picked among an item's positions: looking each of them up for each item takes several
+#: times as long, and is what is planned when the nodes are a condition. Until it departs, a transfer's units are stock
+#: of its origin; what is overdue is not counted on.
 _READ = text("""
     WITH eligible AS MATERIALIZED (
         SELECT c.channel, n.node_id, n.node_type
@@ -75,9 +77,9 @@ _READ = text("""
     ), parted AS (
         SELECT sku FROM pooled UNION SELECT sku FROM coming
     ), free AS (
-        SELECT p.sku, sum(p.free) AS units
+        SELECT p.sku, sum(p.free) FILTER (WHERE p.node_id IN (SELECT node_id FROM mine)) AS units
         FROM stock_position p
-        WHERE p.sku IN (SELECT sku FROM asked) AND p.node_id IN (SELECT node_id FROM mine)
+        WHERE p.sku IN (SELECT sku FROM asked)
         GROUP BY p.sku
     ), by_node AS (
         SELECT p.sku, jsonb_object_agg(p.node_id, p.free) AS units

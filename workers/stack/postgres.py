@@ -32,7 +32,8 @@ _SETTINGS = {
     # TCP only: the path of a unix socket may not be longer than 107 bytes, and a home directory may
     "unix_socket_directories": "",
     "max_connections": "200",
-    "shared_buffers": "256MB",
+    # reading many items at many nodes takes tens of thousands of pages, each far slower from the system's cache
+    "shared_buffers": f"{min(max(psutil.virtual_memory().total // 8 // 2**20, 128), 2048)}MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
