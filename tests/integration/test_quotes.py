@@ -22,7 +22,9 @@ from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.domain.quotes import LaneQuote, QuoteLane, destination_of
 from shared.domain.sourcing.models import PlannedShipment
 from shared.domain.story import FulfillmentStory
+from shared.errors import InvalidInput
 from shared.gateways.directory import Gateways
+from shared.loading import load
 from shared.messages import SourceRequest
 from shared.messages.quotes import QuoteRefreshInput, QuoteRefreshResult, QuoteRefreshStep
 from shared.quotes_client import Quoting
@@ -293,3 +295,16 @@ async def test_quotes_of_thousands_of_lanes_are_kept_in_one_statement(shop: Fact
         )
     assert count == len({lane.destination for lane in lanes}) == 1000
     assert len(due) == 100
+
+
+async def test_accounts_are_set_up_with_the_other_partners(shop: Facts, world: Outside, gateways: Gateways) -> None:
+    header = "partner_id,kind,base_url,quotes\n"
+    with pytest.raises(InvalidInput) as refused:
+        await load(shop.database, {"partners": f"{header}{NODE},fulfillment,{world.url},true\n".encode()})
+    assert [fault.pointer for fault in refused.value.faults] == ["/2"]
+    rows = f"{header}parcelpost,carrier,{world.url}/parcelpost,true\nswiftship,carrier,{world.url}/swiftship,\n"
+    await load(shop.database, {"partners": rows.encode()})
+    async with shop.database.reading() as connection:
+        assert await quotes.read_quoting(connection) == ("parcelpost",)
+        await gateways.update(await network.read_partners(connection))
+    assert gateways.quoting == ["parcelpost"]

@@ -31,7 +31,8 @@ async def load(
 
     A row is the whole record; an empty cell is the default. Money is in minor units, weight in grams, sides in
     millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
-    and the same file again changes nothing. `counts` are cycle counts, compared with the record of the moment they
+    and the same file again changes nothing. `partners` says of a carrier's account whether it is asked for `quotes`.
+    `counts` are cycle counts, compared with the record of the moment they
     were made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `trade` is
     what carriers and customs ask of items, `lanes` what may not go where (empty cells stand for all), `customs` a
     country's duty in basis points. `in_stock` adds versions of what a channel counts as in stock. `all` loads each
