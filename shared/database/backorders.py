@@ -45,7 +45,7 @@ _LOCKED = text("""
 """)
 _WAITING = text("""
     SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
-           i.weight_g, i.length_mm, i.width_mm, i.height_mm,
+           i.weight_g, i.length_mm, i.width_mm, i.height_mm, i.own_container,
            o.priority, o.promised_at, o.received_at, o.channel, o.place, o.service, o.method, o.pickup_node_id,
            p.sourcing,
            coalesce(h.holds, false) AS holds, CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id,
@@ -166,6 +166,7 @@ def _waiting(row: Any) -> WaitingLine:
         width_mm=row.width_mm,
         height_mm=row.height_mm,
         unit_price_minor=row.unit_price_minor,
+        own_container=row.own_container,
     )
     order = SourcingOrder(
         order_id=row.order_id,

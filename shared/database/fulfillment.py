@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,11 +15,13 @@ from shared.database import outbox
 from shared.database.steps import lock_order, note, open_case
 from shared.database.units import read_fulfillment, take_from_node
 from shared.domain.base import Model
+from shared.domain.cartons import PlannedPackage, contents
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
-from shared.gateways.protocol import CancelRequest, FulfillmentRequest, RequestedLine
+from shared.gateways.protocol import CancelRequest, FulfillmentRequest, RequestedLine, SuggestedPackage
 from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment_order_id
 
+_PACKAGES = TypeAdapter(tuple[PlannedPackage, ...])
 _DETAIL = text("""
     SELECT f.fulfillment_order_id, f.node_id, f.status, f.request_status, f.shipped_at, f.ended_at, n.node_type,
            n.partner_id
@@ -26,7 +32,7 @@ _DETAIL = text("""
 _RELEASE = text("""
     WITH f AS (
         SELECT f.fulfillment_order_id, f.node_id, f.status, f.request_status, f.carrier, f.service, f.ship_by,
-               f.ended_at, n.node_type, n.partner_id, o.ship_to
+               f.ended_at, f.packages, n.node_type, n.partner_id, o.ship_to
         FROM fulfillment_order f JOIN node n USING (node_id) JOIN orders o USING (order_id)
         WHERE f.fulfillment_order_id = :owner
     ), intent AS (
@@ -91,6 +97,7 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
         outcome = CallOutcome(done=True, reason=row.status)
         await outbox.answer(connection, values["key"], outcome.model_dump())
         return Release(outcome=outcome)
+    lines = tuple(RequestedLine.model_construct(**line) for line in row.lines)
     request = FulfillmentRequest(
         reference=owner,
         order_id=call.order_id,
@@ -100,9 +107,18 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
         carrier=row.carrier,
         service=row.service,
         ship_by=row.ship_by,
-        lines=tuple(RequestedLine.model_construct(**line) for line in row.lines or ()),
+        lines=lines,
+        packages=_suggested(row.packages, lines),
     )
     return Release(partner_id=row.partner_id, request=request, unsure=row.attempts > 1)
+
+
+def _suggested(packages: list[dict[str, Any]], lines: Sequence[RequestedLine]) -> tuple[SuggestedPackage, ...]:
+    """How the lines were planned to be packed; nothing when some of their units were cancelled since."""
+    planned = _PACKAGES.validate_python(packages)
+    if contents(planned) != Counter({line.line_no: line.quantity for line in lines}):
+        return ()
+    return tuple(SuggestedPackage(**package.model_dump()) for package in planned)
 
 
 def _request_key(call: FulfillmentCall) -> str:

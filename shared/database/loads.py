@@ -26,6 +26,7 @@ _TARGETS: Mapping[str, _Target] = {
     "nodes": _Target("node", "node_id"),
     "capacity": _Target("node_capacity", "node_id, day, service"),
     "items": _Target("item", "sku"),
+    "cartons": _Target("carton", "node_id, name"),
     "bundles": _Target("bundle_component", "bundle_sku, component_sku"),
     "trade": _Target("item_trade", "sku"),
     "lanes": _Target("lane_rule", "node_id, country, region, carrier, service"),

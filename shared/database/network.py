@@ -59,7 +59,7 @@ _SAVE_ITEMS = text("""
     ON CONFLICT (sku) DO UPDATE SET
         name = excluded.name, weight_g = excluded.weight_g, length_mm = excluded.length_mm,
         width_mm = excluded.width_mm, height_mm = excluded.height_mm, price_minor = excluded.price_minor,
-        cost_minor = excluded.cost_minor, currency = excluded.currency
+        cost_minor = excluded.cost_minor, currency = excluded.currency, own_container = excluded.own_container
 """)
 _SAVE_OFFERS = text("""
     INSERT INTO source_offer SELECT * FROM jsonb_populate_recordset(NULL::source_offer, CAST(:rows AS jsonb))

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from shared.domain.base import Instant, Model
+from shared.domain.cartons import PlannedPackage
 from shared.domain.sourcing.models import CostTerms, PlannedShipment
 from shared.messages import fulfillment_order_id
 
@@ -31,18 +32,19 @@ class Opened(Model):
     cost: CostTerms
     planned_minor: int
     staff_chose: bool
+    packages: tuple[PlannedPackage, ...]
 
 
 #: A part of statements that write ``:opened``, rows as ``rows_of`` gives them.
 OPEN = """
     INSERT INTO fulfillment_order (fulfillment_order_id, order_id, n, node_id, units, status, carrier, service,
-                                   release_at, ship_by, deliver_by, cost, planned_minor, staff_chose)
+                                   release_at, ship_by, deliver_by, cost, planned_minor, staff_chose, packages)
     SELECT fulfillment_order_id, order_id, n, node_id, units, 'open', carrier, service, release_at, ship_by,
-           deliver_by, cost, planned_minor, staff_chose
+           deliver_by, cost, planned_minor, staff_chose, packages
     FROM jsonb_to_recordset(CAST(:opened AS jsonb)) AS f(
         fulfillment_order_id text, order_id text, n int, node_id text, units int, carrier text, service text,
         release_at timestamptz, ship_by timestamptz, deliver_by timestamptz, cost jsonb, planned_minor bigint,
-        staff_chose boolean)
+        staff_chose boolean, packages jsonb)
 """
 _ROWS = TypeAdapter(list[Opened])
 
@@ -65,6 +67,7 @@ def opened(
         cost=shipment.cost,
         planned_minor=shipment.cost.total,
         staff_chose=staff_chose,
+        packages=shipment.packages,
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import network, risks, trade, zones
+from shared.database.cartons import read_cartons
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
@@ -31,7 +32,8 @@ _WHOLE = """
         SELECT jsonb_agg(jsonb_build_object(
                    'line_no', l.line_no, 'sku', l.sku, 'quantity', l.quantity, 'weight_g', i.weight_g,
                    'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
-                   'unit_price_minor', l.unit_price_minor, 'group', l.bundle_line_no) ORDER BY l.line_no) AS lines
+                   'unit_price_minor', l.unit_price_minor, 'group', l.bundle_line_no,
+                   'own_container', i.own_container) ORDER BY l.line_no) AS lines
         FROM order_line l JOIN item i USING (sku) WHERE l.order_id = o.order_id) lines
 """
 _ORDERS = text(f"{_WHOLE} WHERE o.received_at >= :since ORDER BY o.received_at, o.order_id LIMIT :limit")
@@ -149,6 +151,7 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         zones=await zones.read_charts(connection),
         risks=await risks.read_risks(connection),
         trade=await trade.read_trade(connection, skus),
+        cartons=await read_cartons(connection),
         ineligible=selling.ineligible,
         rules=await read_rules(connection, selling, skus),
     )

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import ages, channels, network, node_days, prices, quotes, risks, trade, zones
+from shared.database.cartons import read_cartons
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
 from shared.domain.sourcing.models import Snapshot, WantedLine
@@ -64,6 +65,7 @@ async def read_unpriced(
         risks=await risks.read_risks(connection),
         idle=await ages.read_idle(connection, set(skus), as_of),
         trade=await trade.read_trade(connection, set(skus)),
+        cartons=await read_cartons(connection),
         stock=stock,
         pooled=pooled,
         loads=await node_days.with_days(connection, loads, limited, as_of),
@@ -97,4 +99,5 @@ def _wanted(line_no: int, quantity: int, item: Item) -> WantedLine:
         width_mm=item.width_mm,
         height_mm=item.height_mm,
         unit_price_minor=item.price_minor,
+        own_container=item.own_container,
     )

@@ -14,7 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import ages, channels, network, node_days, prices, quotes, risks, trade, zones
+from shared.database.cartons import read_cartons
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
+from shared.domain.cartons import Carton
 from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.pricing.models import NO_PRICES, Prices
@@ -52,7 +54,7 @@ _ORDER = text(f"""
             WHERE f.order_id = o.order_id AND f.n > :known AND f.ended_at IS NULL) AS unknown,
            (SELECT jsonb_agg(jsonb_build_array(l.line_no, l.sku, l.unallocated + l.backordered, i.weight_g,
                                                i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor,
-                                               l.bundle_line_no)
+                                               l.bundle_line_no, i.own_container)
                              ORDER BY l.line_no)
             FROM order_line l JOIN item i USING (sku)
             WHERE l.order_id = o.order_id AND l.unallocated + l.backordered > 0) AS lines
@@ -75,7 +77,7 @@ _STOCK_FOR_CART = text("""
 _HOLDER = text("SELECT node_id FROM fulfillment_order WHERE fulfillment_order_id = :owner")
 _FULFILLMENT_LINES = text("""
     SELECT r.line_no, r.sku, r.open, i.weight_g, i.length_mm, i.width_mm, i.height_mm, l.unit_price_minor,
-           l.bundle_line_no
+           l.bundle_line_no, i.own_container
     FROM reservation r JOIN item i USING (sku) JOIN order_line l USING (order_id, line_no)
     WHERE r.owner = :owner AND r.open > 0 ORDER BY r.line_no
 """)
@@ -91,6 +93,7 @@ class Network:
     zones: tuple[ZoneChart, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
     trade_rules: TradeRules = NO_TRADE.rules
+    cartons: tuple[Carton, ...] = ()
     loads: tuple[NodeLoad, ...] = ()
     limited: frozenset[str] = frozenset()
     quoting: tuple[str, ...] = ()
@@ -167,6 +170,7 @@ async def read_question(
         quotes=quotes.quotes_of(row.quotes),
         risks=remembered.risks,
         trade=await trade.read_for(connection, remembered.trade_rules, {line.sku for line in lines}),
+        cartons=remembered.cartons,
         ineligible=remembered.selling.ineligible,
     )
     snapshot = remembered.prices.at(request.as_of).put_on(snapshot)
@@ -235,6 +239,7 @@ async def _loads(
 def _wanted(line: list[Any]) -> WantedLine:
     names = (
         "line_no", "sku", "quantity", "weight_g", "length_mm", "width_mm", "height_mm", "unit_price_minor", "group",
+        "own_container",
     )  # fmt: skip
     return WantedLine.model_construct(**dict(zip(names, line, strict=True)))
 
@@ -246,6 +251,7 @@ async def _refresh(connection: AsyncConnection, remembered: Network, version: in
         remembered.zones = await zones.read_charts(connection)
         remembered.risks = await risks.read_risks(connection)
         remembered.trade_rules = await trade.read_rules(connection)
+        remembered.cartons = await read_cartons(connection)
         remembered.selling = await channels.read_selling(connection)
         remembered.limited = await node_days.read_limited(connection)
         remembered.quoting = await quotes.read_quoting(connection)

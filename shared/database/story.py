@@ -66,7 +66,7 @@ _STORY = text(f"""
                     WHERE b.order_id = o.order_id ORDER BY line_no''')
 } AS bundles,
            {
-    _all('''SELECT f.*, n.name AS node_name, n.node_type,
+    _all('''SELECT f.*, f.packages AS planned_packages, n.name AS node_name, n.node_type,
                            (SELECT coalesce(jsonb_agg(to_jsonb(c) ORDER BY line_no), '[]') FROM reservation c
                             WHERE c.owner = f.fulfillment_order_id) AS lines,
                            (SELECT coalesce(jsonb_agg(to_jsonb(g) || jsonb_build_object('rate_shop', s)

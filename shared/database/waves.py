@@ -37,6 +37,7 @@ _ORDERS = text("""
            o.promised_at, p.sourcing,
            jsonb_agg(jsonb_build_object(
                'line_no', m.line_no, 'sku', m.sku, 'quantity', m.units, 'weight_g', i.weight_g,
+               'own_container', i.own_container,
                'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
                'unit_price_minor', m.unit_price_minor, 'group', m.bundle_line_no) ORDER BY m.line_no) AS lines,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f

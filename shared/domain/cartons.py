@@ -23,6 +23,7 @@ class Carton(Model):
         max_weight_g: Goods it carries.
         tare_g: Its own weight.
         cost_minor: What one costs.
+        in_use: Whether goods are packed in it.
     """
 
     name: Identifier
@@ -33,6 +34,7 @@ class Carton(Model):
     max_weight_g: Annotated[int, Field(ge=1, le=1_000_000)]
     tare_g: Grams = 0
     cost_minor: Minor = 0
+    in_use: bool = True
 
     @property
     def volume_mm3(self) -> int:
@@ -69,14 +71,6 @@ class PlannedPackage(Model):
     cost_minor: Minor = 0
 
 
-class SuggestedPackage(Model):
-    """What a node is asked to pack together."""
-
-    carton: str | None
-    lines: tuple[PackedLine, ...]
-    weight_g: int
-
-
 def cartons_by_node(cartons: Iterable[Carton]) -> dict[str, tuple[Carton, ...]]:
     """Each node's cartons by name; those of every other node under the empty name."""
     found: dict[str, list[Carton]] = {}
@@ -85,7 +79,7 @@ def cartons_by_node(cartons: Iterable[Carton]) -> dict[str, tuple[Carton, ...]]:
     return {node_id: tuple(those) for node_id, those in found.items()}
 
 
-def contents(packages: Iterable[PlannedPackage | SuggestedPackage]) -> Counter[int]:
+def contents(packages: Iterable[PlannedPackage]) -> Counter[int]:
     """Units of each line in these packages."""
     units = Counter[int]()
     for package in packages:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, computed_field, model_validator
 
 from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku
+from shared.domain.cartons import PlannedPackage
 from shared.domain.orders import Country, Method, ServiceLevel
 from shared.domain.sourcing.models import Shortage
 
@@ -62,6 +63,7 @@ class CartSource(Model):
     units: int
     deliver_by: Instant
     quoted_until: Annotated[Instant | None, Field(exclude_if=lambda until: until is None)] = None
+    packages: Annotated[tuple[PlannedPackage, ...], Field(exclude_if=lambda packages: not packages)] = ()
 
 
 class DeliveryOption(Model):

@@ -10,7 +10,11 @@ from shared.domain.base import Currency, Identifier, Minor, Model, OptionalText,
 
 
 class Item(Model):
-    """A stock-keeping unit. Weight in grams, sides in millimetres, money in minor units."""
+    """A stock-keeping unit. Weight in grams, sides in millimetres, money in minor units.
+
+    Attributes:
+        own_container: It ships as it is, each unit a package.
+    """
 
     sku: Sku
     name: OptionalText = ""
@@ -21,6 +25,7 @@ class Item(Model):
     price_minor: Minor = 0
     cost_minor: Minor = 0
     currency: Currency = "USD"
+    own_container: bool = False
 
 
 class Component(Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.domain.base import Instant, Model
+from shared.domain.cartons import PlannedPackage
 from shared.domain.orders import Address, Fulfillment, HoldKind, Lifecycle, Method, ServiceLevel, UnitCount
 from shared.domain.rate_shopping import RateShop
 from shared.domain.rollups import Money, Payment, Return
@@ -129,6 +130,7 @@ class FulfillmentStory(Model):
     deliver_by: Instant
     cost: CostTerms
     planned_minor: int
+    planned_packages: tuple[PlannedPackage, ...] = ()
     excludes_node: bool
     reason: str
     created_at: Instant

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku, Text
+from shared.domain.cartons import PackedLine
 from shared.domain.network import NodeType
 from shared.domain.orders import Address, Country
 from shared.domain.quotes import CarrierQuote, Grams
@@ -184,6 +185,23 @@ class Consolidation(Model):
     members: int
 
 
+class SuggestedPackage(Model):
+    """What should go together in one package; the node may pack otherwise, and says so when it has.
+
+    Attributes:
+        carton: Its name; ``None`` for a unit that goes as it is.
+        length_mm, width_mm, height_mm: Inside of the carton.
+        weight_g: Goods and carton.
+    """
+
+    carton: str | None
+    length_mm: int
+    width_mm: int
+    height_mm: int
+    weight_g: int
+    lines: tuple[PackedLine, ...]
+
+
 class FulfillmentRequest(Model):
     """Tell a node to ship. ``reference`` is the fulfillment order id.
 
@@ -192,6 +210,7 @@ class FulfillmentRequest(Model):
 
     Attributes:
         consolidation: What it is packed together with, if anything.
+        packages: How it was planned to be packed; empty where that is not known or no longer so.
     """
 
     reference: str
@@ -204,6 +223,7 @@ class FulfillmentRequest(Model):
     ship_by: Instant
     lines: Annotated[tuple[RequestedLine, ...], Field(min_length=1)]
     consolidation: Consolidation | None = None
+    packages: tuple[SuggestedPackage, ...] = ()
 
 
 class CancelRequest(Model):

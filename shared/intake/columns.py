@@ -16,6 +16,7 @@ from shared.domain.alerts import Threshold
 from shared.domain.availability import Allocation, Channel, ChannelNode, InStock, Units
 from shared.domain.base import Identifier, Model, Sku
 from shared.domain.capacity import NodeCapacity
+from shared.domain.cartons import Carton
 from shared.domain.catalogue import BundleComponent, Item, SourceOffer
 from shared.domain.counts import Count
 from shared.domain.network import Node
@@ -244,6 +245,21 @@ TABLES: Mapping[str, Table] = {
         price_minor=Column("1299", _whole, required=True),
         cost_minor=Column("640", _whole, required=True),
         currency=Column("USD", required=True),
+        own_container=Column("false", _flag),
+    ),
+    "cartons": _table(
+        Carton,
+        "node_id name",
+        {"node_id": "nodes"},
+        name=Column("box-m", required=True),
+        node_id=Column("wh-columbus"),
+        length_mm=Column("300", _small, required=True),
+        width_mm=Column("220", _small, required=True),
+        height_mm=Column("160", _small, required=True),
+        max_weight_g=Column("10000", _small, required=True),
+        tare_g=Column("180", _small),
+        cost_minor=Column("55", _whole),
+        in_use=Column("true", _flag),
     ),
     "bundles": _table(
         BundleComponent,

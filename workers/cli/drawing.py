@@ -13,8 +13,12 @@ from workers.cli.output import money, table, when
 from workers.cli.rate_shops import rates_compared
 
 if TYPE_CHECKING:
+    from shared.domain.cartons import PlannedPackage
     from shared.domain.sourcing.models import Candidate, Plan
     from shared.domain.story import FulfillmentStory, OrderStory, TimelineEvent
+
+#: Heads of what ``packed`` tells.
+PACKED = ("carton", "units", "weight g#", "dim. weight g#", "billed g#", "freight#", "carton cost#")
 
 
 def story(order: OrderStory) -> RenderableType:
@@ -30,6 +34,7 @@ def _parts(order: OrderStory) -> Iterator[RenderableType]:
         yield _bundles(order)
     if order.fulfillments:
         yield _fulfillments(order)
+        yield from _planned_packages(order)
         yield from _parcels(order)
         yield from _rate_shops(order)
     if order.plan is not None:
@@ -85,6 +90,30 @@ def _fulfillments(order: OrderStory) -> RenderableType:
         for f in order.fulfillments
     ]  # fmt: skip
     return table("fulfillment orders", columns, rows)
+
+
+def _planned_packages(order: OrderStory) -> Iterator[RenderableType]:
+    rows = [
+        (f"f{f.n}", number, *packed(package, order.currency))
+        for f in order.fulfillments
+        for number, package in enumerate(f.planned_packages, start=1)
+    ]
+    if rows:
+        yield table("planned packages", ("of", "package#", *PACKED), rows)
+
+
+def packed(package: PlannedPackage, currency: str) -> tuple[object, ...]:
+    """A package as ``PACKED`` heads it."""
+    inside = ", ".join(f"{line.quantity} of line {line.line_no}" for line in package.lines)
+    return (
+        package.carton or "as it is",
+        inside,
+        package.weight_g,
+        package.dim_weight_g,
+        package.billable_g,
+        money(package.price_minor, currency),
+        money(package.cost_minor, currency),
+    )
 
 
 def _parcels(order: OrderStory) -> Iterator[RenderableType]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from workers.cli.drawing import PACKED, packed
 from workers.cli.output import Answer, money, table, when
 from workers.cli.rate_shops import rates_compared
 from workers.connect import doms_client
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from shared.domain.sourcing.models import Candidate, CostTerms, Plan
 
 _TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
-          "clearance", "risk", "customs")  # fmt: skip
+          "clearance", "risk", "customs", "packaging")  # fmt: skip
 _COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 
@@ -22,7 +23,8 @@ async def explain(order_id: str) -> Answer:
     """Explain every decision on an order: each node's cost by term or the reason it fell out, each stage's outcome.
 
     Scarcity and capacity are what later orders were expected to lose by it (`doms prices show`); nobody pays them.
-    Risk is what the node's rejections and late hand-overs cost on average.
+    Risk is what the node's rejections and late hand-overs cost on average. Where nodes pack in cartons (`doms load
+    cartons`) each package is told: a carrier charges for the larger of its weight, carton included, and its volume.
 
     Where carriers quote, the rates that were compared before each label was bought come last.
 
@@ -53,6 +55,8 @@ def drawn(explanation: Explanation) -> Any:
 
 def _decision(decision: Decision, currency: str) -> Iterator[Any]:
     yield table(headline(decision, currency), ("ships from", "by", "units#", "deliver by", *_COSTS), _chosen(decision))
+    if any(one.packages for one in decision.plan.shipments):
+        yield table("packages", ("from", *PACKED), _packages(decision, currency))
     if decision.plan.stages:
         yield table(_stage_title(decision.plan), ("stage", "outcome", "units#", "because", "broken limits#"),
                     _stages(decision.plan))  # fmt: skip
@@ -103,6 +107,12 @@ def _chosen(decision: Decision) -> Iterator[tuple[object, ...]]:
         units = sum(line.quantity for line in one.lines)
         until = f" (quoted until {when(one.quoted_until)})" if one.quoted_until else ""
         yield one.node_id, f"{one.carrier} {one.service}{until}", units, when(one.deliver_by), *_terms(one.cost)
+
+
+def _packages(decision: Decision, currency: str) -> Iterator[tuple[object, ...]]:
+    for one in decision.plan.shipments:
+        for package in one.packages:
+            yield one.node_id, *packed(package, currency)
 
 
 def _nodes(plan: Plan) -> Iterator[tuple[object, ...]]:

@@ -33,10 +33,11 @@ async def load(
     millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
     and the same file again changes nothing. `partners` says of a carrier's account whether it is asked for `quotes`.
     `counts` are cycle counts, compared with the record of the moment they
-    were made at. `capacity` is what a node ships on a day, or of one service, not its standing daily units. `trade` is
-    what carriers and customs ask of items, `lanes` what may not go where (empty cells stand for all), `customs` a
-    country's duty in basis points. `in_stock` adds versions of what a channel counts as in stock. `all` loads each
-    `KIND.csv` of a directory.
+    were made at. `cartons` are what a node packs in, by its inside; those without a node are packed in by every node
+    that has none of its own. With them, shipments are planned and priced as they are packed. `capacity` is what a node
+    ships on a day, or of one service, not its standing daily units. `trade` is what carriers and customs ask of items,
+    `lanes` what may not go where (empty cells stand for all), `customs` a country's duty in basis points. `in_stock`
+    adds versions of what a channel counts as in stock. `all` loads each `KIND.csv` of a directory.
 
     ```
     doms load items --template
@@ -45,7 +46,7 @@ async def load(
     ```
 
     Args:
-        kind: partners, nodes, capacity, items, bundles, offers, rates, zones, trade, lanes, customs, channels,
+        kind: partners, nodes, capacity, items, cartons, bundles, offers, rates, zones, trade, lanes, customs, channels,
             eligibility, allocation, in_stock, stock, supply, counts, thresholds, or all.
         file: The CSV file, or - for standard input; for all, the directory.
         dry_run: Check everything and count what would change, and change nothing.

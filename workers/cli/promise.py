@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -68,7 +69,7 @@ def _shown(told: Promise) -> Any:
             when(option.promised_at) or "never",
             money(option.delivery_minor, told.currency),
             money(option.item_minor, told.currency),
-            ", ".join(f"{one.units} {one.node_id}{_carried(one, option)}" for one in option.sources),
+            ", ".join(f"{one.units} {one.node_id}{_carried(one, option)}{_packed(one)}" for one in option.sources),
             _short(option),
         )
         for option in told.options
@@ -83,6 +84,11 @@ def _carried(one: CartSource, option: DeliveryOption) -> str:
         return ""
     until = f" (quoted until {when(one.quoted_until)})" if one.quoted_until else ""
     return f" by {one.carrier} {one.service}{until}"
+
+
+def _packed(one: CartSource) -> str:
+    cartons = Counter(package.carton or "as it is" for package in one.packages)
+    return f" in {' + '.join(f'{count} {name}' for name, count in cartons.items())}" if cartons else ""
 
 
 def _short(option: DeliveryOption) -> str:

@@ -19,7 +19,7 @@ from workers.sandbox import carriers, jobs, shelves
 from workers.sandbox.chance import draw, grade_for, shorten
 from workers.sandbox.config import Behaviour
 from workers.sandbox.jobs import Job, message_id
-from workers.sandbox.packing import pack
+from workers.sandbox.packing import pack, pack_as_suggested
 from workers.sandbox.store import Action
 from workers.sandbox.world import Call, World
 
@@ -142,6 +142,8 @@ def _packages(world: World, job: Job) -> tuple[Package, ...]:
     picks = list(work.picks)
     if job.behaviour == Behaviour.SHORT:
         picks = shorten(world.config.seed, job.reference, picks)
+    if work.packages and picks == list(work.picks) and not work.consolidation:
+        return tuple(pack_as_suggested(picks, work.packages))
     if not work.consolidation:
         return tuple(pack(picks, max_g=world.config.max_package_g))
     begun = jobs.last_parcel(world, job.partner, work.consolidation)

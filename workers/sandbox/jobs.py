@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter
 
 from shared.domain.base import Model
-from shared.gateways.protocol import Label, Package, SendLabel
+from shared.gateways.protocol import Label, Package, SendLabel, SuggestedPackage
 from workers.sandbox.chance import behaviour_for, digest
 from workers.sandbox.config import Behaviour
 from workers.sandbox.packing import Pick, SharedParcel
@@ -34,6 +34,7 @@ class Work(Model):
     service: str
     picks: tuple[Pick, ...]
     consolidation: str = ""
+    packages: tuple[SuggestedPackage, ...] = ()
 
 
 class Job(NamedTuple):

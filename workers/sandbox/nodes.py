@@ -18,19 +18,24 @@ from workers.sandbox.world import Call, Refused, World
 def take_task(world: World, call: Call, asked: PickPackTask) -> Receipt:
     picks = tuple(Pick(line.line_no, line.sku, line.quantity, line.unit_weight_g) for line in asked.lines)
     consolidation = asked.consolidation.consolidation_id if asked.consolidation else ""
-    work = Work(node=asked.node, carrier=asked.carrier, service=asked.service, picks=picks, consolidation=consolidation)
+    work = Work(
+        node=asked.node, carrier=asked.carrier, service=asked.service, picks=picks, consolidation=consolidation,
+        packages=asked.packages,
+    )  # fmt: skip
     return _take(world, call, "task", work)
 
 
 def take_shipping_order(world: World, call: Call, asked: ShippingOrder) -> Receipt:
     picks = tuple(Pick(line.line_no, line.depositor_item, line.quantity, line.unit_weight_g) for line in asked.lines)
-    work = Work(node=asked.warehouse, carrier=asked.carrier, service=asked.service, picks=picks)
+    work = Work(
+        node=asked.warehouse, carrier=asked.carrier, service=asked.service, picks=picks, packages=asked.packages
+    )
     return _take(world, call, "shipping_order", work)
 
 
 def take_purchase_order(world: World, call: Call, asked: PurchaseOrder) -> Receipt:
     picks = tuple(Pick(line.line_no, line.buyer_item, line.quantity, line.unit_weight_g) for line in asked.lines)
-    work = Work(node=asked.vendor, carrier=asked.carrier, service=asked.service, picks=picks)
+    work = Work(node=asked.vendor, carrier=asked.carrier, service=asked.service, picks=picks, packages=asked.packages)
     return _take(world, call, "purchase_order", work)
 
 

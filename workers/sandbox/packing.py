@@ -1,11 +1,11 @@
-"""Putting units into packages of a bounded weight."""
+"""Putting units into packages: as they were planned, or of a bounded weight."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shared.gateways.protocol import Package, ShippedLine
+from shared.gateways.protocol import Package, ShippedLine, SuggestedPackage
 
 
 class Pick(NamedTuple):
@@ -22,6 +22,22 @@ class SharedParcel(NamedTuple):
 
     parcel_no: int
     weight_g: int
+
+
+def pack_as_suggested(picks: Iterable[Pick], suggested: Iterable[SuggestedPackage]) -> list[Package]:
+    """Pack what goes together into the cartons it was planned for, at the weights that were planned."""
+    skus = {pick.line_no: pick.sku for pick in picks}
+    return [
+        Package(
+            package_no=number,
+            weight_g=package.weight_g,
+            lines=tuple(
+                ShippedLine(line_no=line.line_no, sku=skus[line.line_no], quantity=line.quantity)
+                for line in package.lines
+            ),
+        )
+        for number, package in enumerate(suggested, start=1)
+    ]
 
 
 def pack(picks: Iterable[Pick], *, max_g: int, begun: SharedParcel | None = None) -> list[Package]:

@@ -67,6 +67,7 @@ class Costs:
             width_mm=item.width_mm,
             height_mm=item.height_mm,
             unit_price_minor=item.price_minor,
+            own_container=item.own_container,
         )
 
 

@@ -89,4 +89,5 @@ def _source(shipment: PlannedShipment) -> CartSource:
         units=sum(line.quantity for line in shipment.lines),
         deliver_by=shipment.deliver_by,
         quoted_until=shipment.quoted_until,
+        packages=shipment.packages,
     )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from shared.domain.availability import NO_RULES, Rules
 from shared.domain.base import Instant, Model
+from shared.domain.cartons import Carton
 from shared.domain.network import Node
 from shared.domain.pools import Pooled, takeable_alone
 from shared.domain.sourcing.batches import in_sequence
@@ -83,6 +84,7 @@ class Replay(NamedTuple):
     zones: tuple[ZoneChart, ...] = ()
     risks: tuple[NodeRisk, ...] = ()
     trade: Trade = NO_TRADE
+    cartons: tuple[Carton, ...] = ()
     ineligible: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     rules: Rules = NO_RULES
 
@@ -162,6 +164,7 @@ class World:
             zones=self._replay.zones,
             risks=self._replay.risks,
             trade=self._replay.trade,
+            cartons=self._replay.cartons,
             ineligible=dict(self._replay.ineligible),
             stock=tuple(row for sku in skus for row in self._stock(sku, pooled.get(sku))),
             pooled=tuple(pooled.values()),

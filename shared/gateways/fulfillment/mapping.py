@@ -15,7 +15,16 @@ from pydantic import Field
 from shared.domain.base import Instant, Model
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
-from shared.gateways.protocol import Consolidation, ExpectReturn, FulfillmentRequest, RequestedLine
+from shared.gateways.protocol import (
+    Consolidation,
+    ExpectReturn,
+    FulfillmentRequest,
+    RequestedLine,
+    SuggestedPackage,
+)
+
+#: How the units should be packed, where that is known.
+_Packages = Annotated[tuple[SuggestedPackage, ...], Field(exclude_if=lambda packages: not packages)]
 
 
 class ShipTo(Model):
@@ -55,6 +64,7 @@ class PickPackTask(Model):
     ship_to: ShipTo
     lines: tuple[TaskLine, ...]
     consolidation: Annotated[Consolidation | None, Field(exclude_if=lambda alone: alone is None)] = None
+    packages: _Packages = ()
 
 
 class ShippingOrderLine(Model):
@@ -77,6 +87,7 @@ class ShippingOrder(Model):
     service: str
     ship_to: ShipTo
     lines: tuple[ShippingOrderLine, ...]
+    packages: _Packages = ()
 
 
 class PurchaseOrderLine(Model):
@@ -101,6 +112,7 @@ class PurchaseOrder(Model):
     ship_to: ShipTo
     lines: tuple[PurchaseOrderLine, ...]
     total_cost_minor: int
+    packages: _Packages = ()
 
 
 class ReturnNotice(Model):
@@ -146,6 +158,7 @@ def task(request: FulfillmentRequest) -> PickPackTask:
         service=request.service,
         ship_to=_ship_to(request.ship_to),
         lines=_task_lines(request.lines),
+        packages=request.packages,
         consolidation=request.consolidation,
     )
 
@@ -169,6 +182,7 @@ def shipping_order(request: FulfillmentRequest) -> ShippingOrder:
             )
             for line in request.lines
         ),
+        packages=request.packages,
     )
 
 
@@ -193,6 +207,7 @@ def purchase_order(request: FulfillmentRequest) -> PurchaseOrder:
             for line in request.lines
         ),
         total_cost_minor=sum(line.quantity * line.unit_cost_minor for line in request.lines),
+        packages=request.packages,
     )
 
 
