@@ -141,46 +141,6 @@ _RESERVE_HELD = text("""
     FROM verdict v LEFT JOIN locked l ON NOT v.ok
 """)
 
-#: Each claim takes what fits, the earlier one first, and what each took is answered in their order. Where overdue
-#: carts are in the way, and the caller wants to know it, nothing is taken.
-_RESERVE_PARTIAL = text("""
-    WITH claim AS (
-        SELECT * FROM ROWS FROM (jsonb_to_recordset(CAST(:claims AS jsonb)) AS (
-            owner text, line_no int, order_id text, node_id text, sku text, quantity int))
-            WITH ORDINALITY AS c(owner, line_no, order_id, node_id, sku, quantity, place)
-    ), locked AS MATERIALIZED (
-        SELECT p.node_id, p.sku, p.on_hand, p.reserved, p.held, p.free
-        FROM stock_position p JOIN (SELECT DISTINCT node_id, sku FROM claim) n USING (node_id, sku)
-        ORDER BY p.node_id, p.sku
-        FOR NO KEY UPDATE OF p
-    ), fit AS (
-        SELECT c.*, greatest(
-            least(c.quantity, coalesce(l.free, 0) - (sum(c.quantity) OVER before - c.quantity)), 0
-        ) AS taken
-        FROM claim c LEFT JOIN locked l USING (node_id, sku)
-        WINDOW before AS (PARTITION BY c.node_id, c.sku ORDER BY c.place)
-    ), overdue AS (
-        SELECT CAST(:look_for_overdue AS boolean) AND EXISTS (
-            SELECT FROM fit f JOIN cart_hold_line h USING (sku, node_id)
-            WHERE f.taken < f.quantity AND h.open > 0 AND h.expires_at <= statement_timestamp()) AS there
-    ), taken AS (
-        SELECT f.* FROM fit f, overdue o WHERE f.taken > 0 AND NOT o.there
-    ), moved AS (
-        UPDATE stock_position p SET on_hand = l.on_hand, reserved = l.reserved + t.units, held = l.held
-        FROM (SELECT node_id, sku, sum(taken) AS units FROM taken GROUP BY node_id, sku) t
-        JOIN locked l USING (node_id, sku)
-        WHERE p.node_id = l.node_id AND p.sku = l.sku
-    ), claimed AS (
-        INSERT INTO reservation (owner, line_no, order_id, node_id, sku, quantity, open)
-        SELECT owner, line_no, order_id, node_id, sku, taken, taken FROM taken
-    ), noted AS (
-        INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
-        SELECT node_id, sku, 'reserve', 0, sum(taken), owner, :actor FROM taken GROUP BY owner, node_id, sku
-    )
-    SELECT o.there AS overdue, f.taken FROM fit f, overdue o ORDER BY f.place
-""")
-
-
 #: What there is to take, locked: of what carts hold for the orders, too, and of all that decides what must be left.
 _LOOK = text("""
     WITH claim AS (
@@ -208,15 +168,6 @@ _LOOK = text("""
                 AND h.expires_at <= statement_timestamp()) AS overdue
     FROM locked l
 """)
-
-
-async def reserve(connection: AsyncConnection, claims: Sequence[Claim], *, actor: str = "doms") -> bool:
-    """Reserve every claim or none of them. False when any does not fit; then nothing was taken.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: an owner's line is reserved already.
-    """
-    return (await reserve_each(connection, [claims], actor=actor))[0]
 
 
 async def reserve_each(
@@ -249,24 +200,6 @@ async def reserve_each(
     beaten = await _take(connection, winners, actor)
     assert beaten is None, "rows that are locked do not change"
     return verdicts
-
-
-async def reserve_partial(connection: AsyncConnection, claims: Sequence[Claim], *, actor: str = "doms") -> list[int]:
-    """Reserve of each claim what fits, the earlier claim first; returns the units each got.
-
-    One round trip, unless overdue carts are in the way. Call it once in a transaction.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: an owner's line is reserved already.
-    """
-    if not claims:
-        return []
-    values = {"claims": _CLAIMS.dump_json(list(claims)).decode(), "actor": actor}
-    rows = (await connection.execute(_RESERVE_PARTIAL, values | {"look_for_overdue": True})).all()
-    if rows[0].overdue:
-        await carts.give_back_at(connection, {(claim.node_id, claim.sku) for claim in claims})
-        rows = (await connection.execute(_RESERVE_PARTIAL, values | {"look_for_overdue": False})).all()
-    return [row.taken for row in rows]
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -13,19 +12,6 @@ from shared.domain.base import Instant, Model
 from shared.domain.supply import InboundKind, InboundStatus
 
 _LINES = text("SELECT * FROM inbound_line WHERE inbound_id = :inbound_id ORDER BY sku")
-#: Only what is on its way or ordered counts: until it departs, a transfer's units are stock of its origin.
-_COMES = """
-    SELECT i.inbound_id, i.kind, i.node_id, i.expected_at, l.sku, l.open, l.bound
-    FROM inbound_line l JOIN inbound i USING (inbound_id)
-    WHERE l.open > 0 AND i.closed_at IS NULL AND (i.kind <> 'transfer' OR i.status = 'in_transit')
-"""
-_COMING = text(f"{_COMES} AND l.sku = ANY(:skus) ORDER BY l.sku, i.expected_at, i.inbound_id")
-_IN_TRANSIT = text("""
-    SELECT i.node_id, l.sku, sum(l.open) AS units
-    FROM inbound_line l JOIN inbound i USING (inbound_id)
-    WHERE i.status = 'in_transit' AND l.open > 0 AND l.sku = ANY(:skus)
-    GROUP BY i.node_id, l.sku ORDER BY i.node_id, l.sku
-""")
 _LIST = """
     SELECT i.*, (SELECT jsonb_agg(to_jsonb(l) ORDER BY l.sku) FROM inbound_line l
                  WHERE l.inbound_id = i.inbound_id) AS lines
@@ -107,46 +93,6 @@ class InboundStory(ExpectedSupply):
 
     receipts: tuple[InboundReceipt, ...]
     waiting: tuple[WaitingOrder, ...]
-
-
-class DatedSupply(Model):
-    """Units of an item that nobody is bound to, and when they are expected at their node."""
-
-    inbound_id: str
-    node_id: str
-    sku: str
-    expected_at: Instant
-    units: int
-
-
-class InTransit(Model):
-    """Units on their way to a node from another."""
-
-    node_id: str
-    sku: str
-    units: int
-
-
-async def read_supply(connection: AsyncConnection, skus: Sequence[str]) -> list[DatedSupply]:
-    """Dated supply of these items that no order is bound to, the earliest of an item first."""
-    rows = await connection.execute(_COMING, {"skus": list(skus)})
-    return [
-        DatedSupply(
-            inbound_id=row.inbound_id,
-            node_id=row.node_id,
-            sku=row.sku,
-            expected_at=row.expected_at,
-            units=row.open - row.bound,
-        )
-        for row in rows
-        if row.open > row.bound
-    ]
-
-
-async def read_in_transit(connection: AsyncConnection, skus: Sequence[str]) -> list[InTransit]:
-    """Units of these items that have left one node for another, by where they go."""
-    rows = await connection.execute(_IN_TRANSIT, {"skus": list(skus)})
-    return [InTransit.model_validate(dict(row._mapping)) for row in rows]
 
 
 async def list_inbounds(

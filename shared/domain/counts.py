@@ -103,13 +103,6 @@ def unit_accuracy(variances: Iterable[tuple[int, int]]) -> float | None:
     return max(0.0, 1 - wrong / counted)
 
 
-def shortfall(recorded: int, counted: int) -> int:
-    """The share of the record that was not there, in basis points; none when there was more."""
-    if counted >= recorded:
-        return 0
-    return min(WHOLE, -(-(recorded - counted) * WHOLE // recorded)) if recorded > 0 else 0
-
-
 def node_doubt(shortfalls: Sequence[int]) -> int:
     """The share of a node's records to doubt, in basis points: what nine of ten counts did not exceed.
 
@@ -133,8 +126,3 @@ def position_doubt(own: Sequence[int], node: int) -> int:
     """
     latest = own[:ENOUGH_COUNTS]
     return max([*latest, 0 if len(latest) == ENOUGH_COUNTS else node])
-
-
-def count_buffer(on_hand: int, doubt: int) -> int:
-    """Units not to be sold of a position doubted so far, rounded up."""
-    return -(-on_hand * doubt // WHOLE)

@@ -27,17 +27,3 @@ def allocate(total: int, weights: Sequence[int]) -> list[int]:
     for i in by_remainder[: total - sum(parts)]:
         parts[i] += 1
     return parts
-
-
-def portion(total: int, quantity: int, done: int, take: int) -> int:
-    """The part of ``total`` that units ``done .. done + take`` of ``quantity`` carry.
-
-    Taking a line's units in any number of steps adds up to its total exactly, because each step is the
-    difference of two running shares.
-
-    Raises:
-        ValueError: the units asked for are not among the line's.
-    """
-    if not 0 <= done <= done + take <= quantity:
-        raise ValueError(f"units {done}..{done + take} are not within a line of {quantity}")
-    return total * (done + take) // quantity - total * done // quantity

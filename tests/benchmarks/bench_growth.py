@@ -24,10 +24,10 @@ from shared.database.availability import read_availability, read_changes
 from shared.database.engine import Database
 from shared.database.item_stock import read_item
 from shared.database.migrate import upgrade
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.stock import Move, receive
 from tests.support.stack import fresh_database, short_home
-from tests.support.stock import place, seed
+from tests.support.stock import place, reserve, seed
 from workers.stack.postgres import postgres_running
 
 NODES, ASKED, LARGEST = 20, 1_000, 10_000_000

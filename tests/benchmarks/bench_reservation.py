@@ -24,9 +24,9 @@ from shared.database.batcher import Batcher
 from shared.database.engine import Database
 from shared.database.migrate import upgrade
 from shared.database.plans import committer
-from shared.database.reservations import Claim, reserve, reserve_each
+from shared.database.reservations import Claim, reserve_each
 from tests.support.stack import fresh_database, short_home
-from tests.support.stock import Line, draft, place, residuals, seed
+from tests.support.stock import Line, draft, place, reserve, residuals, seed
 from workers.stack.postgres import EmbeddedPostgres, postgres_running
 
 NODES, SKUS, PLENTY = 20, 5_000, 10_000_000

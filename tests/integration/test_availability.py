@@ -11,12 +11,12 @@ from sqlalchemy import text
 from shared.database.availability import Changes, read_all, read_availability, read_changes
 from shared.database.engine import Database
 from shared.database.network import save_safety
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.stock import Move, receive
 from shared.domain.availability import Allocation, available
 from shared.domain.pools import Pool
 from shared.loading import load
-from tests.support.stock import place, seed
+from tests.support.stock import place, reserve, seed
 
 CHANNELS = "channel,rank,every_node\nweb,1,true\napp,2,false\n"
 ELIGIBILITY = "channel,node_id,sells\nweb,n3,false\napp,n1,true\napp,n3,true\n"

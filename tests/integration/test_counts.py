@@ -15,12 +15,13 @@ from sqlalchemy import text
 from shared.database import counts
 from shared.database.counts import Counted, Widened
 from shared.database.engine import Database
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.stock import Move, move
-from shared.domain.counts import Count, CountReason, count_buffer, node_doubt, position_doubt, shortfall
+from shared.domain.counts import Count, CountReason, node_doubt, position_doubt
 from shared.errors import InvalidInput
 from shared.loading import load
-from tests.support.stock import place, residuals, seed
+from tests.support.counts import count_buffer, shortfall
+from tests.support.stock import place, reserve, residuals, seed
 
 NOW = datetime.now(UTC)
 _MOVED_AT = """

@@ -19,13 +19,13 @@ from temporalio.testing import ActivityEnvironment
 from activities.feeds import Feeds
 from shared.database import feeds
 from shared.database.engine import Database
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.stock import Move, Settle, move, settle
 from shared.domain.feeds import FeedSource
 from shared.feeds_client import take_in
 from shared.messages import Wake
 from shared.messages.feeds import FeedRunInput
-from tests.support.stock import place, seed
+from tests.support.stock import place, reserve, seed
 
 ITEMS, STEPS = 40, 6
 _TOLD = text("""

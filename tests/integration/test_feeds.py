@@ -15,14 +15,14 @@ from temporalio.testing import ActivityEnvironment
 from activities.feeds import Feeds
 from shared.database import feed_moves, feeds
 from shared.database.engine import Database
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.stock import Move, move
 from shared.domain.feeds import Buffer, FeedSource
 from shared.errors import Conflict, InvalidInput, Unavailable
 from shared.feeds_client import take_in
 from shared.messages import Wake
 from shared.messages.feeds import FeedRun, FeedRunInput, FeedWatchInput
-from tests.support.stock import place, residuals, seed
+from tests.support.stock import place, reserve, residuals, seed
 
 REAL = Path(__file__).parents[3] / "shared/data/edi/846/Stedi-Demos__malouf_lowes_846_20221006.edi"
 

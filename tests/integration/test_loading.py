@@ -13,13 +13,13 @@ from shared.database.engine import Database
 from shared.database.loads import Loaded
 from shared.database.network import read_nodes
 from shared.database.positions import read_history
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.snapshots import read_snapshot
 from shared.database.stock import Settle, settle
 from shared.errors import InvalidInput
 from shared.intake.columns import TABLES
 from shared.loading import load
-from tests.support.stock import place, residuals, seed
+from tests.support.stock import place, reserve, residuals, seed
 
 HEADER = "node_id,sku,on_hand,safety\n"
 

@@ -15,12 +15,12 @@ from shared.database.item_stock import read_item
 from shared.database.plans import committer
 from shared.database.positions import list_positions, read_history
 from shared.database.publishing import confirm, next_push
-from shared.database.reservations import Claim, reserve
+from shared.database.reservations import Claim
 from shared.database.stock import Move, Settle, receive, settle
 from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.errors import NotFound
 from shared.loading import load
-from tests.support.stock import draft, place, seed
+from tests.support.stock import draft, place, reserve, seed
 
 NOW = datetime.now(UTC)
 

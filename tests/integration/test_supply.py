@@ -156,10 +156,10 @@ async def test_dated_supply_is_what_nobody_is_bound_to(shop: Shop) -> None:
     inbound_id = await shop.expect(10)
     await shop.wait(3)
     async with shop.facts.database.reading() as connection:
-        [dated] = await supply.read_supply(connection, [shop.sku])
         story = await supply.tell_inbound(connection, inbound_id)
         assert await supply.list_inbounds(connection, sku=shop.sku, node_id="wh-columbus")
-    assert (dated.inbound_id, dated.units, dated.expected_at) == (inbound_id, 7, SOON)
+    [line] = story.lines
+    assert (line.open - line.bound, story.expected_at) == (7, SOON)
     assert [order.quantity for order in story.waiting] == [3]
 
 
@@ -344,8 +344,8 @@ async def test_a_transfer_moves_units_and_loses_none(shop: Shop) -> None:
     assert not await supply_client.depart(shop.doms, inbound_id, actor="store")
     assert (await shop.position("store-chicago"))[0] == 0
     async with shop.facts.database.reading() as connection:
-        [moving] = await supply.read_in_transit(connection, [shop.sku])
-    assert (moving.node_id, moving.units) == ("wh-columbus", 5)
+        moving = await supply.tell_inbound(connection, inbound_id)
+    assert (moving.status, moving.node_id, moving.units) == ("in_transit", "wh-columbus", 5)
     order_id = await shop.wait(1)
     assert await shop.bound() == {(order_id, inbound_id): 1}
     with pytest.raises(Conflict):

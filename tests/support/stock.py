@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.engine import Database
 from shared.database.plans import Draft
+from shared.database.reservations import Claim, reserve_each
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import CostTerms, Plan, PlannedLine, PlannedShipment
 from shared.messages import SourceRequest
@@ -135,3 +136,8 @@ async def residuals(connection: AsyncConnection) -> dict[str, int]:
     """What does not agree, by kind; empty when stock, moves, reservations and order lines are one story."""
     row: Any = (await connection.execute(_RESIDUALS)).one()
     return {kind: count for kind, count in row._mapping.items() if count}
+
+
+async def reserve(connection: AsyncConnection, claims: Sequence[Claim]) -> bool:
+    """Reserve every claim or none of them, alone."""
+    return (await reserve_each(connection, [claims]))[0]

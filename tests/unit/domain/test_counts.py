@@ -10,14 +10,13 @@ from shared.domain.counts import (
     ENOUGH_COUNTS,
     WHOLE,
     CountClass,
-    count_buffer,
     count_classes,
     node_doubt,
     position_doubt,
-    shortfall,
     unit_accuracy,
     within_tolerance,
 )
+from tests.support.counts import count_buffer, shortfall
 
 SHARES = st.integers(0, WHOLE)
 

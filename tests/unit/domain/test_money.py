@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.money import allocate, portion
+from shared.domain.money import allocate
 
 WEIGHTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=8)
 
@@ -44,20 +44,3 @@ def test_no_other_split_is_closer(total: int, weights: list[int]) -> None:
 def test_what_cannot_be_split_is_refused(total: int, weights: list[int]) -> None:
     with pytest.raises(ValueError, match="allocate needs"):
         allocate(total, weights)
-
-
-@given(st.integers(0, 10**9), st.lists(st.integers(0, 20), min_size=1, max_size=10).filter(any))
-def test_a_line_taken_in_any_steps_adds_up_to_its_total(total: int, steps: list[int]) -> None:
-    quantity, done, taken = sum(steps), 0, 0
-    for take in steps:
-        part = portion(total, quantity, done, take)
-        assert part >= 0
-        assert abs(part - Fraction(total * take, quantity)) < 1
-        done, taken = done + take, taken + part
-    assert taken == total
-
-
-@pytest.mark.parametrize(("done", "take"), [(-1, 1), (0, 4), (3, 1), (2, -1)])
-def test_units_beyond_the_line_are_refused(done: int, take: int) -> None:
-    with pytest.raises(ValueError, match="not within a line"):
-        portion(100, 3, done, take)
