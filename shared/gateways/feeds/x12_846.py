@@ -1,13 +1,16 @@
-"""X12 846 inventory advices: one LIN loop an item, its figure in QTY, those of warehouses in an LS/LE loop of REF.
+"""X12 846 inventory advices: one LIN loop an item, its figure in QTY, those of places in REF or in SDQ.
 
 ``LIN*1*VN*A-1*SK*77*UP*848971007259~QTY*33*654*EA~LS*REF~REF*WS*001*600~REF*WS*002*54~LE*REF~`` says that of
-vendor's item A-1 there are 600 in warehouse 001 and 54 in 002. Where both are told they must agree.
+vendor's item A-1 there are 600 in warehouse 001 and 54 in 002; so does ``SDQ*EA*92*001*600*002*54~``, which holds up to
+ten pairs of a place and its units. Where the item's own figure is told too they must agree; beside SDQ it may be
+missing. Rows are numbered as segments, an SDQ counting as many as it has pairs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
@@ -17,6 +20,13 @@ from shared.gateways.feeds.figures import READ, Figure, NotUnitsError, Refusal, 
 from shared.gateways.x12 import Segment, X12Error, read_segments
 
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+:-]{0,63}")
+#: Elements of an SDQ segment before its pairs, and those of its pairs; what follows says where in the place they lie.
+_BEFORE_PAIRS, _PAIRS = 3, range(3, 23, 2)
+
+
+#: Where a segment tells a quantity, and the code of a place.
+_QUANTITY = {"QTY": "QTY02", "REF": "REF03", "SDQ": "SDQ04"}
+_PLACE = {"REF": "REF02", "SDQ": "SDQ03"}
 
 
 class InventoryAdvice:
@@ -102,22 +112,48 @@ class InventoryAdvice:
             yield Refusal(line.number, "LIN", "unknown_item", f"has no item number of {named}", line.text)
             return
         told = [segment for segment in loop if segment.tag == "QTY" and segment[1] == self._reading.quantity]
-        if len(told) != 1:
+        places = [segment for segment in loop if segment.tag == "REF" and segment[1] == self._reading.warehouse]
+        pairs = [segment for segment in loop if segment.tag == "SDQ"]
+        if len(told) > 1 or not (told or pairs):
             message = f"must have one QTY*{self._reading.quantity} figure, has {len(told)}"
             yield Refusal(line.number, "QTY", "no_figure" if not told else "several_figures", message, line.text)
             return
-        if told[0][3] != self._reading.unit:
-            message = f"is in {told[0][3] or 'no unit'}, the source counts in {self._reading.unit}"
-            yield Refusal(line.number, "QTY03", "other_unit", message, _joined(line, told[0]))
-            return
-        places = [segment for segment in loop if segment.tag == "REF" and segment[1] == self._reading.warehouse]
-        yield from self._figures(line, numbers, told[0], places)
+        units_told = [(segment, segment[3], "QTY03") for segment in told]
+        units_told += [(segment, segment[1], "SDQ01") for segment in pairs]
+        for segment, unit, field in units_told:
+            if unit != self._reading.unit:
+                message = f"is in {unit or 'no unit'}, the source counts in {self._reading.unit}"
+                yield Refusal(line.number, field, "other_unit", message, _joined(line, segment))
+                return
+        if told:
+            yield from self._figures(line, numbers, told[0], [*places, *pairs])
+        else:
+            yield from self._of_places(line, numbers, [*places, *pairs])
+
+    def _of_places(
+        self, line: Segment, numbers: tuple[str, ...], places: Sequence[Segment]
+    ) -> Iterator[Figure | Refusal]:
+        """The figures of an item that has none of its own: together they are its node's, where the source has one."""
+        parts = self._parts(line, numbers, places)
+        figures = [part.quantity for part in parts if isinstance(part, Figure)]
+        if not self._source.node_id:
+            yield from map(self._placed, parts, places, [line] * len(parts))
+        elif len(figures) == len(parts):
+            yield Figure(line.number, self._source.node_id, None, numbers[0], numbers[1:], sum(figures))
+        else:
+            yield next(part for part in parts if isinstance(part, Refusal))
+
+    def _parts(self, line: Segment, numbers: tuple[str, ...], places: Sequence[Segment]) -> list[Figure | Refusal]:
+        return [
+            self._figure(line, place, _cell(place), self._source.nodes.get(_code(place), ""), numbers)
+            for place in places
+        ]
 
     def _figures(
-        self, line: Segment, numbers: tuple[str, ...], total: Segment, places: list[Segment]
+        self, line: Segment, numbers: tuple[str, ...], total: Segment, places: Sequence[Segment]
     ) -> Iterator[Figure | Refusal]:
         whole = self._figure(line, total, total[2], self._source.node_id or "", numbers)
-        parts = [self._figure(line, place, place[3], self._source.nodes.get(place[2], ""), numbers) for place in places]
+        parts = self._parts(line, numbers, places)
         figures = [part.quantity for part in parts if isinstance(part, Figure)]
         if isinstance(whole, Figure) and parts and len(figures) == len(parts) and sum(figures) != whole.quantity:
             message = f"its warehouses hold {sum(figures)}, together it says {whole.quantity}"
@@ -125,7 +161,7 @@ class InventoryAdvice:
         elif self._source.node_id:
             yield whole._replace(row=line.number)
         elif not parts:
-            message = f"must have REF*{self._reading.warehouse} figures of its warehouses"
+            message = f"must have REF*{self._reading.warehouse} or SDQ figures of its warehouses"
             yield Refusal(line.number, "REF", "no_figure", message, line.text)
         else:
             yield from map(self._placed, parts, places, [line] * len(parts))
@@ -137,14 +173,14 @@ class InventoryAdvice:
         try:
             return figure._replace(quantity=units(cell, negative=self._source.kind == "delta"))
         except NotUnitsError as error:
-            field = "QTY02" if told.tag == "QTY" else "REF03"
+            field = _QUANTITY[told.tag]
             return Refusal(told.number, field, error.code, error.message, _joined(line, told), figure)
 
     def _placed(self, part: Figure | Refusal, place: Segment, line: Segment) -> Figure | Refusal:
-        if place[2] in self._source.nodes:
+        if _code(place) in self._source.nodes:
             return part
-        message = f"{place[2]!r} is no code of a node of this source"
-        return Refusal(place.number, "REF02", "unknown_node", message, _joined(line, place))
+        message = f"{_code(place)!r} is no code of a node of this source"
+        return Refusal(place.number, _PLACE[place.tag], "unknown_node", message, _joined(line, place))
 
     def _numbers(self, line: Segment) -> tuple[str, ...]:
         """The item's numbers, the best first; blank ones and those nobody can have are left out."""
@@ -156,8 +192,27 @@ def _joined(line: Segment, part: Segment) -> str:
     return f"{line.text} {part.text}"
 
 
+def _code(place: Segment) -> str:
+    return place[3] if place.tag == "SDQ" else place[2]
+
+
+def _cell(place: Segment) -> str:
+    return place[4] if place.tag == "SDQ" else place[3]
+
+
 def _readable(stream: BinaryIO) -> Iterator[Segment]:
+    """The segments; an SDQ as one for each of its pairs, which have numbers of their own."""
+    more = 0
     try:
-        yield from read_segments(stream)
+        for segment in read_segments(stream):
+            numbered = replace(segment, number=segment.number + more) if more else segment
+            if segment.tag != "SDQ":
+                yield numbered
+                continue
+            pairs = [segment.parts[n : n + 2] for n in _PAIRS if segment[n] or segment[n + 1]]
+            for nth, pair in enumerate(pairs):
+                parts = (*segment.parts[:_BEFORE_PAIRS], *pair)
+                yield Segment(numbered.number + nth, parts, segment.text)
+            more += max(0, len(pairs) - 1)
     except X12Error as error:
         raise UnreadableError(error.code, str(error)) from None

@@ -116,6 +116,45 @@ def test_an_advice_is_read_by_warehouse_or_as_a_whole() -> None:
     ]
 
 
+def test_places_told_in_pairs_are_figures_of_their_own() -> None:
+    of = source({"format": "x12_846"}, node_id=None, nodes={"001": "n1", "002": "n2", "003": "n3"})
+    body = ["LIN*1*VN*A-1", "QTY*33*12*EA", "SDQ*EA*92*001*5*002*7", "LIN*2*VN*B-1", "SDQ*EA**001*1*002*0*003*4**"]
+    content = advice(*body, ctt="CTT*2")
+    told = [(row.row, row.node_id, row.partner_sku, row.quantity) for row in read(of, content)]  # type: ignore[union-attr]
+    assert told == [
+        (7, "n1", "A-1", 5), (8, "n2", "A-1", 7), (10, "n1", "B-1", 1), (11, "n2", "B-1", 0), (12, "n3", "B-1", 4),
+    ]  # fmt: skip
+    text = dict(feed_file(of).lines(io.BytesIO(content.encode()), {8, 12}))
+    assert text == {8: f"LIN*1*VN*A-1 {body[2]}", 12: f"LIN*2*VN*B-1 {body[4]}"}
+    (together,) = read(source({"format": "x12_846"}), advice(*body[3:]))
+    assert isinstance(together, Figure)
+    assert (together.row, together.node_id, together.quantity) == (5, "n1", 5)
+
+
+@pytest.mark.parametrize(
+    ("sdq", "field", "code"),
+    [
+        ("SDQ*CA*92*001*5", "SDQ01", "other_unit"),
+        ("SDQ*EA*92*001*five", "SDQ04", "not_a_number"),
+        ("SDQ*EA*92*001", "SDQ04", "not_a_number"),
+        ("SDQ*EA*92*009*5", "SDQ03", "unknown_node"),
+        ("SDQ*EA*92", "QTY", "no_figure"),
+    ],
+)
+def test_a_pair_that_cannot_be_read_is_refused(sdq: str, field: str, code: str) -> None:
+    of = source({"format": "x12_846"}, node_id=None, nodes={"001": "n1"})
+    (row,) = read(of, advice("LIN*1*VN*A-1", sdq))
+    assert isinstance(row, Refusal)
+    assert (row.field, row.code) == (field, code)
+
+
+def test_pairs_that_do_not_add_up_to_the_items_figure_are_refused() -> None:
+    of = source({"format": "x12_846"}, node_id=None, nodes={"001": "n1", "002": "n2"})
+    (row,) = read(of, advice("LIN*1*VN*A-1", "QTY*33*13*EA", "SDQ*EA*92*001*5*002*7"))
+    assert isinstance(row, Refusal)
+    assert row.code == "wrong_total"
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
