@@ -5,11 +5,12 @@ Names here are wire format: a running order replays against them.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import activity
 from temporalio.common import RetryPolicy, SearchAttributeKey
 
+from shared.domain.waves.results import WaveSummary
 from shared.messages import (
     AskCancel,
     CallOutcome,
@@ -55,6 +56,7 @@ from shared.messages.feeds import (
 )
 from shared.messages.quotes import QuoteRefreshResult, QuoteRefreshStep
 from shared.messages.risks import RiskResult, RiskStep
+from shared.messages.waves import WaveStep
 
 # --- names ------------------------------------------------------------------------------------------------
 
@@ -269,6 +271,22 @@ class PriceActivities:
 
     @activity.defn(name="prices.solve")
     async def solve(self, step: PriceStep) -> PriceResult:
+        raise NotImplementedError
+
+
+class WaveActivities:
+    """Waves. They need a solver, so they run where prices are worked out."""
+
+    @activity.defn(name="waves.due")
+    async def due(self, as_of: datetime) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @activity.defn(name="waves.plan")
+    async def plan(self, step: WaveStep) -> None:
+        raise NotImplementedError
+
+    @activity.defn(name="waves.carry_out")
+    async def carry_out(self, step: WaveStep) -> WaveSummary:
         raise NotImplementedError
 
 

@@ -11,6 +11,7 @@ from shared.messages import Wake, order_workflow_id
 
 ARRIVED = Wake(kind="stock_arrived")
 SUPPLY_CHANGED = Wake(kind="supply_changed")
+REPLANNED = Wake(kind="replanned")
 
 
 class Processes(Protocol):
@@ -46,7 +47,7 @@ async def _tell(
 ) -> None:
     # Before they are told: what is owed from then on is of something they may not see.
     async with database.reading() as connection:
-        owed = await wakes.find(connection, order_ids, skus)
+        owed = await wakes.find(connection, order_ids, skus, wake=wake)
     for order_id in order_ids:
         await processes.wake(order_workflow_id(order_id), wake)
     if owed:

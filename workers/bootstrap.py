@@ -63,6 +63,13 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=PLANNING_QUEUE,
         summary="price what may run short before its next supply",
     ),
+    "waves": every(
+        timedelta(minutes=10),
+        "StartWaves",
+        name="start-waves",
+        queue=PLANNING_QUEUE,
+        summary="plan orders again together that are kept from their nodes for a while",
+    ),
     "feed-watch": every(
         timedelta(minutes=1),
         "FeedWatch",

@@ -10,6 +10,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.prices import Pricing
+from activities.waves import Waves
+from shared.client import Doms
 from shared.contracts import PLANNING_QUEUE
 from shared.database.engine import Database
 from shared.settings import Settings
@@ -31,7 +33,7 @@ async def planning(temporal: Client, database_url: str) -> AsyncIterator[Databas
         temporal,
         task_queue=PLANNING_QUEUE,
         workflows=PLANNING_WORKFLOWS,
-        activities=activity_methods(Pricing(database)),
+        activities=[*activity_methods(Pricing(database)), *activity_methods(Waves(database, Doms(temporal, database)))],
         interceptors=[Errors()],
         max_concurrent_activities=1,
         graceful_shutdown_timeout=timedelta(seconds=20),

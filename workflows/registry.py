@@ -10,6 +10,7 @@ from workflows.quotes import QuoteRefreshWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 from workflows.risks import RiskAssessmentWorkflow
+from workflows.waves import StartWavesWorkflow, WaveWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
 SCHEDULED_WORKFLOWS = (
@@ -23,7 +24,7 @@ SCHEDULED_WORKFLOWS = (
     StockWatchWorkflow,
 )
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
-PLANNING_WORKFLOWS = (PricingWorkflow,)
+PLANNING_WORKFLOWS = (PricingWorkflow, StartWavesWorkflow, WaveWorkflow)
 
 #: Of every queue.
 EVERY_WORKFLOW = (*ORDER_WORKFLOWS, *SCHEDULED_WORKFLOWS, *CHANNEL_WORKFLOWS, *PLANNING_WORKFLOWS)

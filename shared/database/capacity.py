@@ -35,6 +35,16 @@ _LOCK = text("""
     ORDER BY u.node_id, u.day, u.service
     FOR NO KEY UPDATE OF u
 """)
+_LOCK_WITH_CLAIMED = text("""
+    SELECT FROM capacity_use
+    WHERE (node_id, day, service) IN (
+        SELECT node_id, day, service FROM capacity_claim WHERE owner = ANY(:owners) AND reserved > 0
+        UNION
+        SELECT node_id, day, service
+        FROM jsonb_to_recordset(CAST(:days AS jsonb)) AS d(node_id text, day date, service text))
+    ORDER BY node_id, day, service
+    FOR NO KEY UPDATE
+""")
 #: The days are locked; their limit is the one that was read then.
 _CLAIM = text("""
     WITH claim AS (
@@ -121,6 +131,17 @@ class Full(Exception):
     """A plan found the days full that it was made for."""
 
 
+async def lock(connection: AsyncConnection, owners: Sequence[str], works: Sequence[Work]) -> None:
+    """Lock the days that some give back and others want, before either; after orders and before stock are locked.
+
+    Args:
+        owners: Fulfillment orders that give their days back.
+    """
+    values = {"days": _days(sorted({limit for work in works for limit in work.limits}))}
+    await connection.execute(_OPEN, values)
+    await connection.execute(_LOCK_WITH_CLAIMED, values | {"owners": list(owners)})
+
+
 async def lay_plans(
     connection: AsyncConnection, wishes: Sequence[Sequence[tuple[str, Work]]]
 ) -> list[list[Claim] | Full]:
@@ -144,11 +165,15 @@ async def lay_plans(
 
 
 async def _lock(connection: AsyncConnection, wanted: Sequence[Day]) -> dict[Day, Any]:
-    keys = [_Key.model_construct(node_id=key.node_id, day=key.day, service=key.service) for key in wanted]
-    values = {"days": _KEYS.dump_json(keys).decode()}
+    values = {"days": _days(wanted)}
     await connection.execute(_OPEN, values)
     rows = await connection.execute(_LOCK, values)
     return {Day(row.node_id, row.day, row.service): row for row in rows if row.units is not None}
+
+
+def _days(wanted: Sequence[Day]) -> str:
+    keys = [_Key.model_construct(node_id=key.node_id, day=key.day, service=key.service) for key in wanted]
+    return _KEYS.dump_json(keys).decode()
 
 
 def _claims(owners: Sequence[str], laid: Sequence[Mapping[Day, int]], limits: Mapping[Day, Any]) -> list[Claim]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,22 @@ _LOADS = text("""
           AND day >= (now() AT TIME ZONE coalesce(n.place ->> 'time_zone', 'UTC'))::date
     ) u ON n.daily_units IS NOT NULL
     WHERE f.units > 0 OR n.node_id = ANY(:limited)
+""")
+#: What some fulfillment orders are of these loads.
+_PARTS = text("""
+    SELECT f.node_id, sum(f.units) AS units,
+           CASE WHEN n.daily_units IS NULL THEN sum(f.units) ELSE coalesce(sum(c.reserved), 0) END AS dated
+    FROM fulfillment_order f JOIN node n USING (node_id)
+    LEFT JOIN LATERAL (
+        SELECT sum(reserved) AS reserved FROM capacity_claim
+        WHERE owner = f.fulfillment_order_id AND service = ''
+          AND day >= (now() AT TIME ZONE coalesce(n.place ->> 'time_zone', 'UTC'))::date
+    ) c ON n.daily_units IS NOT NULL
+    WHERE f.fulfillment_order_id = ANY(:owners) GROUP BY f.node_id, n.daily_units
+""")
+_PARTS_OF_DAYS = text("""
+    SELECT node_id, day, service, sum(reserved) AS reserved FROM capacity_claim
+    WHERE owner = ANY(:owners) AND reserved > 0 GROUP BY node_id, day, service
 """)
 _DAYS = text("""
     SELECT node_id, day, service, CASE WHEN u.node_id IS NULL THEN c.units ELSE u.units END AS units,
@@ -116,6 +132,28 @@ async def with_days(
         told = by_node.get(node_id) or NodeLoad.model_construct(node_id=node_id)
         by_node[node_id] = told.model_copy(update={"days": tuple(days)})
     return tuple(by_node.values())
+
+
+async def without(
+    connection: AsyncConnection, loads: Sequence[NodeLoad], owners: Sequence[str]
+) -> tuple[NodeLoad, ...]:
+    """The same loads as if these fulfillment orders, which no node was told of, asked for nothing."""
+    values = {"owners": list(owners)}
+    parts = {row.node_id: row for row in await connection.execute(_PARTS, values)}
+    rows = await connection.execute(_PARTS_OF_DAYS, values)
+    taken = {(row.node_id, row.day, row.service): int(row.reserved) for row in rows}
+    return tuple(_less(load, parts[load.node_id], taken) if load.node_id in parts else load for load in loads)
+
+
+def _less(load: NodeLoad, part: Any, taken: Mapping[tuple[str, date, str], int]) -> NodeLoad:
+    days = load.days
+    if days is not None:
+        days = tuple(
+            day.model_copy(update={"used": day.used - taken.get((load.node_id, day.day, day.service or ""), 0)})
+            for day in days
+        )
+    units, dated = load.units - int(part.units), load.dated - int(part.dated)
+    return load.model_copy(update={"units": units, "dated": dated, "days": days})
 
 
 async def read_node_days(connection: AsyncConnection, node_id: str, *, since: date, days: int) -> tuple[NodeDays, ...]:

@@ -23,6 +23,19 @@ _STOCK = text("""
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus) AND p.free > 0
 """)
+#: As if some fulfillment orders held nothing; where a node is short of what it must keep, that comes first.
+_STOCK_WITHOUT = text("""
+    SELECT p.node_id, p.sku, p.free, greatest(b.free + coalesce(w.units, 0), 0) - p.free AS own,
+           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
+    FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
+    CROSS JOIN LATERAL (
+        SELECT p.on_hand - p.reserved - p.held - p.safety - p.count_buffer - p.feed_buffer AS free
+    ) b
+    LEFT JOIN (
+        SELECT node_id, sku, sum(open) AS units FROM reservation WHERE owner = ANY(:owners) GROUP BY node_id, sku
+    ) w USING (node_id, sku)
+    WHERE p.sku = ANY(:skus) AND b.free + coalesce(w.units, 0) > 0
+""")
 
 
 async def read_snapshot(
@@ -49,14 +62,28 @@ async def read_snapshot(
 
 
 async def read_unpriced(
-    connection: AsyncConnection, skus: Iterable[str], as_of: datetime, *, channel: str | None = None
+    connection: AsyncConnection,
+    skus: Iterable[str],
+    as_of: datetime,
+    *,
+    channel: str | None = None,
+    without: Sequence[str] = (),
 ) -> Snapshot:
-    """As ``read_snapshot``, without what later orders may lose."""
+    """As ``read_snapshot``, without what later orders may lose.
+
+    Args:
+        without: Fulfillment orders that are looked away from: their units are available, their days are open.
+    """
     selling = await channels.read_selling(connection)
-    positions = (await connection.execute(_STOCK, {"skus": sorted(set(skus))})).all()
+    wanted = {"skus": sorted(set(skus))}
+    if without:
+        positions = (await connection.execute(_STOCK_WITHOUT, wanted | {"owners": list(without)})).all()
+    else:
+        positions = (await connection.execute(_STOCK, wanted)).all()
     stock, pooled = await channels.stock_for(connection, selling, channel, positions)
     limited = await node_days.read_limited(connection)
     loads = await node_days.read_loads(connection, limited)
+    loads = await node_days.with_days(connection, loads, limited, as_of)
     return Snapshot(
         as_of=as_of,
         nodes=await network.read_nodes(connection),
@@ -68,7 +95,7 @@ async def read_unpriced(
         cartons=await read_cartons(connection),
         stock=stock,
         pooled=pooled,
-        loads=await node_days.with_days(connection, loads, limited, as_of),
+        loads=await node_days.without(connection, loads, without) if without else loads,
         ineligible=selling.ineligible,
     )
 

@@ -6,7 +6,7 @@ Moves of one position are summed first and rows are locked in key order, so no t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -84,12 +84,24 @@ _SETTLE = text("""
               EXISTS (SELECT FROM capacity_claim c WHERE c.owner = r.owner AND c.reserved > 0) AS dated
 """)
 
+_LOCK = text("""
+    SELECT FROM stock_position
+    WHERE (node_id, sku) IN (
+        SELECT * FROM unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])))
+    ORDER BY node_id, sku FOR NO KEY UPDATE
+""")
 _ENSURE = text("""
     INSERT INTO stock_position (node_id, sku)
     SELECT DISTINCT node_id, sku FROM jsonb_to_recordset(CAST(:moves AS jsonb)) AS c(node_id text, sku text)
     ORDER BY node_id, sku
     ON CONFLICT DO NOTHING
 """)
+
+
+async def lock(connection: AsyncConnection, positions: Collection[tuple[str, str]]) -> None:
+    """Lock positions that several statements change, by node and SKU, before the first of them."""
+    values = {"node_ids": [node_id for node_id, _ in positions], "skus": [sku for _, sku in positions]}
+    await connection.execute(_LOCK, values)
 
 
 async def settle(

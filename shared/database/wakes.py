@@ -21,18 +21,23 @@ _ASK_WAITING = text("""
     INSERT INTO wake (sku, kind)
     SELECT DISTINCT sku, 'stock_arrived' FROM order_line WHERE sku = ANY(:skus) AND backordered > 0
 """)
-_FIND = text("SELECT wake_id FROM wake WHERE order_id = ANY(:order_ids) OR sku = ANY(:skus)")
+#: Who is told that there is more looks for stock; only who is told of a wave reads what it has planned again.
+_FIND = text("""
+    SELECT wake_id FROM wake
+    WHERE order_id = ANY(:order_ids) AND (kind = 'replanned') = (:kind = 'replanned') OR sku = ANY(:skus)
+""")
 _FORGET = text("DELETE FROM wake WHERE wake_id = ANY(:wake_ids)")
-#: Orders that have not planned since: all that are told wait for something.
+#: Orders that have not planned since: all that are told of stock wait for something.
 _UNTOLD = text("""
     SELECT wake_id, order_id, sku, kind FROM wake w
     WHERE wake_id > :after AND at < now() - make_interval(secs => :older_than)
-      AND EXISTS (SELECT FROM order_line l WHERE l.backordered > 0 AND (l.order_id = w.order_id OR l.sku = w.sku))
+      AND (kind = 'replanned' OR EXISTS (
+          SELECT FROM order_line l WHERE l.backordered > 0 AND (l.order_id = w.order_id OR l.sku = w.sku)))
     ORDER BY wake_id LIMIT :limit
 """)
 _FORGET_MOOT = text("""
     DELETE FROM wake w
-    WHERE at < now() - make_interval(secs => :older_than)
+    WHERE at < now() - make_interval(secs => :older_than) AND kind <> 'replanned'
       AND NOT EXISTS (SELECT FROM order_line l WHERE l.backordered > 0 AND (l.order_id = w.order_id OR l.sku = w.sku))
 """)
 
@@ -58,9 +63,11 @@ async def ask_waiting(connection: AsyncConnection, skus: Collection[str]) -> Non
         await connection.execute(_ASK_WAITING, {"skus": sorted(skus)})
 
 
-async def find(connection: AsyncConnection, order_ids: Collection[str], skus: Collection[str]) -> Sequence[int]:
-    """The wake-ups that are owed to these orders, or to all that wait for these items."""
-    values = {"order_ids": list(order_ids), "skus": list(skus)}
+async def find(
+    connection: AsyncConnection, order_ids: Collection[str], skus: Collection[str], *, wake: Wake
+) -> Sequence[int]:
+    """The wake-ups that are owed to these orders, or to all that wait for these items, and that this one stands for."""
+    values = {"order_ids": list(order_ids), "skus": list(skus), "kind": wake.kind}
     return (await connection.execute(_FIND, values)).scalars().all()
 
 

@@ -9,22 +9,23 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import channels, prices
+from shared.database import prices
 from shared.database.snapshots import AGREEING, read_unpriced
 from shared.domain.network import Place
-from shared.domain.orders import Address, ServiceLevel
-from shared.domain.recipients import recipient_of
-from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing.models import PlannedShipment, Policy, SourcingOrder, WantedLine
 from shared.domain.sourcing.pooling import lay_down
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
 
+#: What a wave may move. Where staff have chosen the node, only staff do.
+_UNTOLD = "f.request_status = 'unsubmitted' AND f.ended_at IS NULL AND NOT f.staff_chose"
 #: Orders that are being sourced this moment, or that stock which arrived is kept for, are left alone, and so are those
 #: whose customers chose how to get them.
-_ORDERS = text("""
+_ORDERS = text(f"""
     WITH planned AS (
         SELECT f.order_id, r.line_no, sum(r.open) AS units
         FROM fulfillment_order f JOIN reservation r ON r.owner = f.fulfillment_order_id
-        WHERE f.request_status = 'unsubmitted' AND f.ended_at IS NULL AND r.open > 0
+        WHERE {_UNTOLD} AND r.open > 0
         GROUP BY f.order_id, r.line_no
     ), movable AS (
         SELECT l.order_id, l.line_no, l.sku, l.backordered + coalesce(p.units, 0) AS units, l.unit_price_minor,
@@ -49,39 +50,27 @@ _ORDERS = text("""
     GROUP BY o.order_id, p.sourcing
     ORDER BY o.priority, o.received_at, o.order_id
     LIMIT :limit
-""")
-_STANDING = text("""
-    SELECT f.order_id, f.node_id, f.carrier, f.service, f.ship_by, f.deliver_by, f.cost,
+""")  # noqa: S608 - our own fragment
+_STANDING = text(f"""
+    SELECT f.fulfillment_order_id, f.order_id, f.n, f.node_id, f.carrier, f.service, f.release_at, f.ship_by,
+           f.deliver_by, f.cost,
            jsonb_agg(jsonb_build_object('line_no', r.line_no, 'sku', r.sku, 'quantity', r.open)
                      ORDER BY r.line_no) AS lines
     FROM fulfillment_order f JOIN reservation r ON r.owner = f.fulfillment_order_id
-    WHERE f.order_id = ANY(:order_ids) AND f.request_status = 'unsubmitted' AND f.ended_at IS NULL AND r.open > 0
+    WHERE f.order_id = ANY(:order_ids) AND {_UNTOLD} AND r.open > 0
     GROUP BY f.fulfillment_order_id
     ORDER BY f.order_id, f.n
-""")
-#: As if the wave's orders held nothing; where a node is short of what it must keep, that comes first.
-_STOCK = text("""
-    SELECT p.node_id, p.sku, greatest(b.free, 0) AS free,
-           greatest(b.free + coalesce(w.units, 0), 0) - greatest(b.free, 0) AS own,
-           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
-    FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
-    CROSS JOIN LATERAL (
-        SELECT p.on_hand - p.reserved - p.held - p.safety - p.count_buffer - p.feed_buffer AS free
-    ) b
-    LEFT JOIN (
-        SELECT r.node_id, r.sku, sum(r.open) AS units
-        FROM reservation r JOIN fulfillment_order f ON f.fulfillment_order_id = r.owner
-        WHERE r.order_id = ANY(:order_ids) AND f.request_status = 'unsubmitted' AND f.ended_at IS NULL
-        GROUP BY r.node_id, r.sku
-    ) w USING (node_id, sku)
-    WHERE p.sku = ANY(:skus) AND b.free + coalesce(w.units, 0) > 0
-""")
-_LOADS = text("""
-    SELECT node_id, sum(units) AS units FROM fulfillment_order
-    WHERE ended_at IS NULL AND shipped_at IS NULL
-      AND NOT (request_status = 'unsubmitted' AND order_id = ANY(:order_ids))
-    GROUP BY node_id
-""")
+""")  # noqa: S608 - our own fragment
+#: Where a wave may change anything: whoever plans to be planned again for a while says so.
+_DUE = text(f"""
+    SELECT DISTINCT o.channel FROM fulfillment_order f JOIN orders o USING (order_id)
+    WHERE {_UNTOLD} AND f.release_at > :as_of ORDER BY o.channel
+""")  # noqa: S608 - our own fragment
+
+
+async def due(connection: AsyncConnection, as_of: datetime) -> tuple[str, ...]:
+    """Channels with fulfillment orders that are kept from their nodes so that they can be planned again."""
+    return tuple((await connection.execute(_DUE, {"as_of": as_of})).scalars())
 
 
 async def read_wave(
@@ -93,19 +82,20 @@ async def read_wave(
     """
     await connection.execute(AGREEING)
     rows = (await connection.execute(_ORDERS, {"channel": channel, "limit": limit})).all()
-    order_ids = [row.order_id for row in rows]
-    standing: dict[str, list[PlannedShipment]] = {}
-    for row in await connection.execute(_STANDING, {"order_ids": order_ids}):
-        values = {name: value for name, value in row._mapping.items() if name != "order_id"}
-        standing.setdefault(row.order_id, []).append(PlannedShipment.model_validate(values))
+    standing: dict[str, list[Any]] = {}
+    for row in await connection.execute(_STANDING, {"order_ids": [row.order_id for row in rows]}):
+        standing.setdefault(row.order_id, []).append(row)
+    owners = [each.fulfillment_order_id for stands in standing.values() for each in stands]
+    skus = {line["sku"] for row in rows for line in row.lines}
+    seen = await read_unpriced(connection, skus, as_of, channel=channel, without=owners)
     return Wave(
-        orders=tuple(_order(row, channel, tuple(standing.get(row.order_id, ()))) for row in rows),
-        snapshot=await _snapshot(connection, channel, rows, as_of),
+        orders=tuple(_order(row, channel, standing.get(row.order_id, ())) for row in rows),
+        snapshot=(await prices.read_for(connection, skus, as_of)).put_on(lay_down(seen)),
         rules=rules,
     )
 
 
-def _order(row: Any, channel: str, standing: tuple[PlannedShipment, ...]) -> WaveOrder:
+def _order(row: Any, channel: str, standing: Sequence[Any]) -> WaveOrder:
     return WaveOrder(
         order=SourcingOrder(
             order_id=row.order_id,
@@ -120,22 +110,9 @@ def _order(row: Any, channel: str, standing: tuple[PlannedShipment, ...]) -> Wav
             promised_at=row.promised_at,
         ),
         policy=Policy.model_validate(row.sourcing),
-        standing=standing,
+        standing=tuple(PlannedShipment.model_validate(dict(each._mapping)) for each in standing),
+        numbers=tuple(each.n for each in standing),
         # What waits for supply is not late by finding a source now.
         promised_at=row.promised_at if standing else None,
-        recipient=recipient_of(row.customer_ref, Address.model_validate(row.ship_to)),
+        release_at=max((each.release_at for each in standing if each.release_at is not None), default=None),
     )
-
-
-async def _snapshot(connection: AsyncConnection, channel: str, rows: Sequence[Any], as_of: datetime) -> Snapshot:
-    order_ids = [row.order_id for row in rows]
-    skus = sorted({line["sku"] for row in rows for line in row.lines})
-    seen = await read_unpriced(connection, skus, as_of, channel=channel)
-    selling = await channels.read_selling(connection)
-    positions = (await connection.execute(_STOCK, {"order_ids": order_ids, "skus": skus})).all()
-    loads = await connection.execute(_LOADS, {"order_ids": order_ids})
-    stock, pooled = await channels.stock_for(connection, selling, channel, positions)
-    snapshot = seen.model_copy(
-        update={"stock": stock, "pooled": pooled, "loads": tuple(NodeLoad(**row._mapping) for row in loads)}
-    )
-    return (await prices.read_for(connection, set(skus), as_of)).put_on(lay_down(snapshot))

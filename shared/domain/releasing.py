@@ -11,15 +11,20 @@ from shared.domain.network import Node
 MARGIN = timedelta(minutes=15)
 
 
+def last_call(node: Node, planned_at: datetime) -> datetime | None:
+    """Until when the node may be told of what was planned then; ``None`` when it never works."""
+    day = release_day(node, planned_at)
+    return None if day is None else at(day, node.calendar.cutoff, node.place.time_zone) - MARGIN
+
+
 def release_at(node: Node, planned_at: datetime, release_after: timedelta) -> datetime | None:
     """When the node is told of what was planned then; ``None`` when it is told at once.
 
     Waiting never costs a working day: what was planned before the cut-off is told before it, so that the hand-over
     and the days reserved for it stay as they were planned.
     """
-    day = release_day(node, planned_at)
-    if not release_after or day is None:
+    last = last_call(node, planned_at)
+    if not release_after or last is None:
         return None
-    last = at(day, node.calendar.cutoff, node.place.time_zone) - MARGIN
     moment = min(planned_at + release_after, last)
     return moment if moment > planned_at else None

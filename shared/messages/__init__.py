@@ -7,7 +7,14 @@ from shared.messages.alerts import WatchInput, WatchResult, WatchStep
 from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, PaymentOutcome, PaymentRequest
 from shared.messages.carts import CartSweepInput, CartSweepResult, CartSweepStep
 from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
-from shared.messages.ids import fulfillment_order_id, order_id_of, order_workflow_id, return_id_of, return_workflow_id
+from shared.messages.ids import (
+    fulfillment_order_id,
+    order_id_of,
+    order_workflow_id,
+    return_id_of,
+    return_workflow_id,
+    wave_workflow_id,
+)
 from shared.messages.prices import PriceInput, PriceResult, PriceStep
 from shared.messages.processes import FulfillmentState, HoldState, OrderInput, OrderOutcome, OrderState, Wake
 from shared.messages.publishing import PublishInput, PublishResult
@@ -84,4 +91,5 @@ __all__ = [
     "order_workflow_id",
     "return_id_of",
     "return_workflow_id",
+    "wave_workflow_id",
 ]

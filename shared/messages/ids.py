@@ -16,6 +16,11 @@ def return_workflow_id(return_id: str) -> str:
     return f"return/{return_id}"
 
 
+def wave_workflow_id(channel: str) -> str:
+    """One at a time for each channel."""
+    return f"wave/{channel}"
+
+
 def fulfillment_order_id(order_id: str, n: int) -> str:
     return f"{order_id}/f{n}"
 

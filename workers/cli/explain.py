@@ -12,7 +12,7 @@ from workers.connect import doms_client
 
 if TYPE_CHECKING:
     from shared.domain.decisions import Decision, Explanation
-    from shared.domain.sourcing.models import Candidate, CostTerms, Plan
+    from shared.domain.sourcing.models import Candidate, CostTerms, Plan, Replanned
 
 _TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
           "clearance", "risk", "customs", "packaging")  # fmt: skip
@@ -60,9 +60,12 @@ def _decision(decision: Decision, currency: str) -> Iterator[Any]:
     if decision.plan.stages:
         yield table(_stage_title(decision.plan), ("stage", "outcome", "units#", "because", "broken limits#"),
                     _stages(decision.plan))  # fmt: skip
-    yield table(
-        "every node", ("", "node", "holds#", "deliver by", "if it shipped all it can", *_COSTS), _nodes(decision.plan)
-    )
+    if decision.plan.candidates:
+        yield table(
+            "every node",
+            ("", "node", "holds#", "deliver by", "if it shipped all it can", *_COSTS),
+            _nodes(decision.plan),
+        )
     if decision.plan.shortages:
         rows = [(short.line_no, short.sku, short.quantity, short.because) for short in decision.plan.shortages]
         yield table("units without a source", ("line#", "item", "units#", "because"), rows)
@@ -86,6 +89,8 @@ def _stages(plan: Plan) -> Iterator[tuple[object, ...]]:
 def headline(decision: Decision, currency: str) -> str:
     """The decision in one line: cost, proof, runner-up."""
     plan = decision.plan
+    if plan.replanned is not None:
+        return _replanned(decision, plan.replanned, currency)
     proof = "proven cheapest" if plan.optimal else f"at most {money(plan.gap_minor, currency)} above the cheapest"
     other = "no other set of nodes can ship as much"
     if sum(bool(one.units) for one in plan.stages) > 1:
@@ -99,6 +104,17 @@ def headline(decision: Decision, currency: str) -> str:
     return (
         f"decision {decision.attempt}, {when(plan.as_of)}, policy {decision.policy_version}{prices}: "
         f"{spent}, {proof}; {other}"
+    )
+
+
+def _replanned(decision: Decision, wave: Replanned, currency: str) -> str:
+    """A decision of a wave in one line."""
+    others = f"; with {wave.orders - 1} other(s) {money(wave.group_saved_minor, currency)}" if wave.orders > 1 else ""
+    return (
+        f"decision {decision.attempt}, {when(decision.plan.as_of)}, policy {decision.policy_version}: replanned by "
+        f"wave {wave.wave_id}, group {wave.group}: "
+        f"{decision.units} unit(s) for {money(decision.total_minor, currency)}, "
+        f"saves {money(wave.saved_minor, currency)}{others}"
     )
 
 

@@ -381,6 +381,23 @@ class Shortage(Model):
     because: Because
 
 
+class Replanned(Model):
+    """The wave that made a plan together with those of other orders.
+
+    Attributes:
+        group: Its part of the wave; ``orders`` moved with it, or none had.
+        saved_minor: What the order costs less than before, units that found a source included. It may be negative,
+            where the order gave way to another of its group.
+        group_saved_minor: What all of the group cost less.
+    """
+
+    wave_id: str
+    group: int
+    orders: int
+    saved_minor: int
+    group_saved_minor: int
+
+
 class Plan(Model):
     """The planner's decision, with its reasons.
 
@@ -391,6 +408,7 @@ class Plan(Model):
             ``runner_up_minor`` and ``gap_minor`` are then weighed alike. Broken soft limits are part of it.
         stages: The policy's stages as the order met them; empty when it has none.
         rest: What becomes of the shortages, where a stage says so.
+        replanned: The wave that made it; ``None`` for the planner's own.
     """
 
     order_id: str
@@ -406,6 +424,7 @@ class Plan(Model):
     price_version: str | None = None
     stages: Annotated[tuple[StageTried, ...], Field(exclude_if=_unused)] = ()
     rest: Annotated[Rest | None, Field(exclude_if=_unused)] = None
+    replanned: Annotated[Replanned | None, Field(exclude_if=_unused)] = None
 
     @property
     def total_minor(self) -> int:

@@ -22,15 +22,18 @@ class WaveOrder(Model):
 
     Attributes:
         order: Every unit that may still move: planned ones and those that wait.
-        standing: Where the planned ones are planned now.
+        standing: Where the planned ones are planned now; ``numbers`` are those of the fulfillment orders.
         recipient: Names who receives it where; orders with the same one may travel together. Empty: never.
+        release_at: When the nodes are told of it, as it stands; ``None`` is at once.
     """
 
     order: SourcingOrder
     policy: Policy
     standing: tuple[PlannedShipment, ...] = ()
+    numbers: tuple[int, ...] = ()
     promised_at: Instant | None = None
     recipient: str = ""
+    release_at: Instant | None = None
 
     @property
     def order_id(self) -> str:

@@ -390,7 +390,7 @@ CREATE TABLE wake (
     wake_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id text,
     sku      text,
-    kind     text NOT NULL CHECK (kind IN ('stock_arrived', 'supply_changed')),
+    kind     text NOT NULL CHECK (kind IN ('stock_arrived', 'supply_changed', 'replanned')),
     at       timestamptz NOT NULL DEFAULT now(),
     CHECK (num_nonnulls(order_id, sku) = 1)
 );
