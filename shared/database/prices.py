@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,15 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.domain.pricing.models import NO_PRICES, PriceList, Prices, PriceVersion, ShippingPrice, StockPrice
+from shared.domain.pricing.models import (
+    NO_PRICES,
+    PriceList,
+    Prices,
+    PriceSpan,
+    PriceVersion,
+    ShippingPrice,
+    StockPrice,
+)
 from shared.errors import NotFound
 
 #: How long after they expired the prices of a version are kept, for those who ask why an order was routed so.
@@ -42,6 +50,11 @@ _BY_RUN = text("SELECT * FROM price_version WHERE run_id = :run_id")
 _STOCK = text("SELECT node_id, sku, unit_milli FROM stock_price WHERE version = :version ORDER BY node_id, sku")
 _STOCK_OF = text("SELECT node_id, sku, unit_milli FROM stock_price WHERE version = :version AND sku = ANY(:skus)")
 _DAYS = text("SELECT node_id, day, unit_milli FROM shipping_price WHERE version = :version ORDER BY node_id, day")
+_SPANS = text("""
+    SELECT version, created_at AS begins, least(expires_at, lead(created_at) OVER turns) AS ends, expires_at
+    FROM price_version WHERE created_at <= :until AND expires_at > :since WINDOW turns AS (ORDER BY created_at, version)
+    ORDER BY created_at, version
+""")
 
 
 async def keep(connection: AsyncConnection, version: PriceVersion, run_id: str) -> None:
@@ -101,14 +114,30 @@ async def read_for(connection: AsyncConnection, skus: Iterable[str], as_of: date
     row = (await connection.execute(_LATEST)).first()
     if row is None or row.expires_at <= as_of:
         return NO_PRICES
+    return await _prices(connection, row, sorted(set(skus)))
+
+
+async def _prices(connection: AsyncConnection, row: Any, skus: Sequence[str]) -> Prices:
     version = {"version": row.version}
-    stock = await connection.execute(_STOCK_OF, version | {"skus": sorted(set(skus))})
+    stock = await connection.execute(_STOCK_OF, version | {"skus": skus})
     days = await connection.execute(_DAYS, version)
     kept = PriceList(
         stock=tuple(StockPrice(**each._mapping) for each in stock),
         days=tuple(ShippingPrice(**each._mapping) for each in days),
     )
     return Prices(row.version, row.expires_at, kept)
+
+
+async def read_spans(
+    connection: AsyncConnection, skus: Iterable[str], moments: Collection[datetime]
+) -> tuple[PriceSpan, ...]:
+    """The prices of these items and of shipping days that were in force at any of these moments, by time."""
+    if not moments:
+        return ()
+    wanted = sorted(set(skus))
+    rows = (await connection.execute(_SPANS, {"since": min(moments), "until": max(moments)})).all()
+    met = [row for row in rows if any(row.begins <= moment < row.ends for moment in moments)]
+    return tuple([PriceSpan(row.begins, row.ends, await _prices(connection, row, wanted)) for row in met])
 
 
 async def refresh(connection: AsyncConnection, remembered: Prices) -> Prices:

@@ -6,19 +6,20 @@ Read it in one transaction that begins with ``snapshots.AGREEING``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import network, risks, trade, zones
+from shared.database import ages, network, prices, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
 from shared.domain.orders import Method, OrderDocument, ServiceLevel
+from shared.domain.pricing.models import PriceSpan
 from shared.domain.sourcing.models import SourcingOrder, WantedLine
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder
 from shared.errors import NotFound
@@ -65,7 +66,9 @@ _LEAVING = text("""
 async def stored_orders(connection: AsyncConnection, since: datetime, limit: int) -> Replay:
     """The first ``limit`` orders received from ``since`` on, the stock they met and what has arrived since."""
     rows = (await connection.execute(_ORDERS, {"since": since, "limit": limit})).all()
-    return await _replay(connection, [_stored(row) for row in rows], since)
+    replay = await _replay(connection, [_stored(row) for row in rows], since)
+    skus = {line.sku for each in replay.orders for line in each.order.lines}
+    return replay._replace(prices=await prices.read_spans(connection, skus, [each.at for each in replay.orders]))
 
 
 def _stored(row: Any) -> ReplayedOrder:
@@ -95,7 +98,7 @@ async def latest_orders(connection: AsyncConnection, limit: int, now: datetime, 
     if order_id and not rows:
         raise NotFound(f"there is no order {order_id}", order_id=order_id)
     orders = [_stored(row).order.model_copy(update={"received_at": now}) for row in rows]
-    return await _replay(connection, [ReplayedOrder(order, now) for order in orders], now)
+    return await _replay_now(connection, [ReplayedOrder(order, now) for order in orders], now)
 
 
 async def documents(connection: AsyncConnection, given: Sequence[OrderDocument], now: datetime) -> Replay:
@@ -121,7 +124,7 @@ async def documents(connection: AsyncConnection, given: Sequence[OrderDocument],
         )
         for document in given
     ]
-    return await _replay(connection, orders, now)
+    return await _replay_now(connection, orders, now)
 
 
 def _priced(document: OrderDocument, items: Mapping[str, Item]) -> tuple[WantedLine, ...]:
@@ -131,6 +134,14 @@ def _priced(document: OrderDocument, items: Mapping[str, Item]) -> tuple[WantedL
         line.model_copy(update={"unit_price_minor": sold.unit_price_minor})
         for line, sold in zip(lines, document.lines, strict=True)
     )
+
+
+async def _replay_now(connection: AsyncConnection, orders: Sequence[ReplayedOrder], now: datetime) -> Replay:
+    """Orders on the stock of now, whenever they come, at the prices of now."""
+    replay = await _replay(connection, orders, now)
+    skus = {line.sku for each in orders for line in each.order.lines}
+    whenever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return replay._replace(prices=(PriceSpan(*whenever, await prices.read_for(connection, skus, now)),))
 
 
 async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], at: datetime) -> Replay:
@@ -154,4 +165,5 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         cartons=await read_cartons(connection),
         ineligible=selling.ineligible,
         rules=await read_rules(connection, selling, skus),
+        idle=await ages.read_idle(connection, skus, at),
     )

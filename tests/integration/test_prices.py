@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from temporalio.testing import ActivityEnvironment
 
 from activities.prices import Pricing
-from shared.database import outlooks, prices, snapshots
+from shared.database import outlooks, prices, replays, snapshots
 from shared.database.decisions import explain
 from shared.domain.pricing.models import NO_PRICES, PriceVersion
+from shared.domain.sourcing.simulation import World
 from shared.errors import NotFound
 from shared.messages import PriceResult, PriceStep
 from tests.support.facts import Facts
@@ -122,6 +124,28 @@ async def test_plans_count_the_prices_in_force_and_say_so(shop: Facts) -> None:
     alone = {one.node_id: one.alone for one in decision.plan.candidates}
     assert (near := alone[NEAR]) is not None
     assert near.scarcity > 0
+
+
+async def test_replays_meet_the_prices_that_planners_saw(shop: Facts) -> None:
+    sku, _ = await scarce(shop)
+    before = await shop.keep((sku, 1))
+    async with shop.database.reading() as connection:
+        began = (await connection.execute(text("SELECT now()"))).scalar_one()
+    first = await solved(shop)
+    between = await shop.keep((sku, 1))
+    await solved(shop, "run-2")
+    async with shop.database.transaction() as connection:
+        replay = await replays.stored_orders(connection, began - timedelta(minutes=5), 100)
+        on_file = await replays.latest_orders(connection, 1, datetime.now(UTC) + timedelta(days=1))
+    came = {each.order.order_id: each.at for each in replay.orders}
+    (span,) = replay.prices
+    assert span.prices.version == first.version
+    assert came[before] < span.begins <= came[between] < span.ends
+    world = World(replay)
+    seen = [world.seen(each.order, each.at) for each in replay.orders if each.order.order_id in (before, between)]
+    assert [any(row.scarcity_minor for row in one.stock) for one in seen] == [False, True]
+    (now,) = on_file.prices
+    assert now.prices is NO_PRICES, "tomorrow these prices are stale"
 
 
 async def test_stale_prices_are_ignored(shop: Facts) -> None:

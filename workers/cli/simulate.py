@@ -29,7 +29,9 @@ async def simulate(
     """Replay orders under several policies and compare cost, splits, lateness, load and shortages. Changes nothing.
 
     Stored orders meet the stock of their day, as the ledger tells it, and what has arrived since. Orders of a
-    file meet the stock of now. Money is what is paid; amounts are minor units.
+    file meet the stock of now. Scarce units and busy days have the prices that planners saw when each order came, or
+    those of now for orders of a file; a policy that weighs them nothing does without (doms prices). Money is what is
+    paid; amounts are minor units.
 
     ```
     doms simulate --policy default/1 --policy cheapest --since 2026-11-20

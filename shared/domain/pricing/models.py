@@ -154,6 +154,14 @@ class Prices:
         return snapshot.model_copy(update={"stock": stock, "day_prices": self.days, "price_version": self.version})
 
 
+class PriceSpan(NamedTuple):
+    """Prices, and the time in which planners saw them: ``ends`` is when they were stale, or others came."""
+
+    begins: datetime
+    ends: datetime
+    prices: Prices
+
+
 def minor(milli: int) -> int:
     """A price in whole minor units, halves up."""
     return (milli + MILLI // 2) // MILLI

@@ -19,9 +19,11 @@ from shared.domain.base import Instant, Model
 from shared.domain.cartons import Carton
 from shared.domain.network import Node
 from shared.domain.pools import Pooled, takeable_alone
+from shared.domain.pricing.models import PriceSpan
 from shared.domain.sourcing.batches import in_sequence
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import (
+    IdleStock,
     NodeLoad,
     NodeRisk,
     Plan,
@@ -70,6 +72,8 @@ class Replay(NamedTuple):
 
     Attributes:
         stock: What the orders meet; negative where more is promised than there is.
+        idle: For how long stock has lain when the first of them comes.
+        prices: What later orders were expected to lose, as planners saw it; spans do not overlap.
         ineligible: Nodes each channel does not sell from, as it is now.
         rules: What is kept for which channel, as it is now.
     """
@@ -87,6 +91,8 @@ class Replay(NamedTuple):
     cartons: tuple[Carton, ...] = ()
     ineligible: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     rules: Rules = NO_RULES
+    idle: tuple[IdleStock, ...] = ()
+    prices: tuple[PriceSpan, ...] = ()
 
 
 class Comparison(Model):
@@ -157,7 +163,7 @@ class World:
         self._until(at)
         skus = sorted({line.sku for line in order.lines})
         pooled = {sku: item for sku in skus if (item := self._replay.rules.pooled(order.channel, sku))}
-        return Snapshot.model_construct(
+        seen = Snapshot.model_construct(
             as_of=at,
             nodes=self._replay.nodes,
             rates=self._replay.rates,
@@ -169,7 +175,10 @@ class World:
             stock=tuple(row for sku in skus for row in self._stock(sku, pooled.get(sku))),
             pooled=tuple(pooled.values()),
             loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),
+            idle=tuple(row for row in self._replay.idle if row.sku in skus),
         )
+        span = next((one for one in self._replay.prices if one.begins <= at < one.ends), None)
+        return seen if span is None else span.prices.put_on(seen)
 
     def _stock(self, sku: str, pooled: Pooled | None) -> Iterator[Stock]:
         free = {node_id: units for node_id, units in self._held.get(sku, {}).items() if units > 0}

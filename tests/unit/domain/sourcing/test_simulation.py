@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.availability import Allocation, Rules
+from shared.domain.pricing.models import PriceList, Prices, PriceSpan, StockPrice
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Policy, SourcingOrder
+from shared.domain.sourcing.models import IdleStock, Policy, SourcingOrder, Weights
 from shared.domain.sourcing.presets import PRESETS
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder, compare
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, snapshot
@@ -46,6 +47,27 @@ def test_what_arrives_is_there_for_later_orders() -> None:
     )
     (result,) = compare(given_, [Policy()]).policies
     assert (result.filled_orders, result.units) == (1, 1)
+
+
+def test_orders_meet_the_prices_of_their_time() -> None:
+    dear = PriceList(stock=(StockPrice(node_id="n1", sku="a", unit_milli=200_000),))
+    spans = (PriceSpan(AS_OF + HOUR, AS_OF + 2 * HOUR, Prices("p/1", AS_OF + 2 * HOUR, dear)),)
+    stock = {("n1", "a"): 9, ("n2", "a"): 9}
+    orders = [ReplayedOrder(wants(n, units), AS_OF + n * HOUR) for n, units in enumerate((1, 2, 3))]
+    blind = Policy(version="blind", weights=Weights(scarcity=0))
+    priced, unpriced = compare(replay(*orders, stock=stock)._replace(prices=spans), [Policy(), blind]).policies
+    assert {each.node_id: each.units for each in priced.nodes} == {"n1": 4, "n2": 2}
+    assert {each.node_id: each.units for each in unpriced.nodes} == {"n1": 6}
+    assert priced.paid_minor == unpriced.paid_minor + 100, "a price is not paid"
+
+
+def test_what_lies_is_cleared_in_replays_too() -> None:
+    stock = {("n1", "a"): 9, ("n2", "a"): 9}
+    lying = replay(ReplayedOrder(wants(1), AS_OF), stock=stock)._replace(
+        idle=(IdleStock(node_id="n2", sku="a", days=90),)
+    )
+    (result,) = compare(lying, [Policy(clear_aged_minor=300)]).policies
+    assert {each.node_id: each.units for each in result.nodes} == {"n2": 1}
 
 
 def test_orders_leave_what_is_kept_for_another_channel() -> None:
