@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -12,8 +13,8 @@ from temporalio import activity
 from activities.rate_shopping import RateShopping
 from shared.client import Doms
 from shared.contracts import FulfillmentActivities
-from shared.database import fulfillment, labels, rises
-from shared.database.consolidations import Mate
+from shared.database import consolidations, fulfillment, labels, rises, steps
+from shared.database.consolidations import Mate, Regrouped
 from shared.database.engine import Database
 from shared.database.fulfillment import Release
 from shared.database.labels import Labelling, Parcel
@@ -38,8 +39,8 @@ class Fulfillment(FulfillmentActivities):
 
     @activity.defn(name="fulfillment.release")
     async def release(self, call: FulfillmentCall) -> CallOutcome:
-        async with self._database.transaction() as connection:
-            release = await fulfillment.begin_release(connection, call)
+        release = await self._begin_release(call)
+        await self._wake("release_due", release.summon)
         if release.outcome is not None:
             return release.outcome
         assert release.request is not None
@@ -50,6 +51,12 @@ class Fulfillment(FulfillmentActivities):
             return await self._give_back(call.order_id, lambda c: fulfillment.refuse_release(c, call, reason))
         async with self._database.statement() as connection:
             return await fulfillment.finish_release(connection, call, release.request.node_id)
+
+    async def _begin_release(self, call: FulfillmentCall) -> Release:
+        while True:
+            with suppress(Regrouped):
+                async with self._database.transaction() as connection:
+                    return await fulfillment.begin_release(connection, call)
 
     async def _tell(self, release: Release, request: FulfillmentRequest) -> None:
         node = self._gateways.fulfillment(release.partner_id)
@@ -132,6 +139,14 @@ class Fulfillment(FulfillmentActivities):
             return
         for mate in mates:
             await self._doms.wake(order_workflow_id(mate.order_id), Wake(kind=kind, n=mate.n))
+
+    @activity.defn(name="fulfillment.leave_parcel")
+    async def leave_parcel(self, call: FulfillmentCall) -> None:
+        async with self._database.transaction() as connection:
+            await steps.lock_order(connection, call.order_id)
+            await consolidations.leave(connection, call.order_id, call.n, because="it is not shipped from here")
+            waiting = await consolidations.waiting(connection, call.order_id)
+        await self._wake("label_due", waiting)
 
     @activity.defn(name="fulfillment.void_labels")
     async def void_labels(self, call: FulfillmentCall) -> CallOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
 
@@ -14,9 +14,11 @@ from temporalio import activity
 
 from shared import supply_client
 from shared.client import Doms
+from shared.consolidations_client import form
 from shared.contracts import OrderActivities
-from shared.database import bindings, holds, overdue, rises, sourcing, steps, units
+from shared.database import bindings, consolidations, holds, overdue, rises, sourcing, steps, units
 from shared.database.capacity import Full
+from shared.database.consolidations import Mate
 from shared.database.engine import Database
 from shared.database.plans import Draft, committer
 from shared.database.sourcing import Network, Question
@@ -35,11 +37,14 @@ from shared.messages import (
     OrderOutcome,
     RaiseCase,
     RecordHold,
+    Separate,
     SourceRequest,
     SourceResult,
     TryReroute,
+    Wake,
     Withdraw,
     Withdrawn,
+    order_workflow_id,
 )
 from shared.quotes_client import LaneBook
 from shared.wakes_client import tell
@@ -71,6 +76,12 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.source")
     async def source(self, request: SourceRequest) -> SourceResult:
+        result = await self._source_or_wait(request)
+        if request.policy.consolidate:
+            await self._consolidate(request.order_id)
+        return result
+
+    async def _source_or_wait(self, request: SourceRequest) -> SourceResult:
         with suppress(Full):
             return await self._source(request)
         # All at once would find the same next day; one after the other, each finds the one that is left for it.
@@ -79,6 +90,13 @@ class Orders(OrderActivities):
                 with suppress(Full):
                     return await self._source(request)
         return await self._leave_waiting(request)
+
+    async def _consolidate(self, order_id: str) -> None:
+        """Have what is planned share parcels. Repeated, it finds the same; who plans last sees all of the others."""
+        async with self._database.reading() as connection:
+            found = await consolidations.alike(connection, order_id)
+        for owners in found:
+            await form(self._database, owners, because="one recipient")
 
     async def _source(self, request: SourceRequest) -> SourceResult:
         for _ in range(_ATTEMPTS):
@@ -204,6 +222,23 @@ class Orders(OrderActivities):
     async def record_hold(self, request: RecordHold) -> None:
         async with self._database.transaction() as connection:
             await holds.record(connection, request)
+            waiting = await consolidations.waiting(connection, request.order_id) if request.placed else []
+        await self._wake_mates(waiting)
+
+    @activity.defn(name="orders.separate")
+    async def separate(self, request: Separate) -> CommandOutcome:
+        async with self._database.transaction() as connection:
+            outcome = await consolidations.separate(connection, request)
+            waiting = await consolidations.waiting(connection, request.order_id)
+        await self._wake_mates(waiting)
+        return outcome
+
+    async def _wake_mates(self, waiting: Iterable[Mate]) -> None:
+        """Have those look again who have packed and perhaps waited for this order."""
+        if self._doms is None:
+            return
+        for mate in waiting:
+            await self._doms.wake(order_workflow_id(mate.order_id), Wake(kind="label_due", n=mate.n))
 
     @activity.defn(name="orders.close")
     async def close(self, request: CloseOrder) -> OrderOutcome:

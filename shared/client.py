@@ -285,26 +285,26 @@ class Doms:
     # --- staff --------------------------------------------------------------------------------------------
 
     async def cancel(self, order_id: str, command: CancelOrder) -> CommandOutcome:
-        """Cancel an order or parts of it. See ``_command`` for what is raised."""
-        return await self._command(order_id, "cancel", command)
+        """Cancel an order or parts of it. See ``command`` for what is raised."""
+        return await self.command(order_id, "cancel", command)
 
     async def reroute(self, order_id: str, command: Reroute) -> CommandOutcome:
         """Send one fulfillment order's units somewhere else."""
-        return await self._command(order_id, "reroute", command)
+        return await self.command(order_id, "reroute", command)
 
     async def hold(self, order_id: str, command: PlaceHold) -> CommandOutcome:
         """Stop everything that no node was told of."""
-        return await self._command(order_id, "hold", command)
+        return await self.command(order_id, "hold", command)
 
     async def release(self, order_id: str, command: ReleaseHold) -> CommandOutcome:
         """Lift one hold."""
-        return await self._command(order_id, "release", command)
+        return await self.command(order_id, "release", command)
 
     async def decide_return(self, return_id: str, command: DecideReturn) -> CommandOutcome:
         """Approve or decline a return that waits for staff."""
         return await self._update(return_workflow_id(return_id), "decide", command, return_id)
 
-    async def _command(self, order_id: str, name: str, command: Command) -> CommandOutcome:
+    async def command(self, order_id: str, name: str, command: Command) -> CommandOutcome:
         """Send a command to the order's process.
 
         Raises:

@@ -37,6 +37,7 @@ from shared.messages import (
     ReturnOutcome,
     ReturnStep,
     ReturnVerdict,
+    Separate,
     SourceRequest,
     SourceResult,
     TryReroute,
@@ -113,6 +114,10 @@ class OrderActivities:
     async def try_reroute(self, request: TryReroute) -> CommandOutcome:
         raise NotImplementedError
 
+    @activity.defn(name="orders.separate")
+    async def separate(self, request: Separate) -> CommandOutcome:
+        raise NotImplementedError
+
     @activity.defn(name="orders.record_hold")
     async def record_hold(self, request: RecordHold) -> None:
         raise NotImplementedError
@@ -159,6 +164,10 @@ class FulfillmentActivities:
 
     @activity.defn(name="fulfillment.buy_labels")
     async def buy_labels(self, call: FulfillmentCall) -> CallOutcome:
+        raise NotImplementedError
+
+    @activity.defn(name="fulfillment.leave_parcel")
+    async def leave_parcel(self, call: FulfillmentCall) -> None:
         raise NotImplementedError
 
     @activity.defn(name="fulfillment.void_labels")

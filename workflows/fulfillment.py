@@ -7,9 +7,7 @@ database before the process hears of it, and what it hears late or twice changes
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -17,7 +15,6 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from shared.contracts import FulfillmentActivities, PaymentActivities
     from shared.domain.fulfillment import REVOCABLE, Happened, Stage, advance
-    from shared.domain.policy import ProcessPolicy
     from shared.messages import (
         AskCancel,
         CallOutcome,
@@ -27,58 +24,14 @@ with workflow.unsafe.imports_passed_through():
         Wake,
         fulfillment_order_id,
     )
-    from workflows.kit import call, long_call
+    from workflows.fulfillment_owner import GiveBack, Owner
+    from workflows.kit import call, long_call, step
 
 
 #: A step that failed for good is shown to people, and tried again after this: every step is safe to repeat.
 _AGAIN = timedelta(minutes=10)
 #: A store that did not take back what was not fetched is asked again after this.
 _COUNTER_AGAIN = timedelta(days=1)
-
-
-class Owner(Protocol):
-    """What a fulfillment order needs of the order it belongs to."""
-
-    order_id: str
-    policy: ProcessPolicy
-    rolling: bool  #: the workflow is about to start a new run: come to rest
-
-    @property
-    def may_release(self) -> bool:
-        """Paid for, and nothing holds it."""
-
-    def next_key(self, name: str) -> str:
-        """A key for one step, the same on every retry and replay of it."""
-
-    def take_back(self, units: int) -> None:
-        """These units need a source again."""
-
-    def wind_down(self) -> None:
-        """What is given back from now on is cancelled."""
-
-    def facts_moved(self) -> None:
-        """Others have changed the order's facts, which have to be read again."""
-
-    def needs_person(self, why: str) -> None:
-        """Show that somebody has to look."""
-
-    def publish(self) -> None:
-        """Bring what people see up to date."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GiveBack:
-    """Why a node is asked to give a fulfillment order back.
-
-    Attributes:
-        exclude: Do not ask this node again for this order for a while.
-        unanswered_only: Only when the node has said nothing yet.
-    """
-
-    because: str
-    actor: str = "doms"
-    exclude: bool = True
-    unanswered_only: bool = False
 
 
 class FulfillmentProcess:
@@ -97,6 +50,7 @@ class FulfillmentProcess:
         self._delivered = state.delivered
         self._pickup = state.pickup
         self._pickup_by = state.pickup_by
+        self._label_at = state.label_at
         self._pending = list(state.pending)
         #: Held while the node is being talked to, so that a request and its cancellation never cross.
         self._talking = asyncio.Lock()
@@ -115,6 +69,7 @@ class FulfillmentProcess:
             delivered=self._delivered,
             pickup=self._pickup,
             pickup_by=self._pickup_by,
+            label_at=self._label_at,
             pending=tuple(self._pending),
         )
 
@@ -142,6 +97,8 @@ class FulfillmentProcess:
                 await self._go_on()
             except ActivityError as error:
                 await self._stumble(error)
+        if self.done and not self.shipped_units and workflow.patched("2026-11-parcels"):
+            await step(FulfillmentActivities.leave_parcel, self._reference(), f"nobody waits for f{self.n} any more")
 
     async def _go_on(self) -> None:
         match self.stage:
@@ -150,7 +107,7 @@ class FulfillmentProcess:
             case Stage.PACKED if self._pickup:
                 self.stage = Stage.READY
                 self._pickup_by = workflow.now() + self._order.policy.pickup_within
-            case Stage.PACKED:
+            case Stage.PACKED if self._label_at is None:
                 await self._buy_labels()
             case Stage.SHIPPED:
                 await self._capture()
@@ -189,17 +146,17 @@ class FulfillmentProcess:
 
     async def _held_back(self) -> bool:
         """Let the time pass in which it may be planned again; true when it has come to something else meanwhile."""
-        if self._release_at is None or self._release_at <= workflow.now():
+        if self._release_at is None or self._release_at <= workflow.now() or self.n in self._order.summoned:
             return False
         try:
             await workflow.wait_condition(
-                lambda: self.done or self._order.rolling,
+                lambda: self.done or self._order.rolling or self.n in self._order.summoned,
                 timeout=self._release_at - workflow.now(),
                 timeout_summary=f"{self.node_id} is told of f{self.n} then",
             )
         except TimeoutError:
             return False
-        return True
+        return self.n not in self._order.summoned
 
     async def _tell_node(self) -> CallOutcome:
         return await call(
@@ -216,6 +173,9 @@ class FulfillmentProcess:
             outcome = await long_call(
                 FulfillmentActivities.buy_labels, self._reference(), f"labels for f{self.n} at {self.node_id}"
             )
+        if outcome.wait_until is not None:
+            self._label_at = outcome.wait_until
+            return
         if self.stage is Stage.PACKED:
             self.stage = Stage.LABELLED
         if not outcome.done and not self.done:
@@ -282,22 +242,32 @@ class FulfillmentProcess:
             await self.give_back(GiveBack(because="no answer", unanswered_only=True))
         elif self._unfetched_too_long():
             await self._take_off_the_counter()
+        elif self._shared_long_enough():
+            self._label_at = None
 
     async def _something_comes(self) -> bool:
         def ready() -> bool:
             return bool(self._pending) or self.done or self._order.rolling
 
         until = self._patience_ends()
-        fetched = self.stage is Stage.READY
         try:
             await workflow.wait_condition(
                 ready,
                 timeout=None if until is None else max(until - workflow.now(), timedelta(0)),
-                timeout_summary=f"{'the customer must fetch' if fetched else f'{self.node_id} must answer'} f{self.n}",
+                timeout_summary=f"{self._whose_turn()} f{self.n}",
             )
         except TimeoutError:
             return False
         return bool(self._pending) and not self.done
+
+    def _whose_turn(self) -> str:
+        match self.stage:
+            case Stage.READY:
+                return "the customer must fetch"
+            case Stage.PACKED:
+                return "others must be packed with"
+            case _:
+                return f"{self.node_id} must answer"
 
     def _patience_ends(self) -> datetime | None:
         """How long is waited for what comes next; ``None`` is for as long as it takes."""
@@ -306,6 +276,8 @@ class FulfillmentProcess:
                 return self._answer_by
             case Stage.READY:
                 return self._pickup_by
+            case Stage.PACKED:
+                return self._label_at
             case _:
                 return None
 
@@ -325,6 +297,14 @@ class FulfillmentProcess:
             and workflow.now() >= self._pickup_by
         )
 
+    def _shared_long_enough(self) -> bool:
+        return (
+            self.stage is Stage.PACKED
+            and not self._pending
+            and self._label_at is not None
+            and workflow.now() >= self._label_at
+        )
+
     async def _take_off_the_counter(self) -> None:
         """Put back on the shelf and cancel what the customer has not fetched; a store that refuses is asked again."""
         if await self.give_back(GiveBack(because="not fetched in time", exclude=False)):
@@ -337,6 +317,8 @@ class FulfillmentProcess:
         happened = Happened(wake.kind)
         if happened is Happened.DELIVERED:
             self._delivered = True
+        elif happened is Happened.LABEL_DUE:
+            self._label_at = None
         before, after = self.stage, advance(self.stage, happened)
         if after is before:
             return

@@ -24,10 +24,13 @@ with workflow.unsafe.imports_passed_through():
         PlaceHold,
         ReleaseHold,
         Reroute,
+        Separate,
         TryReroute,
+        Unmerge,
         Withdraw,
     )
-    from workflows.fulfillment import FulfillmentProcess, GiveBack
+    from workflows.fulfillment import FulfillmentProcess
+    from workflows.fulfillment_owner import GiveBack
     from workflows.kit import refusal, step
     from workflows.order_core import OrderCore
 
@@ -144,6 +147,20 @@ class OrderCommands(OrderCore):
                 self.take_back(taken.units)
                 return True
         return await process.give_back(GiveBack(because=because, actor=command.actor))
+
+    # --- unmerge ------------------------------------------------------------------------------------------
+
+    @workflow.update(name="unmerge")
+    async def unmerge(self, command: Unmerge) -> CommandOutcome:
+        """Have the order travel alone. Once the label of its parcel is being bought it is too late."""
+        request = Separate(
+            step_key=self.command_key("unmerge"), order_id=self.order_id, actor=command.actor, reason=command.reason
+        )
+        return await self._obey(step(OrderActivities.separate, request, "travel alone"))
+
+    @unmerge.validator
+    def _may_unmerge(self, command: Unmerge) -> None:
+        self._refuse_if_over()
 
     # --- hold and release ---------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class OrderCore:
         self._unsure = state.unsure
         self._contended = False
         self._stock_arrived = state.stock_arrived
+        self.summoned = set(state.summoned)
         self._facts_moved = state.facts_moved
         self._cancel_at = state.cancel_at
         self._published: tuple[str, str, list[str], datetime | None] | None = None
@@ -80,6 +81,7 @@ class OrderCore:
             winding_down=self._winding_down,
             unsure=self._unsure,
             stock_arrived=self._stock_arrived,
+            summoned=tuple(sorted(self.summoned)),
             facts_moved=self._facts_moved,
             promised_at=self._promised_at,
             steps=self._steps,
@@ -281,6 +283,14 @@ class OrderCore:
 
     @workflow.signal(name="delivered")
     def delivered(self, wake: Wake) -> None:
+        self._hear(wake)
+
+    @workflow.signal(name="release_due")
+    def release_due(self, wake: Wake) -> None:
+        self.summoned.add(wake.n)
+
+    @workflow.signal(name="label_due")
+    def label_due(self, wake: Wake) -> None:
         self._hear(wake)
 
     @workflow.signal(name="replanned")

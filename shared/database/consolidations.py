@@ -14,13 +14,15 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.steps import keep_result, lock_order
 from shared.domain.base import Instant, Model
 from shared.domain.consolidation import Candidate, Packing, may_share, sealing
+from shared.domain.fulfillment import PICKUP
 from shared.domain.network import NodeType
 from shared.domain.orders import Address, ServiceLevel
 from shared.domain.recipients import recipient_of
 from shared.errors import NotFound
-from shared.messages import fulfillment_order_id
+from shared.messages import CommandOutcome, Separate, fulfillment_order_id
 
 #: What a hold keeps from its node; orders that wait for a person to find a source are released as far as they have one.
 _HELD = "EXISTS (SELECT FROM hold h WHERE h.order_id = f.order_id AND h.released_at IS NULL AND h.kind <> 'sourcing')"
@@ -40,8 +42,8 @@ _LOCK = text("""
 """)
 #: Told is also whoever is to go with others whose node was told.
 _CANDIDATES = f"""
-    SELECT f.fulfillment_order_id, f.order_id, f.node_id, f.carrier, f.service, n.node_type, o.channel, o.customer_ref,
-           o.ship_to, o.service AS level, {_HELD} AS held,
+    SELECT f.fulfillment_order_id, f.order_id, f.node_id, f.carrier, n.node_type, o.channel, o.customer_ref, o.ship_to,
+           o.service AS level, {_HELD} AS held,
            f.request_status <> 'unsubmitted' OR EXISTS (
                SELECT FROM consolidation_member own JOIN consolidation_member m USING (consolidation_id)
                JOIN fulfillment_order mate ON mate.fulfillment_order_id = m.fulfillment_order_id
@@ -73,7 +75,8 @@ _AROUND = text("""
 """)
 _MEMBERS = text(f"""
     SELECT c.consolidation_id, c.sealed_at, c.sealed_by, f.fulfillment_order_id, f.order_id, f.n, f.ship_by,
-           f.request_status <> 'unsubmitted' AS told, f.packed_at IS NOT NULL OR f.shipped_at IS NOT NULL AS packed,
+           f.deliver_by, f.request_status <> 'unsubmitted' AS told,
+           f.packed_at IS NOT NULL OR f.shipped_at IS NOT NULL AS packed,
            NOT {_HELD} AND EXISTS (
                SELECT FROM payment_operation p
                WHERE p.order_id = f.order_id AND p.kind = 'authorize' AND p.status = 'succeeded') AS may_go
@@ -84,25 +87,25 @@ _MEMBERS = text(f"""
     ORDER BY f.fulfillment_order_id
 """)  # noqa: S608 - our own fragments
 _OPEN = text("""
-    INSERT INTO consolidation (consolidation_id, node_id, carrier, service, opened_by)
+    INSERT INTO consolidation (consolidation_id, node_id, opened_by)
     SELECT f.fulfillment_order_id || '/c' || (
                SELECT count(*) + 1 FROM consolidation_member m WHERE m.fulfillment_order_id = f.fulfillment_order_id),
-           f.node_id, f.carrier, f.service, :actor
+           f.node_id, :actor
     FROM fulfillment_order f WHERE f.fulfillment_order_id = :owner
     RETURNING consolidation_id
 """)
 _JOIN = text("""
     WITH joined AS (
         INSERT INTO consolidation_member (consolidation_id, fulfillment_order_id)
-        SELECT :consolidation_id, owner FROM unnest(CAST(:joining AS text[])) AS owner
+        SELECT CAST(:consolidation_id AS text), owner FROM unnest(CAST(:joining AS text[])) AS owner
         ON CONFLICT (consolidation_id, fulfillment_order_id)
         DO UPDATE SET joined_at = now(), left_at = NULL, left_because = ''
         RETURNING fulfillment_order_id
     )
     INSERT INTO timeline (order_id, actor, event, detail)
     SELECT f.order_id, :actor, 'merged', jsonb_build_object(
-               'n', f.n, 'with', array_remove(CAST(:members AS text[]), f.fulfillment_order_id), 'because', :because,
-               'consolidation_id', :consolidation_id)
+               'n', f.n, 'with', array_remove(CAST(:members AS text[]), f.fulfillment_order_id),
+               'because', CAST(:because AS text), 'consolidation_id', CAST(:consolidation_id AS text))
     FROM joined JOIN fulfillment_order f USING (fulfillment_order_id) ORDER BY f.order_id, f.n
 """)
 _LEAVE = text("""
@@ -115,7 +118,7 @@ _LEAVE = text("""
     )
     INSERT INTO timeline (order_id, actor, event, detail)
     SELECT f.order_id, :actor, 'unmerged',
-           jsonb_build_object('n', f.n, 'because', :because, 'consolidation_id', g.consolidation_id)
+           jsonb_build_object('n', f.n, 'because', CAST(:because AS text), 'consolidation_id', g.consolidation_id)
     FROM gone g JOIN fulfillment_order f USING (fulfillment_order_id) ORDER BY f.order_id, f.n
     RETURNING order_id
 """)
@@ -127,7 +130,11 @@ _LIVE_OF = text("""
     ORDER BY f.n
 """)
 _SEAL = text("""
-    UPDATE consolidation SET sealed_at = :now, sealed_by = :owner WHERE consolidation_id = :consolidation_id
+    UPDATE consolidation c
+    SET sealed_at = :now, sealed_by = :owner, carrier = coalesce(c.carrier, f.carrier),
+        service = coalesce(c.service, f.service)
+    FROM fulfillment_order f
+    WHERE c.consolidation_id = :consolidation_id AND f.fulfillment_order_id = :first
 """)
 #: Whoever has packed may have waited for one that is gone: also for one that has been gone for a while.
 _WAITING = text("""
@@ -240,11 +247,9 @@ async def _candidates(connection: AsyncConnection, query: Any, **values: Any) ->
             recipient=recipient_of(row.customer_ref, Address.model_validate(row.ship_to)),
             level=ServiceLevel(row.level),
             node_id=row.node_id,
-            carrier=row.carrier,
-            service=row.service,
             told=row.told,
             held=row.held,
-            our_label=NodeType(row.node_type).ships_on_our_label,
+            our_label=NodeType(row.node_type).ships_on_our_label and row.carrier != PICKUP,
         )
         for row in await connection.execute(query, values)
     ]
@@ -291,12 +296,23 @@ async def leave_untold(connection: AsyncConnection, order_id: str, *, because: s
     await _leave(connection, [row.fulfillment_order_id for row in live if not row.told], because=because)
 
 
-async def separate(connection: AsyncConnection, order_id: str, *, because: str, actor: str) -> tuple[int, int]:
-    """Take an order out of every parcel it shares; returns (taken out, sealed already). As ``leave`` otherwise."""
-    live = (await connection.execute(_LIVE_OF, {"order_id": order_id})).all()
+async def separate(connection: AsyncConnection, request: Separate) -> CommandOutcome:
+    """Take an order out of every parcel it shares, but for those whose label is being bought."""
+    answered = await lock_order(connection, request.order_id, request.step_key)
+    if answered is not None:
+        return CommandOutcome.model_validate(answered)
+    live = (await connection.execute(_LIVE_OF, {"order_id": request.order_id})).all()
     owners = [row.fulfillment_order_id for row in live if row.sealed_at is None]
-    left = await _leave(connection, owners, because=because, actor=actor)
-    return left, len(live) - len(owners)
+    because = f"unmerged: {request.reason}".removesuffix(": ")
+    left = await _leave(connection, owners, because=because, actor=request.actor)
+    sealed = tuple(
+        f"the label of the parcel of {row.fulfillment_order_id} was bought, or is being bought"
+        for row in live
+        if row.sealed_at is not None
+    )
+    shared = "travels alone" if left else "shares no parcel that it could leave"
+    outcome = CommandOutcome(done=left > 0, message=f"{request.order_id} {shared}", refused=sealed)
+    return await keep_result(connection, request.step_key, outcome)
 
 
 async def waiting(connection: AsyncConnection, order_id: str) -> list[Mate]:
@@ -351,7 +367,7 @@ async def seal(connection: AsyncConnection, owner: str, *, now: datetime, take_o
         take_over_after: Then another member buys, where the one that began has not got through.
     """
     members = await _members(connection, owner)
-    if not members:
+    if owner not in {member.fulfillment_order_id for member in members}:
         return Sealed(owners=(owner,))
     parcel = members[0]
     behind: tuple[str, ...] = ()
@@ -361,12 +377,11 @@ async def seal(connection: AsyncConnection, owner: str, *, now: datetime, take_o
             return Sealed(owners=(owner,), wait_until=decision.wait_until)
         behind = decision.left_behind
         await _leave(connection, behind, because="not packed when the others had to be handed over")
+    going = [member for member in members if member.fulfillment_order_id not in behind]
     buys = parcel.sealed_by in (None, owner) or now - parcel.sealed_at >= take_over_after
     if buys:
-        await connection.execute(
-            _SEAL, {"consolidation_id": parcel.consolidation_id, "owner": owner, "now": parcel.sealed_at or now}
-        )
-    going = [member for member in members if member.fulfillment_order_id not in behind]
+        values = {"consolidation_id": parcel.consolidation_id, "owner": owner, "now": parcel.sealed_at or now}
+        await connection.execute(_SEAL, values | {"first": min(going, key=_due).fulfillment_order_id})
     mates = [member for member in going if member.fulfillment_order_id != owner]
     return Sealed(
         owners=tuple(member.fulfillment_order_id for member in going),
@@ -374,3 +389,7 @@ async def seal(connection: AsyncConnection, owner: str, *, now: datetime, take_o
         mates=tuple(Mate(order_id=member.order_id, n=member.n) for member in mates),
         buys=buys,
     )
+
+
+def _due(member: Any) -> tuple[datetime, str]:
+    return member.deliver_by, member.fulfillment_order_id

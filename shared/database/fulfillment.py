@@ -11,14 +11,21 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import outbox
+from shared.database import consolidations, outbox
+from shared.database.consolidations import Mate
 from shared.database.steps import lock_order, note, open_case
 from shared.database.units import read_fulfillment, take_from_node
 from shared.domain.base import Model
 from shared.domain.cartons import PlannedPackage, contents
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
-from shared.gateways.protocol import CancelRequest, FulfillmentRequest, RequestedLine, SuggestedPackage
+from shared.gateways.protocol import (
+    CancelRequest,
+    Consolidation,
+    FulfillmentRequest,
+    RequestedLine,
+    SuggestedPackage,
+)
 from shared.messages import AskCancel, CallOutcome, FulfillmentCall, fulfillment_order_id
 
 _PACKAGES = TypeAdapter(tuple[PlannedPackage, ...])
@@ -50,7 +57,8 @@ _RELEASE = text("""
         FROM reservation r JOIN submitted s ON s.fulfillment_order_id = r.owner
         WHERE r.open > 0 AND l.order_id = r.order_id AND l.line_no = r.line_no
     )
-    SELECT f.*, intent.attempts, intent.answer, (
+    SELECT f.*, intent.attempts, intent.answer, EXISTS (
+        SELECT FROM consolidation_member m WHERE m.fulfillment_order_id = :owner AND m.left_at IS NULL) AS shares, (
         SELECT jsonb_agg(jsonb_build_object(
                    'line_no', r.line_no, 'sku', r.sku, 'partner_sku', coalesce(s.partner_sku, r.sku),
                    'quantity', r.open, 'weight_g', i.weight_g,
@@ -72,18 +80,27 @@ _REQUEST_STATUS = text("""
 
 
 class Release(Model):
-    """What the node must be told, or why it need not be."""
+    """What the node must be told, or why it need not be.
+
+    Attributes:
+        summon: Whose nodes are to be told now, too: they go into the same parcel.
+    """
 
     partner_id: str = ""
     request: FulfillmentRequest | None = None
     unsure: bool = False
     outcome: CallOutcome | None = None
+    summon: tuple[Mate, ...] = ()
 
 
 async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> Release:
-    """Mark the fulfillment order as sent and give the request; a cancelled one is not sent."""
-    await lock_order(connection, call.order_id)
+    """Mark the fulfillment order as sent and give the request; a cancelled one is not sent.
+
+    Raises:
+        Regrouped: somebody came to share its parcel this moment; begin the transaction again.
+    """
     owner = fulfillment_order_id(call.order_id, call.n)
+    locked = await consolidations.lock_with_mates(connection, call.order_id, owner)
     values = {"owner": owner, "key": _request_key(call), "order_id": call.order_id}
     row = (await connection.execute(_RELEASE, values)).one()
     if row.ended_at is not None:
@@ -98,6 +115,7 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
         await outbox.answer(connection, values["key"], outcome.model_dump())
         return Release(outcome=outcome)
     lines = tuple(RequestedLine.model_construct(**line) for line in row.lines)
+    parcel = await consolidations.release(connection, owner, locked) if row.shares else None
     request = FulfillmentRequest(
         reference=owner,
         order_id=call.order_id,
@@ -109,8 +127,14 @@ async def begin_release(connection: AsyncConnection, call: FulfillmentCall) -> R
         ship_by=row.ship_by,
         lines=lines,
         packages=_suggested(row.packages, lines),
+        consolidation=parcel and Consolidation(consolidation_id=parcel.consolidation_id, members=parcel.members),
     )
-    return Release(partner_id=row.partner_id, request=request, unsure=row.attempts > 1)
+    return Release(
+        partner_id=row.partner_id,
+        request=request,
+        unsure=row.attempts > 1,
+        summon=parcel.summon if parcel else (),
+    )
 
 
 def _suggested(packages: list[dict[str, Any]], lines: Sequence[RequestedLine]) -> tuple[SuggestedPackage, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import consolidations
 from shared.database.steps import lock_order, note
-from shared.domain.orders import UnitCount, UnitState, fulfillment_of
+from shared.domain.orders import HoldKind, UnitCount, UnitState, fulfillment_of
 from shared.messages import CloseOrder, OrderOutcome, RecordHold
 
 _PLACE = text("""
@@ -69,6 +70,10 @@ async def record(connection: AsyncConnection, request: RecordHold) -> None:
             kind=request.hold.kind,
             because=request.reason,
         )
+    if request.placed and request.hold.kind is not HoldKind.SOURCING:
+        # Others in its parcels do not wait for a decision about it.
+        await lock_order(connection, request.order_id)
+        await consolidations.leave_untold(connection, request.order_id, because=f"held: {request.hold.reason}")
 
 
 async def close_order(connection: AsyncConnection, request: CloseOrder) -> OrderOutcome:

@@ -24,8 +24,11 @@ from shared.messages import FulfillmentCall, fulfillment_order_id
 TAKE_OVER_AFTER = timedelta(minutes=15)
 
 _WORK = text("""
-    SELECT f.node_id, f.carrier, f.service, f.shipped_at, f.ended_at, n.partner_id, o.ship_to
+    SELECT f.node_id, coalesce(c.carrier, f.carrier) AS carrier, coalesce(c.service, f.service) AS service,
+           f.shipped_at, f.ended_at, n.partner_id, o.ship_to
     FROM fulfillment_order f JOIN node n USING (node_id) JOIN orders o USING (order_id)
+    LEFT JOIN consolidation_member m ON m.fulfillment_order_id = f.fulfillment_order_id AND m.left_at IS NULL
+    LEFT JOIN consolidation c USING (consolidation_id)
     WHERE f.order_id = :order_id AND f.n = :n
 """)
 _COLUMNS = """
@@ -46,7 +49,8 @@ _PURCHASING = text(f"""
     WITH there AS ({_PACKAGES}), marked AS (
         UPDATE package
         SET label_status = 'purchasing', label_reference = CASE
-            WHEN :consolidation_id <> '' AND parcel_no > 0 THEN :consolidation_id || '/p' || parcel_no
+            WHEN CAST(:consolidation_id AS text) <> '' AND parcel_no > 0
+            THEN CAST(:consolidation_id AS text) || '/p' || parcel_no
             ELSE package_id END
         WHERE fulfillment_order_id = ANY(:owners) AND label_status = 'none'
         RETURNING package_id, label_reference
@@ -198,11 +202,11 @@ async def begin_labelling(
     """
     owner = fulfillment_order_id(call.order_id, call.n)
     await consolidations.lock_with_mates(connection, call.order_id, owner)
+    sealed = await consolidations.seal(connection, owner, now=now, take_over_after=TAKE_OVER_AFTER)
     row: Any = (await connection.execute(_WORK, {"order_id": call.order_id, "n": call.n})).one()
     work = _work(owner, row)
     if row.ended_at is not None:
         return work
-    sealed = await consolidations.seal(connection, owner, now=now, take_over_after=TAKE_OVER_AFTER)
     if sealed.wait_until is not None:
         return work.model_copy(update={"wait_until": sealed.wait_until})
     parcels = await _mark(connection, sealed)

@@ -41,6 +41,13 @@ _LIST = f"""
     WHERE %s
     ORDER BY o.received_at DESC, o.order_id DESC LIMIT :limit
 """  # noqa: S608 - assembled from this module's own fragments
+_MERGED = """EXISTS (
+    SELECT FROM fulfillment_order f JOIN consolidation_member m USING (fulfillment_order_id)
+    JOIN consolidation_member other USING (consolidation_id)
+    JOIN fulfillment_order g ON g.fulfillment_order_id = other.fulfillment_order_id
+    WHERE f.order_id = o.order_id AND m.left_at IS NULL AND other.left_at IS NULL
+      AND other.fulfillment_order_id <> m.fulfillment_order_id
+      AND f.ended_at IS NULL AND f.shipped_at IS NULL AND g.ended_at IS NULL AND g.shipped_at IS NULL)"""
 _STATUSES = frozenset([*Lifecycle, *Fulfillment])
 
 
@@ -73,7 +80,16 @@ _STORY = text(f"""
                                                       ORDER BY package_no), '[]')
                             FROM package g
                             LEFT JOIN rate_shop s ON s.reference = g.label_reference AND s.chosen_at IS NOT NULL
-                            WHERE g.fulfillment_order_id = f.fulfillment_order_id) AS packages
+                            WHERE g.fulfillment_order_id = f.fulfillment_order_id) AS packages,
+                           (SELECT jsonb_build_object('consolidation_id', c.consolidation_id, 'sealed_at', c.sealed_at,
+                                                      'mates', jsonb_agg(b.fulfillment_order_id ORDER BY 1))
+                            FROM consolidation_member a JOIN consolidation c USING (consolidation_id)
+                            JOIN consolidation_member b USING (consolidation_id)
+                            JOIN fulfillment_order g ON g.fulfillment_order_id = b.fulfillment_order_id
+                            WHERE a.fulfillment_order_id = f.fulfillment_order_id AND a.left_at IS NULL
+                              AND b.fulfillment_order_id <> a.fulfillment_order_id AND b.left_at IS NULL
+                              AND (g.ended_at IS NULL OR g.shipped_at IS NOT NULL)
+                            GROUP BY c.consolidation_id) AS consolidation
                     FROM fulfillment_order f JOIN node n USING (node_id)
                     WHERE f.order_id = o.order_id ORDER BY f.n''')
 } AS fulfillments,
@@ -120,6 +136,7 @@ async def list_orders(
     channel: str | None = None,
     waiting: bool = False,
     held: bool = False,
+    merged: bool = False,
     limit: int = 50,
     after: str | None = None,
 ) -> list[OrderSummary]:
@@ -129,6 +146,7 @@ async def list_orders(
         status: A lifecycle or fulfilment status.
         waiting: Only orders with units that have no source.
         held: Only orders that a hold stands on.
+        merged: Only orders that share a parcel which has not left.
         after: The last order of the page before this one.
 
     Raises:
@@ -141,6 +159,7 @@ async def list_orders(
         "o.channel = :channel": channel is not None,
         "o.closed_at IS NULL AND u.unallocated + u.backordered > 0": waiting,
         "h.held": held,
+        _MERGED: merged,
         f":status IN ({FULFILLMENT}, {LIFECYCLE})": status is not None,
         "(o.received_at, o.order_id) < (SELECT received_at, order_id FROM orders WHERE order_id = :after)": bool(after),
     }

@@ -15,11 +15,10 @@ class Candidate(Model):
 
     Attributes:
         recipient: The customer at the address, see ``recipients.recipient_of``; empty where nobody says who that is.
-        level: The service that its order asks for.
-        service: The carrier's service that was planned for it.
+        level: The service that its order asks for. Carriers may differ: the one that is there first takes them all.
         told: Its node knows of it.
         held: A hold keeps it from its node.
-        our_label: Its node ships on labels that we buy; others pack as they please.
+        our_label: We buy its label. Others pack as they please, and nothing is packed for who fetches it.
     """
 
     fulfillment_order_id: str
@@ -28,8 +27,6 @@ class Candidate(Model):
     recipient: str
     level: ServiceLevel
     node_id: str
-    carrier: str
-    service: str
     told: bool = False
     held: bool = False
     our_label: bool = True
@@ -65,7 +62,6 @@ _SAME: tuple[tuple[Callable[[Candidate], object], str], ...] = (
     (lambda c: c.channel, "they came by different channels"),
     (lambda c: c.level, "they ask for different services"),
     (lambda c: c.node_id, "they ship from different nodes"),
-    (lambda c: (c.carrier, c.service), "they are planned with different carriers or services of one"),
 )
 
 
@@ -78,7 +74,7 @@ def keeps_out(candidate: Candidate) -> str:
     if candidate.held:
         return "a hold stands on it"
     if not candidate.our_label:
-        return f"{candidate.node_id} ships on labels of its own"
+        return "we buy no label for it"
     return ""
 
 

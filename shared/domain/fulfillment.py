@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-
 #: The carrier of what the customer fetches: nobody is paid, and there is no label.
 PICKUP = "pickup"
 
@@ -27,12 +26,13 @@ class Stage(StrEnum):
 
 
 class Happened(StrEnum):
-    """What a partner's message, or a wave, can mean to a fulfillment order."""
+    """What a partner's message, a wave, or a mate in its parcel can mean to a fulfillment order."""
 
     REJECTED = "rejected"
     PACKED = "packed"
     SHIPPED = "shipped"
     DELIVERED = "delivered"
+    LABEL_DUE = "label_due"  #: whoever shares its parcel has packed, left, or bought the label
     REPLANNED = "replanned"  #: its units were planned again with other orders, before its node was told
 
 

@@ -15,6 +15,7 @@ class ProcessPolicy(Model):
     Attributes:
         release_after: How long a node is not told of what was planned for it, so that it may be planned again together
             with other orders; never past the node's cut-off. What staff send to a node of their choice does not wait.
+        consolidate: Whether orders of one recipient, planned for one node while neither was told, share a parcel.
         answer_within: A node that has not answered by then is asked to cancel and the units go elsewhere.
         exclude_for: How long a node that rejected, stayed silent or shipped short is not asked again for the order.
         backorder_patience: After this, what is still backordered is cancelled.
@@ -28,6 +29,7 @@ class ProcessPolicy(Model):
     """
 
     release_after: timedelta = timedelta(0)
+    consolidate: bool = False
     answer_within: timedelta = timedelta(hours=4)
     exclude_for: timedelta = timedelta(days=7)
     backorder_patience: timedelta = timedelta(days=30)

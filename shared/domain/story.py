@@ -111,6 +111,19 @@ class ClaimStory(Model):
     released: int
 
 
+class ConsolidationStory(Model):
+    """The parcel that a fulfillment order shares.
+
+    Attributes:
+        mates: The fulfillment orders that it shares it with.
+        sealed_at: When its label began to be bought; before that each may leave.
+    """
+
+    consolidation_id: str
+    mates: tuple[str, ...]
+    sealed_at: Instant | None
+
+
 class FulfillmentStory(Model):
     """One fulfillment order: what was asked of which node, and what came of it."""
 
@@ -140,6 +153,8 @@ class FulfillmentStory(Model):
     ended_at: Instant | None
     lines: tuple[ClaimStory, ...]
     packages: tuple[PackageStory, ...]
+    packed_at: Instant | None = None
+    consolidation: ConsolidationStory | None = None
 
 
 class HoldStory(Model):

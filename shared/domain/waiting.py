@@ -81,6 +81,9 @@ def _fulfillment(f: FulfillmentStory, policy: ProcessPolicy, *, held: bool) -> I
         yield f"{f.node_id} to answer {name} until {_at(answer_by)}"
     elif f.ready_at is not None:
         yield f"the customer to fetch {name} at {f.node_id} until {_at(f.ready_at + policy.pickup_within)}"
+    elif f.packed_at is not None and f.consolidation is not None and f.consolidation.sealed_at is None:
+        mates = ", ".join(f.consolidation.mates)
+        yield f"{mates} to be packed into one parcel with {name}, at most until {_at(f.ship_by)}"
     elif f.request_status == "cancel_requested":
         yield f"{f.node_id} to say whether it gives {name} back"
     else:

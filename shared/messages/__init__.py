@@ -6,7 +6,16 @@ Names here are wire format: a running order replays against them. Fields are add
 from shared.messages.alerts import WatchInput, WatchResult, WatchStep
 from shared.messages.calls import AskCancel, CallOutcome, FulfillmentCall, PaymentOutcome, PaymentRequest
 from shared.messages.carts import CartSweepInput, CartSweepResult, CartSweepStep
-from shared.messages.commands import CancelOrder, Command, CommandOutcome, LineQuantity, PlaceHold, ReleaseHold, Reroute
+from shared.messages.commands import (
+    CancelOrder,
+    Command,
+    CommandOutcome,
+    LineQuantity,
+    PlaceHold,
+    ReleaseHold,
+    Reroute,
+    Unmerge,
+)
 from shared.messages.ids import (
     fulfillment_order_id,
     order_id_of,
@@ -28,6 +37,7 @@ from shared.messages.steps import (
     CloseOrder,
     RaiseCase,
     RecordHold,
+    Separate,
     SourceRequest,
     SourceResult,
     TryReroute,
@@ -77,9 +87,11 @@ __all__ = [
     "ReturnRequest",
     "ReturnStep",
     "ReturnVerdict",
+    "Separate",
     "SourceRequest",
     "SourceResult",
     "TryReroute",
+    "Unmerge",
     "Wake",
     "WatchInput",
     "WatchResult",

@@ -47,6 +47,10 @@ class ReleaseHold(Command):
     hold_id: str
 
 
+class Unmerge(Command):
+    """Have the order travel alone, as far as no label is being bought."""
+
+
 class CommandOutcome(Model):
     """What a staff command did. ``refused`` names what it could not do, and why.
 

@@ -50,6 +50,7 @@ class FulfillmentState(Model):
     delivered: bool = False  #: the carrier said so, perhaps before we had captured
     pickup: bool = False  #: the customer fetches it: no label is bought
     pickup_by: Instant | None = None  #: until when
+    label_at: Instant | None = None  #: packed; its label waits for who shares its parcel, at most until then
     pending: tuple[Wake, ...] = ()  #: facts recorded that the process has not acted on
 
 
@@ -69,6 +70,7 @@ class OrderState(Model):
         winding_down: The whole order was cancelled: what nodes give back later is cancelled, not sourced again.
         unsure: The facts may be ahead of what is remembered here: look again before the order is over.
         stock_arrived: Stock that a backorder waits for has come and has not been looked at.
+        summoned: Fulfillment orders whose nodes are told now, as that of another in their parcel was.
         facts_moved: A wave has planned units of the order again, which has not been looked at.
         steps: Number of keyed steps taken; the next step's key continues the count.
         exception: Why the order needs a person, empty when it does not.
@@ -85,6 +87,7 @@ class OrderState(Model):
     winding_down: bool = False
     unsure: bool = False
     stock_arrived: bool = False
+    summoned: tuple[int, ...] = ()
     facts_moved: bool = False
     promised_at: Instant | None = None
     steps: int = 0

@@ -150,6 +150,15 @@ class TryReroute(Model):
     policy: ProcessPolicy
 
 
+class Separate(Model):
+    """Take an order out of the parcels that it shares."""
+
+    step_key: str
+    order_id: str
+    actor: str
+    reason: str = ""
+
+
 class RecordHold(Model):
     """Place or release a hold in the order's record."""
 

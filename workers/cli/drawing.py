@@ -35,6 +35,7 @@ def _parts(order: OrderStory) -> Iterator[RenderableType]:
     if order.fulfillments:
         yield _fulfillments(order)
         yield from _planned_packages(order)
+        yield from _shared(order)
         yield from _parcels(order)
         yield from _rate_shops(order)
     if order.plan is not None:
@@ -114,6 +115,16 @@ def packed(package: PlannedPackage, currency: str) -> tuple[object, ...]:
         money(package.price_minor, currency),
         money(package.cost_minor, currency),
     )
+
+
+def _shared(order: OrderStory) -> Iterator[RenderableType]:
+    rows = [
+        (f.n, ", ".join(f.consolidation.mates), when(f.consolidation.sealed_at) or "may still leave")
+        for f in order.fulfillments
+        if f.consolidation is not None
+    ]
+    if rows:
+        yield table("one parcel with", ("n#", "fulfillment orders", "label bought since"), rows)
 
 
 def _parcels(order: OrderStory) -> Iterator[RenderableType]:

@@ -36,6 +36,7 @@ async def list_(
     channel: str | None = None,
     waiting: bool = False,
     held: bool = False,
+    merged: bool = False,
     limit: int = 50,
     after: str | None = None,
 ) -> Answer:
@@ -44,6 +45,7 @@ async def list_(
     ```
     doms orders list --status released
     doms orders list --waiting --limit 10
+    doms orders list --merged
     doms --json orders list --held | jq -r '.[].order_id'
     ```
 
@@ -52,12 +54,13 @@ async def list_(
         channel: Only orders of this channel.
         waiting: Only orders with units that have no source.
         held: Only orders that a hold stands on.
+        merged: Only orders that share a parcel which has not left.
         limit: At most so many.
         after: Go on after this order, the last of the page before.
     """
     async with doms_client() as doms:
         listed = await doms.list_orders(
-            status=status, channel=channel, waiting=waiting, held=held, limit=limit, after=after
+            status=status, channel=channel, waiting=waiting, held=held, merged=merged, limit=limit, after=after
         )
     return Answer(listed, show=lambda: _listed(listed))
 
@@ -186,6 +189,49 @@ async def reroute(order_id: str, n: int, *, to: str = "", reason: str = "", acto
     command = Reroute(actor=actor, reason=reason, n=n, to_node=to)
     async with doms_client() as doms:
         return told(await doms.reroute(order_id, command))
+
+
+@app.command
+async def merge(*order_ids: str, reason: str = "", actor: Actor = "staff") -> Answer:
+    """Have orders of one recipient travel in one parcel, under one label.
+
+    They share it where they ship from the same node by the same service and the node was not told of them yet. When
+    it is told of one, it is told of all that may go; a policy's `consolidate` does the same by itself.
+
+    ```
+    doms orders merge webshop/W7-000001 webshop/W7-000002
+    doms orders list --merged
+    ```
+
+    Args:
+        order_ids: Two orders or more.
+        reason: Why; it is kept in the timelines.
+    """
+    from shared import consolidations_client
+
+    async with doms_client() as doms:
+        merged = await consolidations_client.merge(doms, order_ids, reason=reason, actor=actor)
+    lines = [f"{name}: {', '.join(together)} in one parcel" for name, together in merged.parcels.items()]
+    return Answer(merged, text="\n".join([*lines, *(f"  but: {why}" for why in merged.apart)]))
+
+
+@app.command
+async def unmerge(order_id: str, *, reason: str = "", actor: Actor = "staff") -> Answer:
+    """Have an order travel alone again. It works until the label of its parcel is being bought.
+
+    ```
+    doms orders unmerge webshop/W7-000002 --reason "wants it gift-wrapped"
+    ```
+
+    Args:
+        order_id: The order; those that it shared a parcel with stay together.
+        reason: Why; it is kept in the timelines.
+    """
+    from shared import consolidations_client
+    from shared.messages import Unmerge
+
+    async with doms_client() as doms:
+        return told(await consolidations_client.unmerge(doms, order_id, Unmerge(actor=actor, reason=reason)))
 
 
 @app.command

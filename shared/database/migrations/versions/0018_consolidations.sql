@@ -1,16 +1,17 @@
 -- Fulfillment orders of one recipient, from one node, that travel in one parcel. Each keeps its order, lines and money.
 
--- sealed_at: from then on its label is bought, by sealed_by: nobody joins or leaves any more.
+-- sealed_at: from then on its label is bought, by sealed_by: nobody joins or leaves any more. It goes by the carrier's
+-- service that was planned for the member who has to have it first.
 CREATE TABLE consolidation (
     consolidation_id text PRIMARY KEY,
     node_id          text NOT NULL REFERENCES node,
-    carrier          text NOT NULL,
-    service          text NOT NULL,
+    carrier          text,
+    service          text,
     opened_by        text NOT NULL,
     opened_at        timestamptz NOT NULL DEFAULT now(),
     sealed_at        timestamptz,
     sealed_by        text REFERENCES fulfillment_order,
-    CONSTRAINT sealed_by_somebody CHECK ((sealed_at IS NULL) = (sealed_by IS NULL))
+    CONSTRAINT sealed_by_somebody CHECK (num_nulls(sealed_at, sealed_by, carrier, service) IN (0, 4))
 );
 
 CREATE TABLE consolidation_member (
