@@ -18,11 +18,14 @@ _AVAILABLE = text("SELECT node_id, sku, on_hand - reserved AS free FROM stock_po
 _PAGE = 5_000
 
 
-async def load_world(database: Database, world: World, sandbox_url: str, reference: str) -> None:
+async def load_world(database: Database, world: World, sandbox_url: str, reference: str) -> list[Move]:
     """Load a merchant whose partners all live in the sandbox, and bring its stock to what the world says.
 
     Args:
         reference: Names this load in the stock ledger; loading again under it changes nothing.
+
+    Returns:
+        What was booked to bring it there.
     """
     async with database.transaction() as connection:
         await network.save_partners(connection, (_endpoint(partner, sandbox_url) for partner in world.partners))
@@ -30,7 +33,7 @@ async def load_world(database: Database, world: World, sandbox_url: str, referen
         await network.save_rates(connection, world.rates)
         await network.save_items(connection, world.items)
         await network.save_offers(connection, world.offers)
-    await set_free_stock(database, world.stock, reference)
+    return await set_free_stock(database, world.stock, reference)
 
 
 def _endpoint(partner: Partner, sandbox_url: str) -> PartnerEndpoint:
@@ -38,8 +41,8 @@ def _endpoint(partner: Partner, sandbox_url: str) -> PartnerEndpoint:
     return PartnerEndpoint(partner_id=partner.partner_id, kind=kind, base_url=f"{sandbox_url}/{partner.partner_id}")
 
 
-async def set_free_stock(database: Database, rows: Sequence[StockRow], reference: str) -> None:
-    """Adjust every named position so that what is not reserved is what the row says is on hand."""
+async def set_free_stock(database: Database, rows: Sequence[StockRow], reference: str) -> list[Move]:
+    """Adjust every named position so that what is not reserved is what the row says is on hand; returns how."""
     async with database.reading() as connection:
         free = {(row.node_id, row.sku): row.free for row in await connection.execute(_AVAILABLE)}
     moves = [
@@ -58,3 +61,4 @@ async def set_free_stock(database: Database, rows: Sequence[StockRow], reference
         async with database.transaction() as connection:
             await stock.receive(connection, changed[start : start + _PAGE])
             await network.save_safety(connection, safety[start : start + _PAGE])
+    return changed

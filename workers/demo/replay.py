@@ -22,6 +22,7 @@ from workers.demo.load import load_world
 from workers.demo.retail_csv import Cancellation, RetailFile, Tally
 from workers.demo.retail_world import constructed_world, read_catalogue
 from workers.demo.run import hurried, stage, summarise
+from workers.demo.shelves import fill_shelves
 from workers.demo.summary import Summary
 
 _PLACERS = 12
@@ -43,7 +44,8 @@ async def replay(
     source = RetailFile(file, channel=f"retail-{run}", seed=seed, limit=limit, since=since)
     async with stage(workers=workers, keep=keep, console=console) as (settings, addresses, doms):
         world = constructed_world(catalogue, seed)
-        await load_world(doms.database, world, addresses.sandbox_url, f"replay-{run}")
+        booked = await load_world(doms.database, world, addresses.sandbox_url, f"replay-{run}")
+        await fill_shelves(addresses.sandbox_url, booked)
         async with hurried(doms.database, f"replay-{run}"):
             job, before = Job(doms, console, limit), cpu_seconds(settings)
             async with job.shown():

@@ -27,6 +27,7 @@ from workers.demo.cpu import OURS, cpu_seconds, per_order_ms
 from workers.demo.job import Job, in_turn, patiently
 from workers.demo.load import load_world
 from workers.demo.orders import make_orders
+from workers.demo.shelves import fill_shelves
 from workers.demo.summary import Summary
 from workers.demo.world import Restock, World, make_world, restocks
 from workers.stack import StackAddresses, running_stack, status, up
@@ -68,11 +69,12 @@ async def demo(*, orders: int, seed: int, workers: int, keep: bool) -> Summary:
     world = make_world(seed, depth=1 + orders // 1000)
     run = f"demo-{uuid.uuid4().hex[:6]}"
     async with stage(workers=workers, keep=keep, console=console) as (settings, addresses, doms):
-        await load_world(doms.database, world, addresses.sandbox_url, run)
+        await fill_shelves(addresses.sandbox_url, await load_world(doms.database, world, addresses.sandbox_url, run))
         async with hurried(doms.database, run):
             job, before = Job(doms, console, orders), cpu_seconds(settings)
             async with job.shown():
-                await _place_all(job, _renamed(run, world, orders, seed), _supply(world, orders))
+                supply = _Supply(addresses.sandbox_url, world, orders)
+                await _place_all(job, _renamed(run, world, orders, seed), supply)
                 stuck = await job.until_over()
         return await summarise(job, settings, before, stuck)
 
@@ -115,13 +117,25 @@ def _renamed(run: str, world: World, orders: int, seed: int) -> Iterator[OrderDo
         yield document.model_copy(update={"channel_order_id": f"{document.channel_order_id}-{run[-6:]}"})
 
 
-def _supply(world: World, orders: int) -> list[tuple[int, Restock]]:
-    """Replenishment, each with the number of orders placed at which it arrives; the last one first."""
-    due = [(round(restock.after * orders), restock) for restock in restocks(world)]
-    return sorted(due, key=lambda pair: -pair[0])
+class _Supply:
+    """Replenishment, which arrives once so many orders were placed."""
+
+    def __init__(self, sandbox_url: str, world: World, orders: int) -> None:
+        due = [(round(restock.after * orders), restock) for restock in restocks(world)]
+        self._due = sorted(due, key=lambda pair: -pair[0])
+        self._sandbox_url = sandbox_url
+
+    async def come(self, doms: Doms, placed: int) -> None:
+        """Put on the shelf, and tell of, what has arrived by now."""
+        while self._due and placed >= self._due[-1][0]:
+            move = _arrival(self._due.pop()[1])
+            await fill_shelves(self._sandbox_url, [move])
+            async for attempt in patiently():
+                with attempt:
+                    await doms.receive_stock([move])
 
 
-async def _place_all(job: Job, documents: Iterator[OrderDocument], supply: list[tuple[int, Restock]]) -> None:
+async def _place_all(job: Job, documents: Iterator[OrderDocument], supply: _Supply) -> None:
     async def one() -> bool:
         document = next(documents, None)
         if document is None:
@@ -130,8 +144,7 @@ async def _place_all(job: Job, documents: Iterator[OrderDocument], supply: list[
         count = len(job.placed)
         if order_id and count % _SECOND_THOUGHTS == 0:
             await _think_better_of_it(job.doms, order_id)
-        while supply and count >= supply[-1][0]:
-            await _arrive(job.doms, supply.pop()[1])
+        await supply.come(job.doms, count)
         return True
 
     await in_turn(one, _PLACERS)
@@ -146,8 +159,8 @@ async def _think_better_of_it(doms: Doms, order_id: str) -> None:
         return
 
 
-async def _arrive(doms: Doms, supply: Restock) -> None:
-    move = Move(
+def _arrival(supply: Restock) -> Move:
+    return Move(
         node_id=supply.node_id,
         sku=supply.sku,
         cause="receive",
@@ -155,9 +168,6 @@ async def _arrive(doms: Doms, supply: Restock) -> None:
         reference=f"supply/{uuid.uuid4().hex[:12]}",
         actor="supplier",
     )
-    async for attempt in patiently():
-        with attempt:
-            await doms.receive_stock([move])
 
 
 async def summarise(job: Job, settings: Settings, before: dict[str, float], stuck: int) -> Summary:
