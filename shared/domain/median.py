@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain import highs
+
 Costs = NDArray[np.int64]
 Distances = NDArray[np.float64]
 #: Nodes of the search tree that may be looked at; a count of work, so that the answer is always the same.
@@ -119,56 +121,37 @@ def _totals(costs: Costs, others: Sequence[int]) -> Costs:
 
 class _Program:
     def __init__(self, costs: Costs, count: int, given: Sequence[int]) -> None:
-        import highspy
-
-        highs: Any = highspy.Highs
-        self.solver: Any = highs()
-        self.solver.silent()
-        for option, value in (("threads", 1), ("mip_rel_gap", 0.0), ("mip_abs_gap", 0.5), ("random_seed", 0)):
-            self.solver.setOptionValue(option, value)
-        self.solver.setOptionValue("mip_max_nodes", MOST_NODES)
         self.costs, self.given = costs, frozenset(given)
         self.least = int(costs.min(axis=0).sum())
-        self._choose(count + len(self.given))
+        self._program = highs.Program()
+        for place in range(len(costs)):
+            self._program.column(0.0, least=float(place in self.given), most=1.0)
+        chosen = float(count + len(self.given))
+        self._program.row(chosen, chosen, [(place, 1.0) for place in range(len(costs))])
         for customer in range(costs.shape[1]):
             self._serve(costs[:, customer])
-
-    def _choose(self, count: int) -> None:
-        import highspy
-
-        size = len(self.costs)
-        kinds = [highspy.HighsVarType.kInteger] * size
-        least = np.array([float(place in self.given) for place in range(size)])
-        self.solver.addVars(size, least, np.ones(size))
-        self.solver.changeColsIntegrality(size, np.arange(size, dtype=np.int32), np.array(kinds))
-        everything = np.arange(size, dtype=np.int32)
-        self.solver.addRow(float(count), float(count), size, everything, np.ones(size))
 
     def _serve(self, column: Costs) -> None:
         """``z[r]`` is 1 when no chosen place serves the customer at its ``r`` cheapest costs."""
         levels, at = np.unique(column, return_inverse=True)
-        before: int | None = None
+        before: list[tuple[int, float]] = []
         for level in range(len(levels) - 1):
-            index = self.solver.getNumCol()
-            self.solver.addCol(float(levels[level + 1] - levels[level]), 0.0, 1.0, 0, [], [])
-            columns = [*np.flatnonzero(at == level).tolist(), index]
-            signs = [1.0] * len(columns)
-            if before is not None:
-                columns.append(before)
-                signs.append(-1.0)
-            least = 1.0 if before is None else 0.0
-            self.solver.addRow(least, np.inf, len(columns), np.array(columns, dtype=np.int32), np.array(signs))
-            before = index
-        if before is not None:
-            last = [*np.flatnonzero(at == len(levels) - 1).tolist(), before]
-            signs = [1.0] * (len(last) - 1) + [-1.0]
-            self.solver.addRow(0.0, np.inf, len(last), np.array(last, dtype=np.int32), np.array(signs))
+            dearer = self._program.column(float(levels[level + 1] - levels[level]), most=1.0)
+            places = [(place, 1.0) for place in np.flatnonzero(at == level).tolist()]
+            least = 0.0 if before else 1.0
+            self._program.row(least, highs.INFINITE, [*places, (dearer, 1.0), *before])
+            before = [(dearer, -1.0)]
+        if before:
+            last = [(place, 1.0) for place in np.flatnonzero(at == len(levels) - 1).tolist()]
+            self._program.row(0.0, highs.INFINITE, [*last, *before])
 
     def solve(self, start: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
         """(places, bound); the start when the search found nothing."""
-        self.solver.run()
-        info = self.solver.getInfo()
-        found: Any = self.solver.getSolution().col_value[: len(self.costs)]
+        solver = highs.solver(mip_rel_gap=0.0, mip_abs_gap=0.5, mip_max_nodes=MOST_NODES)
+        self._program.passed(solver, whole=True)
+        solver.run()
+        info = solver.getInfo()
+        found: Any = solver.getSolution().col_value[: len(self.costs)]
         places = tuple(place for place, value in enumerate(found) if value > 0.5)
         if len(places) != len(start):
             places = start

@@ -19,9 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from typing import Any, NamedTuple
 
-import highspy
-import numpy as np
-
+from shared.domain import highs
 from shared.domain.calendars import days_late
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.waves.generation import plan_wave
@@ -87,28 +85,21 @@ class Program:
     """All orders of a wave in one integer program."""
 
     def __init__(self, whole: Wave) -> None:
-        self.cost: list[float] = []
-        self.rows: list[tuple[float, float]] = []
-        self.entries: list[list[tuple[int, float]]] = []
-        self.fixed = 0
-        stock = {(row.node_id, row.sku): self._row(-highspy.kHighsInf, row.available) for row in whole.snapshot.stock}
+        self.program = highs.Program()
+        available = ((row.node_id, row.sku, row.available) for row in whole.snapshot.stock)
+        stock = {(node_id, sku): self.program.row(-highs.INFINITE, units) for node_id, sku, units in available}
         for order in whole.orders:
             self._add(order, whole, stock)
 
-    def _row(self, least: float, most: float) -> int:
-        self.rows.append((least, most))
-        return len(self.rows) - 1
-
     def _column(self, cost: float, entries: list[tuple[int, float]]) -> None:
-        self.cost.append(cost)
-        self.entries.append(entries)
+        self.program.column(cost, entries, most=1.0)
 
     def _add(self, order: WaveOrder, whole: Wave, stock: dict[tuple[str, str], int]) -> None:
         lines = order.order.lines
         penalty = order.policy.split_penalty_minor
-        wanted = [self._row(line.quantity, line.quantity) for line in lines]
-        most = self._row(-highspy.kHighsInf, order.policy.max_shipments)
-        first = self._row(0, highspy.kHighsInf)
+        wanted = [self.program.row(line.quantity, line.quantity) for line in lines]
+        most = self.program.row(-highs.INFINITE, order.policy.max_shipments)
+        first = self.program.row(0, highs.INFINITE)
         # A shipment pays the penalty, and the order gets one back when there is any.
         self._column(-penalty, [(first, -1.0)])
         stands = {line.line_no: 0 for line in lines}
@@ -119,7 +110,7 @@ class Program:
             for _ in range(line.quantity - stands[line.line_no]):
                 self._column(whole.rules.short_unit_minor, [(row, 1.0)])
         for source in survey(order.order, whole.snapshot, order.policy).sources:
-            once = self._row(-highspy.kHighsInf, 1)
+            once = self.program.row(-highs.INFINITE, 1)
             for cost, units in _states(source, order):
                 entries = [(row, float(count)) for row, count in zip(wanted, units, strict=True) if count]
                 uses: dict[int, float] = {}
@@ -132,21 +123,8 @@ class Program:
 
     def solve(self, seconds: float) -> tuple[int, int, str]:
         """(cost, bound, what the solver says)."""
-        lp = highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = len(self.cost), len(self.rows)
-        lp.col_cost_ = np.array(self.cost)
-        lp.col_lower_, lp.col_upper_ = np.zeros(len(self.cost)), np.ones(len(self.cost))
-        lp.integrality_ = [highspy.HighsVarType.kInteger] * len(self.cost)
-        lp.row_lower_ = np.array([least for least, _ in self.rows], dtype=np.float64)
-        lp.row_upper_ = np.array([most for _, most in self.rows], dtype=np.float64)
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        lp.a_matrix_.start_ = np.cumsum([0, *map(len, self.entries)]).astype(np.int32)
-        lp.a_matrix_.index_ = np.array([row for each in self.entries for row, _ in each], dtype=np.int32)
-        lp.a_matrix_.value_ = np.array([value for each in self.entries for _, value in each])
-        solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
-        for name, value in (("output_flag", False), ("threads", 1), ("time_limit", seconds), ("mip_rel_gap", 0.0)):
-            solver.setOptionValue(name, value)
-        solver.passModel(lp)
+        solver = highs.solver(time_limit=seconds, mip_rel_gap=0.0, presolve="choose")
+        self.program.passed(solver, whole=True)
         solver.run()
         info = solver.getInfo()
         status = solver.modelStatusToString(solver.getModelStatus())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import highspy
-import numpy as np
 
+from shared.domain import highs
 from shared.domain.sourcing.freight import Way, volume_mm3
 from shared.domain.sourcing.models import WantedLine
 from shared.domain.sourcing.sources import Source
@@ -20,17 +19,14 @@ class Program:
     """Built with arrays, not expressions, so that building is not what is measured."""
 
     def __init__(self, case: Case, sources: Sequence[Source], seconds: float) -> None:
-        solver: Any = highspy.Highs
-        self.model = solver()
-        self.model.silent()
-        for option, value in (("time_limit", seconds), ("mip_rel_gap", 0.0), ("mip_abs_gap", 0.5), ("threads", 1)):
-            self.model.setOptionValue(option, value)
         self.case, self.sources = case, sources
-        self._most: list[float] = []
-        self._cost: list[float] = []
+        self._program = highs.Program()
         self._below: list[Row] = []
         opened = [self._node(source) for source in sources]
         self._write(opened)
+        # As fast as it can be, with the presolve that the product does without.
+        solver = highs.solver(time_limit=seconds, mip_rel_gap=0.0, mip_abs_gap=0.5, presolve="choose")
+        self.model = self._program.passed(solver, whole=True)
 
     def solve(self) -> tuple[int, bool]:
         """(cost in minor units, proven)."""
@@ -40,9 +36,7 @@ class Program:
         return (round(cost), True) if proven else (0, False)
 
     def _column(self, cost: float, most: float) -> int:
-        self._cost.append(cost)
-        self._most.append(most)
-        return len(self._cost) - 1
+        return self._program.column(cost, most=most)
 
     def _node(self, source: Source) -> tuple[int, dict[int, int], list[Row]]:
         """The node's column, its units by line, and rows that must not be above zero."""
@@ -87,21 +81,12 @@ class Program:
 
     def _write(self, opened: list[tuple[int, dict[int, int], list[Row]]]) -> None:
         order, _, policy = self.case
-        size = len(self._cost)
-        every = np.arange(size, dtype=np.int32)
-        self.model.addVars(size, np.zeros(size), np.array(self._most))
-        self.model.changeColsCost(size, every, np.array(self._cost))
-        self.model.changeColsIntegrality(size, every, np.array([highspy.HighsVarType.kInteger] * size))
         for row in [row for _, _, rows in opened for row in rows] + self._below:
-            self._row(-np.inf, 0.0, row)
-        self._row(-np.inf, policy.max_shipments, [(used, 1.0) for used, _, _ in opened])
+            self._program.row(-highs.INFINITE, 0.0, row)
+        self._program.row(-highs.INFINITE, policy.max_shipments, [(used, 1.0) for used, _, _ in opened])
         for line in order.lines:
             held = sum(source.holds(line.sku) for source in self.sources)
             wanted = float(min(line.quantity, held))
             row = [(units[line.line_no], 1.0) for _, units, _ in opened if line.line_no in units]
             if row:
-                self._row(wanted, wanted, row)
-
-    def _row(self, low: float, high: float, row: Row) -> None:
-        columns = np.array([at for at, _ in row], dtype=np.int32)
-        self.model.addRow(low, high, len(row), columns, np.array([value for _, value in row]))
+                self._program.row(wanted, wanted, row)

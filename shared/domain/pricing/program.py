@@ -15,12 +15,14 @@ which is several times faster then. Never build one in a process that serves ord
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
+
+from shared.domain import highs
 
 Floats = NDArray[np.float64]
 #: Columns from which on a program is large.
@@ -77,23 +79,23 @@ class Program:
         self._limits = limits
         self._columns: list[tuple[int, int, int]] = []
         self._flow_of_row: list[int] = []
-        rows = _Rows(limits)
-        costs: list[float] = []
+        program = highs.Program()
+        for _ in range(limits):
+            program.row(0.0, 0.0)
         for f, flow in enumerate(flows):
-            wanted = [rows.add() for _ in range(max(len(option.items) for option in flow.options))]
+            wanted = [program.row(0.0, 0.0) for _ in range(max(len(option.items) for option in flow.options))]
             self._flow_of_row += [f] * len(wanted)
             for o, option in enumerate(flow.options):
                 carries = [(i, carry) for i, carry in enumerate(option.items) if carry is not None]
-                links = [rows.add() for _ in carries]
+                links = [program.row(0.0, 0.0) for _ in carries]
                 self._flow_of_row += [-1] * len(links)
-                rows.column((link, -1.0) for link in links)
-                costs.append(option.fixed)
+                program.column(option.fixed, [(link, -1.0) for link in links])
                 self._columns.append((f, o, -1))
                 for link, (i, carry) in zip(links, carries, strict=True):
-                    rows.column([*carry.uses, (wanted[i], 1.0), (link, 1.0)])
-                    costs.append(carry.cost)
+                    program.column(carry.cost, [*carry.uses, (wanted[i], 1.0), (link, 1.0)])
                     self._columns.append((f, o, i))
-        self._solver = _solver(costs, rows)
+        method = "ipm" if len(self._columns) >= LARGE else "simplex"
+        self._solver = program.passed(highs.solver(solver=method, presolve="choose"))
 
     def solve(self, orders: Sequence[float] | Floats, limits: Sequence[float] | Floats) -> Answer:
         """The least cost of so many orders of each flow.
@@ -118,39 +120,3 @@ class Program:
         }
         prices = np.maximum(-np.array(solution.row_dual[: self._limits]), 0.0)
         return Answer(self._solver.getInfo().objective_function_value, prices, carried)
-
-
-class _Rows:
-    """Counts rows and collects the matrix column by column."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.start, self.index, self.value = [0], list[int](), list[float]()
-
-    def add(self) -> int:
-        self.count += 1
-        return self.count - 1
-
-    def column(self, entries: Iterable[tuple[int, float]]) -> None:
-        for row, value in entries:
-            self.index.append(row)
-            self.value.append(value)
-        self.start.append(len(self.index))
-
-
-def _solver(costs: list[float], rows: _Rows) -> Any:
-    model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = len(costs), rows.count
-    model.col_cost_ = np.array(costs)
-    model.col_lower_, model.col_upper_ = np.zeros(len(costs)), np.full(len(costs), highspy.kHighsInf)
-    model.row_lower_, model.row_upper_ = np.zeros(rows.count), np.zeros(rows.count)
-    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.start_ = np.array(rows.start, dtype=np.int32)
-    model.a_matrix_.index_ = np.array(rows.index, dtype=np.int32)
-    model.a_matrix_.value_ = np.array(rows.value)
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
-    method = "ipm" if len(costs) >= LARGE else "simplex"
-    for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0), ("solver", method)):
-        solver.setOptionValue(option, value)
-    solver.passModel(model)
-    return solver

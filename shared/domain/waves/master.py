@@ -18,6 +18,7 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain import highs
 from shared.domain.waves.columns import Column
 from shared.domain.waves.limits import Limit
 from shared.domain.waves.mending import mended
@@ -60,7 +61,7 @@ class Master:
         self._using: dict[Limit, list[tuple[int, int]]] = {}
         #: The most that the orders could take of each limit together, by the columns known.
         self._peak: dict[Limit, dict[int, int]] = {}
-        self._solver = _solver()
+        self._solver = highs.solver()
         one = np.ones(orders)
         self._solver.addRows(orders, one, one, 0, np.zeros(orders, dtype=np.int32), np.array([], dtype=np.int32), [])
 
@@ -80,7 +81,7 @@ class Master:
             value += [amount for _, amount in entries]
             starts.append(len(index))
         costs = np.array([column.cost / MILLI for column in new])
-        zeros, ones = np.zeros(len(new)), np.full(len(new), highspy.kHighsInf)
+        zeros, ones = np.zeros(len(new)), np.full(len(new), highs.INFINITE)
         self._solver.addCols(
             len(new), costs, zeros, ones, len(index), np.array(starts[:-1], dtype=np.int32),
             np.array(index, dtype=np.int32), np.array(value),
@@ -120,7 +121,7 @@ class Master:
             starts.append(len(index))
         if limits:
             upper = np.array([float(self._most.get(limit, 0)) for limit in limits])
-            lower = np.full(len(limits), -highspy.kHighsInf)
+            lower = np.full(len(limits), -highs.INFINITE)
             self._solver.addRows(
                 len(limits), lower, upper, len(index), np.array(starts[:-1], dtype=np.int32),
                 np.array(index, dtype=np.int32), np.array(value),
@@ -153,11 +154,9 @@ class Master:
 
     def choose(self, among: Sequence[int], start: Sequence[int], branches: int, gap: float) -> list[int]:
         """The best choice found among these columns, one or more orders to each; never worse than ``start``."""
-        model = _solver()
-        model.setOptionValue("mip_max_nodes", branches)
-        model.setOptionValue("mip_rel_gap", gap)
+        solver = highs.solver(mip_max_nodes=branches, mip_rel_gap=gap)
+        model = self._program(among).passed(solver, whole=True)
         place_of = {place: n for n, place in enumerate(among)}
-        self._build(model, among)
         solution = highspy.HighsSolution()
         solution.col_value = [0.0] * len(among)
         for place in start:
@@ -183,41 +182,18 @@ class Master:
         found = not any(self.columns[place].missing for place in chosen)
         return once and found and all(units <= self._most.get(limit, 0) for limit, units in taken.items())
 
-    def _build(self, model: Any, among: Sequence[int]) -> None:
-        lp = highspy.HighsLp()
-        rows = self._orders + len(self._rows)
-        lp.num_col_, lp.num_row_ = len(among), rows
-        lp.col_cost_ = np.array([self.columns[place].cost / MILLI for place in among])
-        lp.col_lower_, lp.col_upper_ = np.zeros(len(among)), np.ones(len(among))
-        lp.integrality_ = [highspy.HighsVarType.kInteger] * len(among)
-        lower, upper = np.ones(rows), np.ones(rows)
-        lower[self._orders :] = -highspy.kHighsInf
-        for limit, row in self._rows.items():
-            upper[row] = float(self._most.get(limit, 0))
-        lp.row_lower_, lp.row_upper_ = lower, upper
-        starts, index, value = [0], list[int](), list[float]()
+    def _program(self, among: Sequence[int]) -> highs.Program:
+        program = highs.Program()
+        for _ in range(self._orders):
+            program.row(1.0, 1.0)
+        for limit in self._rows:
+            program.row(-highs.INFINITE, float(self._most.get(limit, 0)))
         for place in among:
             column = self.columns[place]
-            index += column.members
-            value += [1.0] * len(column.members)
-            for limit, units in column.uses.items():
-                if limit in self._rows:
-                    index.append(self._rows[limit])
-                    value.append(float(units))
-            starts.append(len(index))
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        lp.a_matrix_.start_ = np.array(starts, dtype=np.int32)
-        lp.a_matrix_.index_ = np.array(index, dtype=np.int32)
-        lp.a_matrix_.value_ = np.array(value)
-        model.passModel(lp)
-
-
-def _solver() -> Any:
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
-    # The presolve of HiGHS 1.15 calls some of these integer programs infeasible that have an answer.
-    for option, value in (("output_flag", False), ("threads", 1), ("random_seed", 0), ("presolve", "off")):
-        solver.setOptionValue(option, value)
-    return solver
+            once = [(member, 1.0) for member in column.members]
+            uses = [(self._rows[limit], float(units)) for limit, units in column.uses.items() if limit in self._rows]
+            program.column(column.cost / MILLI, [*once, *uses], most=1.0)
+        return program
 
 
 def _require(solver: Any, status: Any) -> None:
