@@ -73,9 +73,10 @@ class Days:
     Args:
         daily_units: The standing figure; ``None`` is no limit.
         days: What is set for single days, and taken of them.
+        service: ``None`` looks away from what single services are limited to.
     """
 
-    def __init__(self, daily_units: int | None, days: Iterable[DayLoad], service: ServiceLevel) -> None:
+    def __init__(self, daily_units: int | None, days: Iterable[DayLoad], service: ServiceLevel | None) -> None:
         self.standing = UNLIMITED if daily_units is None else daily_units
         self._together: dict[date, int] = {}
         self._of_service: dict[date, int] = {}

@@ -19,7 +19,7 @@ import numpy as np
 from shared.domain.sourcing.grid import Ints
 from shared.domain.waves.columns import Column
 from shared.domain.waves.diving import dive
-from shared.domain.waves.limits import DayLimit, Limit, Limits
+from shared.domain.waves.limits import Limit, Limits
 from shared.domain.waves.master import Master, Relaxed
 from shared.domain.waves.merging import Union, unions
 from shared.domain.waves.models import Wave, WavePlan
@@ -64,9 +64,9 @@ class _Generation:
         self.index = {limit: place for place, limit in enumerate(self.limits.most)}
         self.most = np.array(list(self.limits.most.values()), dtype=np.int64)
         self.days = [
-            [self.index[DayLimit(node.node_id, nth)] for nth in range(count)]
+            [self.index[limit] for limit in limits]
             for node in wave.snapshot.nodes
-            if (count := self.limits.days_of(node.node_id))
+            for limits in self.limits.by_day(node.node_id)
         ]
         network = Network(wave.snapshot, self.limits)
         self.pricers = [Pricer(order, network.rows(order), self.index, self.rules) for order in wave.orders]
@@ -173,7 +173,7 @@ class _Generation:
         order, pricer = self.wave.orders[place], self.pricers[place]
         shipments = tuple(shipments_of(pricer.rows, pricer.scale, chosen, order.policy))
         cost = pricer.cost_of(chosen) + short_units(order, shipments) * pricer.short_milli
-        return Column((place,), cost + offer.change, self.limits.uses(shipments), (shipments,))
+        return Column((place,), cost + offer.change, self.limits.uses(shipments, order.order.service), (shipments,))
 
     # --- the bound ----------------------------------------------------------------------------------------
 

@@ -40,7 +40,8 @@ class Union:
         if sum(map(len, shipments)) == len(together):
             return None
         cost = self.pricer.cost_of(chosen) + short_units(self.order, together) * self.pricer.short_milli + change
-        return Column(self.members, cost, limits.uses(together), shipments, shared_minor=self._saved(chosen))
+        uses = limits.uses(together, self.order.order.service)
+        return Column(self.members, cost, uses, shipments, shared_minor=self._saved(chosen))
 
     def _saved(self, chosen: Chosen) -> int:
         """What the shared shipments cost less than one for each order, in minor units."""

@@ -87,10 +87,7 @@ class Pricer:
             [[index.get(StockLimit(node_id, line.sku), free) for line in self._atoms.lines] for node_id in nodes]
         )
         self._day_at = np.array(
-            [
-                free if row.nth is None else index.get(DayLimit(row.source.node.node_id, row.nth), free)
-                for row in self.rows
-            ]
+            [[index.get(limit, free) for limit in _limits_of(row, self.order)] for row in self.rows]
         )
         self._has_days = any(row.nth is not None for row in self.rows)
         self._units = self._taken.sum(axis=1)
@@ -101,7 +98,7 @@ class Pricer:
         Args:
             prices: By place in the index; of a day, what a unit handed over then costs in all. The last one is zero.
         """
-        stock, days = prices[self._stock_at], prices[self._day_at]
+        stock, days = prices[self._stock_at], prices[self._day_at].sum(axis=1)
         asked = stock.tobytes() + days.tobytes()
         if asked != self._asked:
             self._asked, self._answer = asked, self._settled_quote(stock, days)
@@ -146,6 +143,12 @@ class Pricer:
         start = self._starts[node]
         stop = self._starts[node + 1] if node + 1 < len(self._starts) else len(self.rows)
         return start + int(by_row[start:stop, state].argmin())
+
+
+def _limits_of(row: Row, order: WaveOrder) -> list[DayLimit]:
+    """Of the row's day: for all services together, and for the order's. There are none where days are not shared."""
+    node_id, nth = row.source.node.node_id, -1 if row.nth is None else row.nth
+    return [DayLimit(node_id, nth), DayLimit(node_id, nth, order.order.service)]
 
 
 def _bound_by_more(policy: Policy) -> bool:

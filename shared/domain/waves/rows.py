@@ -6,7 +6,7 @@ are shared is looked at once for each of them, as a node that takes so many days
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
@@ -39,9 +39,9 @@ class Network:
         shared = [node for node in snapshot.nodes if limits.days_of(node.node_id)]
         alone = tuple(node for node in snapshot.nodes if not limits.days_of(node.node_id))
         self._alone = snapshot.model_copy(update={"nodes": alone})
-        turns = max((limits.days_of(node.node_id) for node in shared), default=0)
+        turns = max((len(limits.days_of(node.node_id)) for node in shared), default=0)
         self._by_day = [
-            snapshot.model_copy(update={"nodes": tuple(_later(node, nth) for node in shared), "loads": ()})
+            snapshot.model_copy(update={"nodes": tuple(_handing_over(shared, limits, nth)), "loads": ()})
             for nth in range(turns)
         ]
         self._ready = [_soonest(seen) for seen in self._by_day]
@@ -76,9 +76,11 @@ class Network:
         return survey(order.order, seen, order.policy).sources if snapshot.nodes else ()
 
 
-def _later(node: Node, days: int) -> Node:
-    """A node that takes longer, without a limit of its own: the wave counts what its days have room for."""
-    return node.model_copy(update={"handling_days": node.handling_days + days, "daily_units": None})
+def _handing_over(shared: Iterable[Node], limits: Limits, nth: int) -> Iterator[Node]:
+    """Nodes that take until their ``nth`` day, without limits of their own: the wave counts what days have room for."""
+    for node in shared:
+        for day in limits.days_of(node.node_id)[nth : nth + 1]:
+            yield node.model_copy(update={"handling_days": node.handling_days + day.later, "daily_units": None})
 
 
 def _soonest(snapshot: Snapshot) -> datetime:

@@ -18,7 +18,8 @@ def standing_column(place: int, order: WaveOrder, pricer: Pricer, limits: Limits
     """The order as it stands: feasible together with all others as they stand, whatever has changed since."""
     cost = sum(max(0, _milli(turn, shipment, order, pricer)) for turn, shipment in enumerate(order.standing))
     cost += short_units(order, order.standing) * pricer.short_milli
-    return Column((place,), cost, limits.uses(order.standing), (order.standing,), standing=True)
+    uses = limits.uses(order.standing, order.order.service)
+    return Column((place,), cost, uses, (order.standing,), standing=True)
 
 
 def short_units(order: WaveOrder, shipments: Sequence[PlannedShipment]) -> int:
@@ -42,7 +43,7 @@ def _milli(turn: int, shipment: PlannedShipment, order: WaveOrder, pricer: Price
                 carriage = source.load(parts, order.policy.dim_divisor).by(weighed.tariff)
                 priced = source.priced(parts, units, Quote(weighed, carriage))
                 return pricer.scale.milli(priced.terms.total) + split
-    kept = shipment.cost.model_copy(update={"split_penalty": 0, "scarcity": 0, "capacity": 0})
+    kept = shipment.cost.model_copy(update={"split_penalty": 0, "scarcity": 0, "capacity": 0, "clearance": 0})
     return _weighed(kept.model_dump(), order, pricer) + split
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from shared.domain.waves.columns import Column
-from shared.domain.waves.limits import Limits, StockLimit, Uses
+from shared.domain.waves.limits import Limit, Limits, Uses
 from shared.domain.waves.models import Consolidation, Reassignment, Wave, WavePlan
 from shared.domain.waves.rows import MILLI
 from shared.domain.waves.standing import short_units
@@ -76,7 +76,7 @@ def _groups(moved: Sequence[Column], standing: Sequence[Column], limits: Limits)
     for column in standing:
         for limit, units in column.uses.items():
             free[limit] -= units
-    gives, takes = _by_limit(moved, standing)
+    gives, takes = _changes(moved, standing)
     for limit, takers in takes.items():
         # Where there is enough free for all who take, nobody depends on who gives up.
         if sum(units for _, units in takers) > free.get(limit, 0):
@@ -87,12 +87,12 @@ def _groups(moved: Sequence[Column], standing: Sequence[Column], limits: Limits)
     return [names.setdefault(lead(place), len(names) + 1) for place in range(len(moved))]
 
 
-def _by_limit(
+def _changes(
     moved: Sequence[Column], standing: Sequence[Column]
-) -> tuple[dict[StockLimit, list[int]], dict[StockLimit, list[tuple[int, int]]]]:
-    """By stock: columns that give units up, and columns that take so many more."""
-    gives: dict[StockLimit, list[int]] = {}
-    takes: dict[StockLimit, list[tuple[int, int]]] = {}
+) -> tuple[dict[Limit, list[int]], dict[Limit, list[tuple[int, int]]]]:
+    """By stock or day: columns that give units up, and columns that take so many more."""
+    gives: dict[Limit, list[int]] = {}
+    takes: dict[Limit, list[tuple[int, int]]] = {}
     for place, column in enumerate(moved):
         before: Uses = {}
         for member in column.members:
@@ -100,8 +100,8 @@ def _by_limit(
                 before[limit] = before.get(limit, 0) + units
         for limit in dict.fromkeys([*before, *column.uses]):
             change = column.uses.get(limit, 0) - before.get(limit, 0)
-            if isinstance(limit, StockLimit) and change < 0:
+            if change < 0:
                 gives.setdefault(limit, []).append(place)
-            elif isinstance(limit, StockLimit) and change > 0:
+            elif change > 0:
                 takes.setdefault(limit, []).append((place, change))
     return gives, takes

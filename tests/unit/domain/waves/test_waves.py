@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.calendars import days_late
-from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy
+from shared.domain.orders import ServiceLevel
+from shared.domain.sourcing.models import DayLoad, NodeLoad, PlannedShipment, Policy, Snapshot
 from shared.domain.waves.generation import plan_wave
-from shared.domain.waves.limits import Limits
+from shared.domain.waves.limits import DayLimit, Limit, Limits
 from shared.domain.waves.models import Wave, WaveOrder, WavePlan, WaveRules
 from tests.support.sourcing import flat_rate, line, node, order, snapshot
 from tests.support.waves import order_by_order, wave
@@ -52,10 +54,10 @@ def test_a_wave_keeps_every_limit_and_every_promise(
     found = plan_wave(whole)
     shipped = planned(whole, found)
     limits = Limits(whole)
-    taken: Counter[object] = Counter()
-    for shipments in shipped.values():
-        taken.update(limits.uses(shipments))
-    assert all(units <= limits.most.get(limit, 0) for limit, units in taken.items())  # type: ignore[call-overload]
+    taken: Counter[Limit] = Counter()
+    for each in whole.orders:
+        taken.update(limits.uses(shipped[each.order_id], each.order.service))
+    assert all(units <= limits.most.get(limit, 0) for limit, units in taken.items())
     assert found.bound_minor <= found.after_minor <= found.before_minor
     for each in whole.orders:
         before, after = units_by_line(each.standing), units_by_line(shipped[each.order_id])
@@ -136,6 +138,70 @@ def test_a_day_is_not_filled_beyond_what_the_node_can_ship() -> None:
     assert used == {"near": 2, "far": 2}
 
 
+def test_orders_that_need_each_others_day_move_together() -> None:
+    world = snapshot(
+        [node("near", city=0, daily_units=2), node("far", city=1, order_minor=100), node("rest", city=2)],
+        {("near", "a"): 9, ("near", "b"): 9, ("far", "a"): 9, ("rest", "b"): 9},
+        rates=[flat_rate(500)],
+    )
+    policy = Policy(wait_day_minor=2000)
+    first = order(line(1, "a")).model_copy(update={"order_id": "first"})
+    second = order(line(1, "a"), line(2, "b")).model_copy(update={"order_id": "second"})
+    standing = order_by_order([first, second], world, policy)
+    before = [{one.node_id for one in each.standing} for each in standing]
+    found = plan_wave(Wave(orders=tuple(standing), snapshot=world))
+    shipped = {each.order_id: {one.node_id for one in each.shipments} for each in found.reassignments}
+    assert before[0] == {"near"}
+    assert shipped == {"first": {"far"}, "second": {"near"}}
+    assert len({each.group for each in found.reassignments}) == 1, "there is stock for both, but one day"
+
+
+#: The first three days of a node in New York, from ``AS_OF`` on.
+DAYS = (date(2026, 3, 4), date(2026, 3, 5), date(2026, 3, 6))
+
+
+def test_days_have_the_room_that_is_told_of_each() -> None:
+    told = (DayLoad(day=DAYS[0], limit=3, used=3), DayLoad(day=DAYS[1], limit=2))
+    world = snapshot([node("near", daily_units=3)], {("near", "a"): 90})
+    # A unit without a day comes before everything new.
+    world = world.model_copy(update={"loads": (NodeLoad(node_id="near", units=4, dated=3, days=told),)})
+    many = WaveOrder(order=order(line(1, "a", 50)), policy=Policy())
+    limits = Limits(Wave(orders=(many,), snapshot=world))
+    assert [each.day for each in limits.days_of("near")][:2] == [DAYS[1], DAYS[2]], "a full day is passed over"
+    assert [limits.most[DayLimit("near", nth)] for nth in range(3)] == [1, 4, 7]
+
+
+def test_a_service_has_days_of_its_own() -> None:
+    told = (DayLoad(day=DAYS[0], service=ServiceLevel.STANDARD, limit=1),)
+    world = snapshot(
+        [node("near", city=0), node("far", city=1, order_minor=100)],
+        {("near", "a"): 9, ("far", "a"): 9},
+        rates=[flat_rate(500)],
+    )
+    world = world.model_copy(update={"loads": (NodeLoad(node_id="near", days=told),)})
+    orders = tuple(
+        WaveOrder(order=order(line(1, "a")).model_copy(update={"order_id": f"o{n}"}), policy=Policy(wait_day_minor=300))
+        for n in range(3)
+    )
+    found = plan_wave(Wave(orders=orders, snapshot=world, rules=NO_CHURN))
+    assert Counter(one.node_id for each in found.reassignments for one in each.shipments) == {"near": 1, "far": 2}
+
+
+def test_prices_of_another_time_are_no_cost_of_what_stands() -> None:
+    """What cannot be priced today is told as it was planned, without what only led to the plan then."""
+    world = snapshot([node("n", city=0, ship_enabled=False)], {("n", "a"): 1}, rates=[flat_rate(500)])
+    (standing,) = order_by_order([order(line(1, "a"))], opened(world), Policy())
+    (shipment,) = standing.standing
+    led = shipment.cost.model_copy(update={"scarcity": 70, "capacity": 80, "clearance": 90})
+    priced = standing.model_copy(update={"standing": (shipment.model_copy(update={"cost": led}),)})
+    assert plan_wave(Wave(orders=(priced,), snapshot=world)).before_minor == shipment.cost.total
+
+
+def opened(world: Snapshot) -> Snapshot:
+    nodes = tuple(each.model_copy(update={"ship_enabled": True}) for each in world.nodes)
+    return world.model_copy(update={"nodes": nodes})
+
+
 def test_orders_of_one_recipient_travel_together() -> None:
     world = snapshot(
         [node("north", city=0), node("south", city=0)],
@@ -163,12 +229,9 @@ def test_what_stands_stays_even_where_its_node_is_full_or_gone() -> None:
         rates=[flat_rate(500)],
         loads={"full": 9},
     )
-    opened = world.model_copy(update={"loads": (NodeLoad(node_id="full", units=0),)})
-    opened = opened.model_copy(
-        update={"nodes": tuple(n.model_copy(update={"ship_enabled": True}) for n in world.nodes)}
-    )
+    before = opened(world).model_copy(update={"loads": (NodeLoad(node_id="full", units=0),)})
     came = [order(line(1, "a")).model_copy(update={"order_id": f"o{n}"}) for n in range(2)]
-    standing = order_by_order(came, opened, Policy())
+    standing = order_by_order(came, before, Policy())
     found = plan_wave(Wave(orders=tuple(standing), snapshot=world))
     assert found.short_after == 0
     assert found.after_minor <= found.before_minor
