@@ -23,7 +23,11 @@ class Delivery:
 
 @dataclass
 class Entry:
-    """A change of a position. A count's is of the moment it was counted, whenever it is booked."""
+    """A change of a position. A count's is of the moment it was counted, whenever it is booked.
+
+    Attributes:
+        corrects: It brings the record to what somebody found, counted or, when ``fed``, was told.
+    """
 
     moment: int
     booked: int
@@ -31,6 +35,7 @@ class Entry:
     units: int
     corrects: bool
     counts: bool = False
+    fed: bool = False
 
 
 @dataclass
@@ -66,6 +71,25 @@ class SupplyModel(StockModel):
         for key in self.on_hand:
             if units := self.on_hand[key] - before[key]:
                 self.entries.append(Entry(now, now, key, units, False))
+
+    def cancel(self, order_id: str, wanted: dict[int, int] | None) -> int:
+        """An order that waits for nothing any more gives back what its cart still holds of its items."""
+        cancelled = super().cancel(order_id, wanted)
+        cart = self.carts.get(self.cart_of.get(order_id, ""))
+        if cart is None or self.of(order_id, "unallocated", "backordered"):
+            return cancelled
+        skus = {unit.sku for unit in self.units if unit.order_id == order_id}
+        if any(units and sku in skus for (_, sku), units in cart.held.items()) or self._others_wait(order_id, skus):
+            cart.held.clear()
+        return cancelled
+
+    def _others_wait(self, order_id: str, skus: set[str]) -> bool:
+        """Whether others wait for what is to come of these items."""
+        coming = {sku for one in self.deliveries.values() for sku, units in one.open.items() if units}
+        return any(
+            unit.state == "backordered" and unit.sku in skus & coming and unit.order_id != order_id
+            for unit in self.units
+        )
 
     # --- supply -------------------------------------------------------------------------------------------
 
