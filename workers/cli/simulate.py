@@ -91,8 +91,9 @@ _ROWS = ("paid_minor", "paid_per_order_minor", "paid_per_unit_minor", "revenue_m
 
 def _figures(policies: tuple[PolicyResult, ...]) -> list[tuple[object, ...]]:
     rows = [(name.replace("_", " "), [getattr(each, name) for each in policies]) for name in _ROWS]
-    rows[3:3] = [(f"  {term.replace('_', ' ')}", [each.paid_by_term[term] for each in policies])
-                 for term in policies[0].paid_by_term]  # fmt: skip
+    terms = dict.fromkeys(term for each in policies for term in each.paid_by_term)
+    rows[3:3] = [(f"  {term.replace('_', ' ')}", [each.paid_by_term.get(term, 0) for each in policies])
+                 for term in terms]  # fmt: skip
     return [(name, *_compared(values)) for name, values in rows]
 
 

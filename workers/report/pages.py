@@ -56,14 +56,16 @@ def simulation_page(found: Comparison, replay: Replay) -> str:
         load=_load(nodes, policies),
         map=drawn_map((each.order.ship_to for each in replay.orders), replay.nodes),
         figures=[(name.replace("_", " "), [getattr(one, name) for one in policies]) for name in _FIGURES],
-        terms=[(term.replace("_", " "), [one.paid_by_term[term] for one in policies]) for term in _terms(policies)],
+        terms=[
+            (term.replace("_", " "), [one.paid_by_term.get(term, 0) for one in policies]) for term in _terms(policies)
+        ],
         nodes=[(node, [_share(one, node) for one in policies]) for node in nodes],
         short=[(reason, [one.short_by_reason.get(reason, 0) for one in policies]) for reason in reasons],
     )
 
 
 def _terms(policies: Sequence[PolicyResult]) -> list[str]:
-    return list(policies[0].paid_by_term)
+    return list(dict.fromkeys(term for one in policies for term in one.paid_by_term))
 
 
 def _load(nodes: Sequence[str], policies: Sequence[PolicyResult]) -> Chart:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.domain.sourcing.fitting import Fit, Ints
 from shared.domain.sourcing.freight import Carriage, Packed, Tariff, volume_mm3
@@ -21,6 +22,22 @@ from shared.domain.sourcing.price_table import prices
 
 #: More than any package costs.
 _NONE = 1 << 59
+#: Rows of grids that are kept while plans are looked for.
+_KEPT = 20_000
+
+
+class _Grid(NamedTuple):
+    """What is known of sets of units before any of them is packed.
+
+    Attributes:
+        proven: A ``Fit`` for each set and carton.
+        cost: In one carton, by tariff, set and carton.
+        several: What no packing in two packages or more undercuts, by tariff and set.
+    """
+
+    proven: NDArray[np.int8]
+    cost: Ints
+    several: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +53,7 @@ class Cartons:
     weight: int = 1
     _carried: dict[tuple[Tariff, Units], Carriage] = field(default_factory=dict)
     _boxes: dict[Units, list[Packed]] = field(default_factory=dict)
+    _grids: dict[tuple[tuple[Tariff, ...], bytes, bytes], _Grid] = field(default_factory=dict)
 
     def weighed(self, weight: int) -> Cartons:
         """The same packings, whose cartons count for more or less."""
@@ -80,24 +98,35 @@ class Cartons:
         return units * (tariff.cost(max(grams + tare, dims))[0] + carton)
 
     def _least_boxed(self, tariffs: Sequence[Tariff], places: Ints, taken: Ints) -> Ints:
-        cartons = self.packer.cartons
-        verdicts = self.packer.verdicts(places, taken)
-        lines = [self.packer.lines[place] for place in places.tolist()]
-        goods = taken @ np.array([max(0, line.weight_g) for line in lines], dtype=np.int64)
-        dims = np.array([self._dim_weight(volume) for volume in self.packer.volumes], dtype=np.int64)
-        billable = np.maximum(goods[:, None] + np.array([carton.tare_g for carton in cartons]), dims)
-        cost = prices(tariffs, np.maximum(billable, 1).ravel()).reshape(len(tariffs), *billable.shape)
-        cost = cost + np.array([carton.cost_minor * self.weight for carton in cartons])
-        least: Ints = np.where(verdicts == Fit.NO, _NONE, cost).min(axis=2)
-        unproven = np.flatnonzero((verdicts != Fit.YES).all(axis=1))
-        if len(unproven):
-            volume = taken[unproven] @ np.array([volume_mm3(line) for line in lines], dtype=np.int64)
-            several = self._least_in_several(tariffs, goods[unproven], volume)
-            least[:, unproven] = np.minimum(least[:, unproven], several)
+        grid = self._grid_of(tuple(tariffs), places, taken)
+        verdicts = self.packer.as_found(grid.proven, places, taken)
+        least: Ints = np.where(verdicts == Fit.NO, _NONE, grid.cost).min(axis=2)
+        least = np.where((verdicts == Fit.YES).any(axis=1), least, np.minimum(least, grid.several))
         for state, units in self.packer.divided(places, taken):
             least[:, state] = [self.by(tariff, units).cost for tariff in tariffs]
         least[:, taken.sum(axis=1) == 0] = 0
         return least
+
+    def _grid_of(self, tariffs: tuple[Tariff, ...], places: Ints, taken: Ints) -> _Grid:
+        """Plans are looked for again with what was packed meanwhile: all else of the last small grid is kept."""
+        if len(taken) > _KEPT:
+            return self._grid(tariffs, places, taken)
+        key = (tariffs, places.tobytes(), taken.tobytes())
+        if key not in self._grids:
+            self._grids.clear()
+            self._grids[key] = self._grid(tariffs, places, taken)
+        return self._grids[key]
+
+    def _grid(self, tariffs: Sequence[Tariff], places: Ints, taken: Ints) -> _Grid:
+        cartons = self.packer.cartons
+        lines = [self.packer.lines[place] for place in places.tolist()]
+        goods = taken @ np.array([max(0, line.weight_g) for line in lines], dtype=np.int64)
+        volume = taken @ np.array([volume_mm3(line) for line in lines], dtype=np.int64)
+        dims = np.array([self._dim_weight(each) for each in self.packer.volumes], dtype=np.int64)
+        billable = np.maximum(goods[:, None] + np.array([carton.tare_g for carton in cartons]), dims)
+        cost = prices(tariffs, np.maximum(billable, 1).ravel()).reshape(len(tariffs), *billable.shape)
+        cost = cost + np.array([carton.cost_minor * self.weight for carton in cartons])
+        return _Grid(self.packer.proven(places, taken), cost, self._least_in_several(tariffs, goods, volume))
 
     def _least_in_several(self, tariffs: Sequence[Tariff], goods: Ints, volume: Ints) -> Ints:
         """What goods cost at least in two packages or more: no gram is cheaper than at the tariff's best rate."""

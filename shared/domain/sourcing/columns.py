@@ -20,6 +20,8 @@ from shared.domain.sourcing.sources import Source
 
 #: Columns times atoms: some tenths of a second, some hundred megabytes.
 MOST = 8_000_000
+#: The same where nodes pack in cartons, whose packings are bounded for every column.
+MOST_PACKED = 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,11 @@ class Columns:
 
 
 def columns_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Columns | None:
-    """All shipments there are, or ``None`` when they are too many (``MOST``) or too dear to be counted exactly."""
+    """All shipments there are, or ``None`` when they are too many or too dear to be counted exactly."""
     held = _steps_held(atoms, sources)
-    count = sum(prod(most + 1 for most in row) for row in held.tolist())
-    if count * len(atoms.steps) > MOST or states_of(atoms.steps) >= INF:
+    count = sum(prod(steps + 1 for steps in row) for row in held.tolist())
+    most = MOST if all(source.cartons is None for source in sources) else MOST_PACKED
+    if count * len(atoms.steps) > most or states_of(atoms.steps) >= INF:
         return None
     node, taken = _all_states(held)
     keep = taken.any(axis=1) & _in_stock(atoms, sources, node, taken)

@@ -113,7 +113,7 @@ def with_another(keys: Ints, steps: tuple[int, ...], limit: int, chosen: list[in
     for node in others:
         after.append(np.minimum(after[-1], _ships(np.minimum(after[-1], before[-1]), busy[node], grid)))
     key = int(after[-1].min())
-    if key >= INF:
+    if key > INF // 2:
         return Choice(INF, ())
     level, state = np.unravel_index(after[-1].argmin(), after[-1].shape)
     at = (int(level), int(state))

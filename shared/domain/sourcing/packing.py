@@ -78,21 +78,24 @@ class Packer:
             known[carton] = Fit.YES if all(n == units[at][1] for at, n in self._place(units, carton)) else Fit.NO
         return known[carton] == Fit.YES
 
-    def verdicts(self, places: Ints, taken: Ints) -> NDArray[np.int8]:
-        """As ``Fitting.verdicts``, with what the packer has found since."""
+    def proven(self, places: Ints, taken: Ints) -> NDArray[np.int8]:
+        """``Fitting.verdicts``, kept for each set of units where there are few."""
         found = self.fitting.verdicts(places, taken)
         if len(taken) <= _REMEMBERED:
-            self._remember(places.tolist(), taken, found)
+            order = np.argsort(places).tolist()
+            named = places.tolist()
+            for counts, verdicts in zip(taken.tolist(), found.tolist(), strict=True):
+                units = tuple((named[column], counts[column]) for column in order if counts[column])
+                self._proven.setdefault(units, verdicts)
+        return found
+
+    def as_found(self, proven: NDArray[np.int8], places: Ints, taken: Ints) -> NDArray[np.int8]:
+        """What is proven of these sets of units, with what the packer has found since."""
+        found = proven.copy()
         for units, known in self._found.items():
             for state in _states(units, places, taken):
                 found[state] = known
         return found
-
-    def _remember(self, places: list[int], taken: Ints, found: NDArray[np.int8]) -> None:
-        order = sorted(range(len(places)), key=places.__getitem__)
-        for counts, verdicts in zip(taken.tolist(), found.tolist(), strict=True):
-            units = tuple((places[column], counts[column]) for column in order if counts[column])
-            self._proven.setdefault(units, verdicts)
 
     def divided(self, places: Ints, taken: Ints) -> Iterator[tuple[int, Units]]:
         """The states, and their units, that are known to take several packages."""

@@ -25,6 +25,8 @@ _ORDERED = (
     ("backorder_retry", "backorder_patience", "a backorder would end before it looked for stock again"),
     ("answer_within", "exclude_for", "a silent node would be asked again while the next one may still be silent"),
 )
+#: Terms that are nothing where nothing is known of them: weights of these alone compare no plans.
+_LATENT = frozenset({"scarcity", "capacity", "clearance", "risk", "customs", "packaging"})
 #: Durations that may be nothing.
 _OPTIONAL = frozenset({"release_after"})
 
@@ -152,7 +154,7 @@ def _reaches(nodes: Sequence[Node], place: Place, reach: int) -> bool:
 
 
 def _contradictions(policy: Policy) -> Iterator[Finding]:
-    if not any(policy.weights.model_dump(exclude={"scarcity", "capacity", "clearance", "risk", "customs"}).values()):
+    if not any(policy.weights.model_dump(exclude=set(_LATENT)).values()):
         yield Finding(pointer="/sourcing/weights", code="nothing_counts", message="every weight is zero")
     elif policy.wait_day_minor and not policy.weights.lateness:
         message = "a price on waiting has no effect when lateness weighs nothing"

@@ -25,7 +25,7 @@ class PolicyResult(Model):
     Attributes:
         filled_orders: Orders of which every unit found a source.
         split_orders: Orders that ship from more than one node; ``split_rate`` is their share of those that ship.
-        paid_minor: Freight, handling, vendors' fees, goods and duties; ``paid_by_term`` sums each.
+        paid_minor: Freight, cartons, handling, vendors' fees, goods, duties; ``paid_by_term`` sums each.
         paid_per_order_minor: Of the orders that ship something, rounded down, as all money by order or unit is.
         revenue_minor: Price of the units that ship, before discounts, tax and what is charged for shipping.
         profit_minor: Revenue less what is paid.
@@ -60,6 +60,8 @@ class PolicyResult(Model):
 
 
 _PAID = ("freight", "handling", "dropship_fee", "item_cost")
+#: Told where any of it is paid.
+_SOMETIMES = ("customs", "packaging")
 
 
 class Tally:
@@ -95,8 +97,9 @@ class Tally:
             revenue = sum(line.quantity * price[line.line_no] for line in shipment.lines)
             self._counts.update(units=units, shipments=1, parcels=shipment.parcels, revenue=revenue)
             self._terms.update({term: getattr(shipment.cost, term) for term in _PAID})
-            if shipment.cost.customs:
-                self._terms["customs"] += shipment.cost.customs
+            for term in _SOMETIMES:
+                if amount := getattr(shipment.cost, term):
+                    self._terms[term] += amount
             node = self._nodes.setdefault(shipment.node_id, Counter())
             node.update(shipments=1, units=units, paid_minor=shipment.cost.paid)
 
