@@ -86,6 +86,9 @@ CREATE FUNCTION check_opened() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     stranger record;
 BEGIN
+    IF NOT EXISTS (SELECT FROM opened) THEN
+        RETURN NULL;
+    END IF;
     PERFORM FROM node WHERE node_id IN (SELECT node_id FROM opened) ORDER BY node_id FOR KEY SHARE;
     SELECT o.node_id, o.sku INTO stranger FROM opened o
     WHERE NOT EXISTS (SELECT FROM node n WHERE n.node_id = o.node_id) LIMIT 1;
