@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from shared.contracts import BATCH_QUEUE
 from shared.domain.rate_shopping import RateShop, ShopReason
@@ -41,25 +42,35 @@ async def refreshed(shop: System) -> QuoteRefreshResult:
     return result
 
 
-async def test_orders_go_by_quotes_as_soon_as_carriers_give_them(shop: System) -> None:
-    sku = shop.world.items[0].sku
-    by_card = await delivered(shop, sku)
-    assert choice(by_card) is None
+async def quoting(shop: System, sku: str) -> OrderStory:
+    """Have both carriers' accounts quote; returns the first order whose label was bought by comparing rates."""
     async with shop.database.transaction() as connection:
         await connection.exec_driver_sql("UPDATE partner SET quotes = true WHERE kind = 'carrier'")
-    orders = [by_card]
+    orders: list[OrderStory] = []
 
-    async def compared() -> bool:
-        """The workers read their directory again every two seconds."""
+    async def known() -> bool:
         orders.append(await delivered(shop, sku))
         return choice(orders[-1]) is not None
 
-    await shop.until(compared)
-    found = choice(orders[-1])
+    await shop.until(known)
+    return orders[-1]
+
+
+async def nothing_disagrees(shop: System) -> None:
+    """The partners' log, the facts and what must hold of both tell one story of all orders."""
+    orders = [row.order_id for row in await shop.rows("SELECT order_id FROM orders")]
+    assert await disagreements(shop.database, shop.log, orders) == []
+
+
+async def test_orders_go_by_quotes_as_soon_as_carriers_give_them(shop: System) -> None:
+    sku = shop.world.items[0].sku
+    by_card = await quoting(shop, sku)
+    found = choice(by_card)
     assert found is not None
     assert found.because is ShopReason.CHEAPEST_IN_TIME
     assert {one.carrier for one in found.offers} == set(CARRIERS)
-    assert orders[-1].fulfillments[0].cost == by_card.fulfillments[0].cost, "nothing was quoted yet"
+    assert by_card.plan is not None
+    assert by_card.plan.shipments[0].quoted_until is None, "no lane was quoted yet"
 
     result = await refreshed(shop)
     assert (result.lanes > 0, result.unanswered) == (True, 0)
@@ -67,7 +78,6 @@ async def test_orders_go_by_quotes_as_soon_as_carriers_give_them(shop: System) -
     assert by_quote.plan is not None
     assert by_quote.plan.shipments[0].quoted_until is not None
     assert by_quote.fulfillments[0].cost.freight != by_card.fulfillments[0].cost.freight
-    orders.append(by_quote)
 
     await shop.fault("parcelpost", "blackhole", path="quotes")
     one_silent = await delivered(shop, sku)
@@ -75,5 +85,21 @@ async def test_orders_go_by_quotes_as_soon_as_carriers_give_them(shop: System) -
     assert found is not None
     assert (found.carrier, set(found.unanswered)) == ("swiftship", {"parcelpost"})
     await shop.fault("parcelpost", "ok", path="quotes")
-    orders.append(one_silent)
-    assert await disagreements(shop.database, shop.log, [order.order_id for order in orders]) == []
+    await nothing_disagrees(shop)
+
+
+async def test_a_parcel_of_two_orders_is_compared_once_and_told_with_both(shop: System) -> None:
+    sku = shop.world.items[1].sku
+    await quoting(shop, sku)
+    await shop.stock(sku, wh_columbus=9)
+    async with shop.policy(release_after=timedelta(seconds=2), consolidate=True):
+        placed = [await shop.place(shop.order((sku, units), customer_ref="ada")) for units in (1, 2)]
+    for order_id in placed:
+        assert (await shop.ended(order_id)).status == "delivered"
+    parcels = [f.packages[0] for order_id in placed for f in (await shop.doms.get(order_id)).fulfillments]
+    one, other = parcels
+    assert one.rate_shop is not None
+    assert one.rate_shop == other.rate_shop
+    assert one.rate_shop.weight_g == one.weight_g + other.weight_g
+    assert one.rate_shop.price_minor == one.label_cost_minor + other.label_cost_minor
+    await nothing_disagrees(shop)
