@@ -216,19 +216,29 @@ async def alike(connection: AsyncConnection, order_id: str) -> tuple[tuple[str, 
 
 
 async def consolidate(
-    connection: AsyncConnection, owners: Sequence[str], *, because: str, actor: str = "doms"
+    connection: AsyncConnection,
+    owners: Sequence[str],
+    *,
+    because: str,
+    actor: str = "doms",
+    locked: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Have fulfillment orders share a parcel, as far as they still may; returns the consolidations they are in then.
 
-    Their orders are locked here: lock them before, or nothing that comes after orders.
+    Args:
+        locked: The orders that are locked, in a transaction that may lock no more of them: nothing is done when one of
+            these shares with others. Without any they are locked here, before anything else is.
 
     Raises:
         Regrouped: one of them shares with others by now; begin the transaction again.
     """
     order_ids = await _orders_around(connection, owners)
-    await connection.execute(_LOCK, {"order_ids": sorted(order_ids)})
-    if not await _orders_around(connection, owners) <= order_ids:
-        raise Regrouped
+    if not locked:
+        await connection.execute(_LOCK, {"order_ids": sorted(order_ids)})
+        if not await _orders_around(connection, owners) <= order_ids:
+            raise Regrouped
+    elif not order_ids <= set(locked):
+        return ()
     groups = may_share(await _candidates(connection, _NAMED, owners=list(owners)))
     return tuple([await _join(connection, group, because=because, actor=actor) for group in groups])
 
