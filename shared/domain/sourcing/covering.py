@@ -24,6 +24,10 @@ Floats = NDArray[np.float64]
 ROUNDS, _PATIENCE = 120, 5
 #: Partial plans that are looked at: some tenths of a second.
 BRANCHES = 6_000
+#: The same for runners-up, which are looked for where there are few columns: some milliseconds.
+BRANCHES_BESIDE, FEW = 300, 20_000
+#: A runner-up may cost so many times as much.
+_DEARER = 3
 _GRAIN = 64
 
 
@@ -36,7 +40,14 @@ def cover(columns: Columns, task: Task, cost: int) -> Cover:
     found = Cover(cost, cost)
     pairs = Pairs(columns, task)
     pairs.offer(found)
-    branches, prices = BRANCHES, _first_prices(columns, task, found.cost)
+    _offer_more(columns, task, found, BRANCHES)
+    found.runner_up = _runner_up(columns, task, found, pairs)
+    return found
+
+
+def _offer_more(columns: Columns, task: Task, found: Cover, branches: int) -> None:
+    """Offer the cheapest plan of three shipments or more; what is known not to be undercut is found's bound."""
+    prices = _first_prices(columns, task, found.cost)
     for shipments in range(3, min(task.limit, int(task.steps.sum())) + 1):
         priced = _Priced(columns, task, shipments, found.cost, prices)
         priced.raise_bound()
@@ -48,17 +59,18 @@ def cover(columns: Columns, task: Task, cost: int) -> Cover:
             if not branches:
                 found.bound = min(found.bound, priced.bound)
     found.bound = min(found.bound, found.cost)
-    found.runner_up = _runner_up(pairs, found)
-    return found
 
 
-def _runner_up(pairs: Pairs, found: Cover) -> int | None:
-    """Cost of the cheapest plan seen that does without one of the nodes."""
-    nothing = 1 << 62
-    others = [Cover(nothing) for _ in found.columns or ()]
-    for other, (node, _) in zip(others, found.columns or (), strict=True):
+def _runner_up(columns: Columns, task: Task, found: Cover, pairs: Pairs) -> int | None:
+    """Cost of the cheapest plan without one of the nodes; where columns are many, of at most two shipments."""
+    costs: list[int] = []
+    for node, _ in found.columns or ():
+        other = Cover(_DEARER * found.cost)
         pairs.offer(other, without=node)
-    return min((other.cost for other in others if other.columns is not None), default=None)
+        if len(columns) <= FEW:
+            _offer_more(columns.kept(columns.node != node), task, other, BRANCHES_BESIDE)
+        costs += [] if other.columns is None else [other.cost]
+    return min(costs, default=None)
 
 
 class _Priced:

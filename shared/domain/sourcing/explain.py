@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 from shared.domain.kept import Same
 from shared.domain.sourcing.cartonising import Cartons
@@ -54,39 +55,49 @@ def candidates(
     return tuple(sorted(seen, key=attrgetter("node_id")))
 
 
+class _Given(NamedTuple):
+    """Everything a node can give, and its units."""
+
+    parts: Parts
+    units: int
+
+
 class _Alone:
     """What each node would have shipped by itself; nodes that hold as much by the same ways are priced once."""
 
     def __init__(self, order: SourcingOrder, network: Survey, judged: Judged) -> None:
         self._lines, self._network, self._judged = order.lines, network, judged
+        self._wanted = tuple(network.wanted.items())
         self._units = sum(line.quantity for line in order.lines)
-        self._parts: dict[tuple[int, ...], Parts] = {}
+        self._given: dict[tuple[int, ...], _Given] = {}
         self._quotes: dict[tuple[Same[tuple[Way, ...]], Cartons | None, tuple[int, ...]], Quote | None] = {}
 
     def seen(self, index: int, chosen: set[str]) -> Candidate:
         source = self._network.sources[index]
-        node_id = source.node.node_id
-        held = tuple(min(wanted, source.holds(sku)) for sku, wanted in self._network.wanted.items())
+        stock, node_id = source.stock, source.node.node_id
+        held = [min(wanted, stock[sku].available) if sku in stock else 0 for sku, wanted in self._wanted]
         gives = (*held, min(source.capacity, self._units))
-        parts = self._parts.get(gives)
-        if parts is None:
-            parts = self._parts[gives] = _all_it_can(source, self._lines, self._judged.policy)
-        priced = self._priced(index, source, gives, parts) if parts else None
+        given = self._given.get(gives)
+        if given is None:
+            parts = _all_it_can(source, self._lines, self._judged.policy)
+            given = self._given[gives] = _Given(parts, units_of(parts))
+        priced = self._priced(index, source, gives, given) if given.units else None
+        whole = stock is self._network.held[node_id]
         return Candidate.made(
             node_id=node_id,
             chosen=node_id in chosen,
-            fillable=_fillable(self._network, node_id),
+            fillable=sum(held) if whole else _fillable(self._network, node_id),
             because=None if priced is not None else Because.NOT_ENOUGH_STOCK,
             alone=priced.terms if priced is not None else None,
             deliver_by=priced.quote.way.deliver_by if priced is not None else None,
         )
 
-    def _priced(self, index: int, source: Source, gives: tuple[int, ...], parts: Parts) -> Priced | None:
+    def _priced(self, index: int, source: Source, gives: tuple[int, ...], given: _Given) -> Priced | None:
         key = (Same(source.ways), source.cartons, gives)
         if key not in self._quotes:
-            self._quotes[key] = self._judged.quote(index, source, parts)
+            self._quotes[key] = self._judged.quote(index, source, given.parts)
         quote = self._quotes[key]
-        return None if quote is None else source.priced(parts, units_of(parts), quote)
+        return None if quote is None else source.priced(given.parts, given.units, quote)
 
 
 def _fillable(network: Survey, node_id: str) -> int:

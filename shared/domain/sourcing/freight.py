@@ -208,12 +208,16 @@ def billable_g(lines: Iterable[tuple[WantedLine, int]], dim_divisor: int) -> int
 def cheapest(ways: Iterable[Way], load: Load, units: int) -> Quote | None:
     """The way of least freight, cartons, lateness and capacity; on a tie the earliest, then the service's name."""
     best: Quote | None = None
-    best_key: tuple[int, datetime, str, str] | None = None
+    least = 0
     for way in ways:
         if units > way.capacity:
             continue
         carriage = load.by(way.tariff)
-        key = (carriage.cost + units * way.each, way.deliver_by, way.tariff.carrier, way.tariff.service)
-        if best_key is None or key < best_key:
-            best, best_key = Quote(way, carriage), key
+        cost = carriage.cost + units * way.each
+        if best is None or cost < least or (cost == least and _turn(way) < _turn(best.way)):
+            best, least = Quote(way, carriage), cost
     return best
+
+
+def _turn(way: Way) -> tuple[datetime, str, str]:
+    return way.deliver_by, way.tariff.carrier, way.tariff.service

@@ -36,6 +36,8 @@ GRID_QUICK, GRID_WORK = 200_000, 4_000_000
 #: The same when the answer is promised to be exact: some tenths of a second.
 MASK_WORK = 20_000_000
 MASK_ATOMS = 12
+#: A plan that fills more than a known one may cost so many times as much.
+DEARER = 3
 #: With more nodes than this, those that no plan needs are dropped first.
 CROWD = 16
 #: The runner-up that only adds nodes is looked for while that takes well under a millisecond.
@@ -65,17 +67,19 @@ def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy
 
 
 def _covered(known: Solution, atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Solution | None:
-    """The best plan of the columns, where there are not too many and the known plan ships all that can be shipped."""
-    if known.units < sum(chunk * step for chunk, step in zip(atoms.chunk, atoms.steps, strict=True)):
-        return None
+    """The best plan of the columns, where there are not too many and one of them ships all there is.
+
+    The known plan is one of them, and found again; one that ships more is looked for up to ``DEARER`` times its cost.
+    """
+    units = sum(chunk * step for chunk, step in zip(atoms.chunk, atoms.steps, strict=True))
+    below = 1 + known.cost * (1 if known.units == units else DEARER)
     task = Task(np.array(atoms.steps, dtype=np.int64), policy.max_shipments, policy.split_penalty_minor)
     best: Solution | None = None
     for _ in range(PACKINGS):
         columns = columns_of(atoms, sources, policy)
         if columns is None:
             return None
-        # The known plan is one of them, and found again.
-        found = cover(columns, task, known.cost + 1)
+        found = cover(columns, task, below)
         if found.columns is None:
             break
         shipments = tuple((node, atoms.parts_of(steps)) for node, steps in sorted(found.columns))
@@ -83,7 +87,7 @@ def _covered(known: Solution, atoms: Atoms, sources: Sequence[Source], policy: P
         if best is None or cost < best.cost:
             # Of cartons a runner-up is known by its bound only.
             runner_up = found.runner_up if all(source.cartons is None for source in sources) else None
-            best = Solution(shipments, known.units, cost, runner_up)
+            best = Solution(shipments, units, cost, runner_up)
         best = best._replace(proven=found.bound >= best.cost, gap=max(0, best.cost - found.bound))
         if cost == found.cost or best.proven:
             break

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from shared.domain.sourcing import covering, plan, solving
+from shared.domain.sourcing import bulk, covering, plan, solving
 from shared.domain.sourcing.columns import Columns, columns_of
 from shared.domain.sourcing.costs import Atoms
 from shared.domain.sourcing.covering import cover
@@ -111,3 +111,15 @@ def test_a_search_that_is_cut_short_keeps_its_certificate(monkeypatch: pytest.Mo
     for full, part in zip(exact, cut, strict=True):
         assert full.bound == full.cost
         assert part.bound <= full.cost <= part.cost
+
+
+@pytest.mark.parametrize(("seed", "limit", "units"), [(96, 3, 14), (205, 2, 18)])
+def test_all_there_is_ships_where_the_bounded_search_finds_less(seed: int, limit: int, units: int) -> None:
+    order, seen, policy = instance(seed, lines=9, nodes=14, most=3, density=0.35)
+    few = policy.model_copy(update={"max_shipments": limit})
+    sources = survey(order, seen, few).sources
+    held = [one for one in order.lines if any(source.holds(one.sku) for source in sources)]
+    assert bulk.search(held, sources, few)[0].units == units - 1
+    found = plan(order, seen, few)
+    assert sum(one.quantity for shipment in found.shipments for one in shipment.lines) == units
+    assert found.optimal
