@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_shares_of_a_label_add_up_to_the_cent(cost_minor: int, weights_g: list[i
     assert sum(shares) == cost_minor
     assert len(shares) == len(weights_g)
     pairs = sorted(zip(weights_g, shares, strict=True))
-    assert all(lighter[1] <= heavier[1] + 1 for lighter, heavier in zip(pairs, pairs[1:], strict=False))
+    assert all(lighter[1] <= heavier[1] + 1 for lighter, heavier in pairwise(pairs))
 
 
 @pytest.mark.parametrize(

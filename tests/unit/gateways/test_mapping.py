@@ -13,8 +13,9 @@ from shared.gateways.fulfillment.mapping import (
     document_for,
     path_for,
     return_notice,
+    task,
 )
-from shared.gateways.protocol import ExpectReturn, FulfillmentRequest, RequestedLine
+from shared.gateways.protocol import Consolidation, ExpectReturn, FulfillmentRequest, RequestedLine
 
 ADDRESS = Address(
     name="Jane Doe", line1="1 Main St", city="Reno", region="NV", postal_code="89501", email="jane@example.com"
@@ -77,3 +78,10 @@ def test_a_return_notice_lists_what_comes_back() -> None:
     )
     notice = return_notice(expected)
     assert (notice.reference, notice.node, notice.lines[0].quantity) == ("ret/1", "reno", 3)
+
+
+def test_a_task_says_what_it_is_packed_with_and_nothing_when_it_goes_alone() -> None:
+    asked = request(NodeType.WAREHOUSE)
+    assert "consolidation" not in task(asked).model_dump_json()
+    shared = asked.model_copy(update={"consolidation": Consolidation(consolidation_id="web/1/f1/c1", members=3)})
+    assert '"consolidation":{"consolidation_id":"web/1/f1/c1","members":3}' in task(shared).model_dump_json()
