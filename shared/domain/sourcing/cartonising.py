@@ -92,10 +92,9 @@ class Cartons:
 
     def dearest(self, tariff: Tariff, grams: int, units: int) -> int:
         """More than so many units, of a billable weight together, can cost."""
-        tare = max(carton.tare_g for carton in self.packer.cartons)
-        dims = self._dim_weight(max(self.packer.volumes))
-        carton = max(carton.cost_minor for carton in self.packer.cartons) * self.weight
-        return units * (tariff.cost(max(grams + tare, dims))[0] + carton)
+        dims = self._dim_weight(self.packer.roomiest_mm3)
+        heaviest = max(grams + self.packer.most_tare_g, dims)
+        return units * (tariff.cost(heaviest)[0] + self.packer.most_cost_minor * self.weight)
 
     def _least_boxed(self, tariffs: Sequence[Tariff], places: Ints, taken: Ints) -> Ints:
         grid = self._grid_of(tuple(tariffs), places, taken)
@@ -131,7 +130,7 @@ class Cartons:
     def _least_in_several(self, tariffs: Sequence[Tariff], goods: Ints, volume: Ints) -> Ints:
         """What goods cost at least in two packages or more: no gram is cheaper than at the tariff's best rate."""
         cartons = self.packer.cartons
-        room, most = max(self.packer.volumes), max(carton.max_weight_g for carton in cartons)
+        room, most = self.packer.roomiest_mm3, max(carton.max_weight_g for carton in cartons)
         packages = np.maximum(np.maximum(-(-volume // room), -(-goods // most)), 2)
         grams = np.maximum(goods + packages * min(carton.tare_g for carton in cartons), -(-volume // self.dim_divisor))
         rate = np.array([tariff.least_per_gram() for tariff in tariffs])[:, None]
@@ -185,6 +184,9 @@ class CartonLoad(NamedTuple):
 
     cartons: Cartons
     units: Units
+
+    def cost(self, tariff: Tariff) -> int:
+        return self.cartons.by(tariff, self.units).cost
 
     def by(self, tariff: Tariff) -> Carriage:
         return self.cartons.by(tariff, self.units)

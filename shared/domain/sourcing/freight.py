@@ -130,6 +130,9 @@ class Carriage(NamedTuple):
 class Load(Protocol):
     """What a carrier is to move, as tariffs price it."""
 
+    def cost(self, tariff: Tariff) -> int:
+        """What ``by`` costs."""
+
     def by(self, tariff: Tariff) -> Carriage:
         """The cheapest way to send it by this tariff."""
 
@@ -141,6 +144,9 @@ class Weight(NamedTuple):
     """Goods that are priced by billable weight alone."""
 
     grams: int
+
+    def cost(self, tariff: Tariff) -> int:
+        return tariff.cost(self.grams)[0]
 
     def by(self, tariff: Tariff) -> Carriage:
         return Carriage(*tariff.cost(self.grams))
@@ -207,17 +213,12 @@ def billable_g(lines: Iterable[tuple[WantedLine, int]], dim_divisor: int) -> int
 
 def cheapest(ways: Iterable[Way], load: Load, units: int) -> Quote | None:
     """The way of least freight, cartons, lateness and capacity; on a tie the earliest, then the service's name."""
-    best: Quote | None = None
-    least = 0
+    best: Way | None = None
+    best_key: tuple[int, datetime, str, str] | None = None
     for way in ways:
         if units > way.capacity:
             continue
-        carriage = load.by(way.tariff)
-        cost = carriage.cost + units * way.each
-        if best is None or cost < least or (cost == least and _turn(way) < _turn(best.way)):
-            best, least = Quote(way, carriage), cost
-    return best
-
-
-def _turn(way: Way) -> tuple[datetime, str, str]:
-    return way.deliver_by, way.tariff.carrier, way.tariff.service
+        key = (load.cost(way.tariff) + units * way.each, way.deliver_by, way.tariff.carrier, way.tariff.service)
+        if best_key is None or key < best_key:
+            best, best_key = way, key
+    return None if best is None else Quote(best, load.by(best.tariff))

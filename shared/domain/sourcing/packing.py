@@ -44,6 +44,7 @@ class Packer:
     Attributes:
         places: Of the lines, by their number.
         volumes: Of the cartons, cubic millimetres.
+        roomiest_mm3, most_tare_g, most_cost_minor: The most that any of the cartons has, weighs and costs.
     """
 
     def __init__(self, lines: Sequence[WantedLine], cartons: Sequence[Carton]) -> None:
@@ -54,6 +55,9 @@ class Packer:
         self._groups: dict[Units, tuple[Group, ...]] = {}
         self.places = {line.line_no: place for place, line in enumerate(lines)}
         self.volumes = [carton.volume_mm3 for carton in cartons]
+        self.roomiest_mm3 = max(self.volumes)
+        self.most_tare_g = max(carton.tare_g for carton in cartons)
+        self.most_cost_minor = max(carton.cost_minor for carton in cartons)
         self._roomiest = sorted(range(len(cartons)), key=lambda k: (-self.volumes[k], -cartons[k].max_weight_g, k))
         self._largest = sorted(range(len(lines)), key=lambda n: (-volume_mm3(lines[n]), -lines[n].weight_g, n))
         self._turn = {place: turn for turn, place in enumerate(self._largest)}

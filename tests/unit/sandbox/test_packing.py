@@ -5,7 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.sandbox.packing import Pick, pack
+from shared.domain.cartons import PackedLine
+from shared.gateways.protocol import SuggestedPackage
+from workers.sandbox.packing import Pick, pack, pack_as_suggested
 
 picks = st.lists(
     st.builds(
@@ -42,3 +44,22 @@ def test_no_package_is_too_heavy_unless_one_unit_is(wanted: list[Pick]) -> None:
 
 def test_nothing_makes_no_package() -> None:
     assert pack([], max_g=25_000) == []
+
+
+def test_what_is_suggested_is_packed_so_at_the_weights_it_was_planned_with() -> None:
+    asked = [
+        SuggestedPackage(
+            carton="box",
+            length_mm=1,
+            width_mm=1,
+            height_mm=1,
+            weight_g=grams,
+            lines=(PackedLine(line_no=7, quantity=n),),
+        )
+        for grams, n in ((1150, 2), (650, 1))
+    ]  # fmt: skip
+    packages = pack_as_suggested([Pick(7, "S", 3, 500)], asked)
+    assert [(one.package_no, one.weight_g) for one in packages] == [(1, 1150), (2, 650)]
+    assert [(line.line_no, line.sku, line.quantity) for one in packages for line in one.lines] == [
+        (7, "S", 2), (7, "S", 1),
+    ]  # fmt: skip
