@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.cartons import Carton
+from shared.domain.geo import distance_km
 from shared.domain.network import Place
 from shared.domain.quotes import LaneQuote, QuoteLane
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.freight import compile_tariff
-from shared.domain.sourcing.models import Policy, RateBreak, ServiceRate, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import PlannedShipment, Policy, RateBreak, ServiceRate, Snapshot, SourcingOrder
 from shared.domain.sourcing.quote_lanes import lanes_of
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, rates, snapshot
 
@@ -126,8 +127,6 @@ def _by(rate: ServiceRate, percent: int) -> ServiceRate:
 
 
 def _quotes(seen: Snapshot, wanted: SourcingOrder, service: str, cards: tuple[ServiceRate, ...]) -> list[LaneQuote]:
-    from shared.domain.geo import distance_km
-
     found = []
     for at_node in seen.nodes:
         km = distance_km(at_node.place, wanted.ship_to)
@@ -147,8 +146,8 @@ def _quotes(seen: Snapshot, wanted: SourcingOrder, service: str, cards: tuple[Se
     return found
 
 
-def _without_quotes(shipment: object) -> object:
-    return shipment.model_copy(update={"quoted_until": None})  # type: ignore[attr-defined]
+def _without_quotes(shipment: PlannedShipment) -> PlannedShipment:
+    return shipment.model_copy(update={"quoted_until": None})
 
 
 def test_carriers_are_asked_of_what_could_ship_and_of_what_does() -> None:
