@@ -57,6 +57,7 @@ from shared.messages.feeds import (
 )
 from shared.messages.quotes import QuoteRefreshResult, QuoteRefreshStep
 from shared.messages.risks import RiskResult, RiskStep
+from shared.messages.transfers import AdviceResult
 from shared.messages.waves import WaveStep
 
 # --- names ------------------------------------------------------------------------------------------------
@@ -244,6 +245,14 @@ class AlertActivities:
 
     @activity.defn(name="alerts.evaluate")
     async def evaluate(self, step: WatchStep) -> WatchResult:
+        raise NotImplementedError
+
+
+class TransferActivities:
+    """Warehouses told of transfers on their way to them."""
+
+    @activity.defn(name="transfers.advise")
+    async def advise(self) -> AdviceResult:
         raise NotImplementedError
 
 

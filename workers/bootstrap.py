@@ -94,6 +94,13 @@ SCHEDULES: Mapping[str, Schedule] = {
         queue=BATCH_QUEUE,
         summary="learn how often nodes reject what they are asked to ship, or hand it over late",
     ),
+    "transfer-advices": every(
+        timedelta(minutes=1),
+        "TransferAdvices",
+        name="transfer-advices",
+        queue=BATCH_QUEUE,
+        summary="tell warehouses of transfers on their way to them",
+    ),
     "publishing": every(
         timedelta(minutes=1),
         "StartPublishing",

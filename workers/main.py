@@ -30,6 +30,7 @@ from activities.quotes import Quotes
 from activities.reconciliation import Reconciliation
 from activities.returns import Returns
 from activities.risks import Risks
+from activities.transfers import Transfers
 from shared.client import Doms
 from shared.contracts import BATCH_QUEUE, CHANNELS_QUEUE, ORDERS_QUEUE
 from shared.database import network
@@ -147,7 +148,14 @@ def batch_worker(temporal: Client, database: Database, gateways: Gateways, login
     feeds = Feeds(database, doms, logins)
     stock = (Alerts(database, doms), Carts(doms), feeds)
     quotes = Quotes(database, Quoting(database, gateways))
-    served = (Reconciliation(database, doms), comparisons, *stock, Risks(database), quotes)
+    served = (
+        Reconciliation(database, doms),
+        comparisons,
+        *stock,
+        Risks(database),
+        quotes,
+        Transfers(database, gateways),
+    )
     return Worker(
         temporal,
         task_queue=BATCH_QUEUE,

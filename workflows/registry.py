@@ -10,6 +10,7 @@ from workflows.quotes import QuoteRefreshWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.returns import ReturnWorkflow
 from workflows.risks import RiskAssessmentWorkflow
+from workflows.transfers import TransferAdvicesWorkflow
 from workflows.waves import StartWavesWorkflow, WaveWorkflow
 
 ORDER_WORKFLOWS = (OrderWorkflow, ReturnWorkflow)
@@ -22,6 +23,7 @@ SCHEDULED_WORKFLOWS = (
     ReconciliationWorkflow,
     RiskAssessmentWorkflow,
     StockWatchWorkflow,
+    TransferAdvicesWorkflow,
 )
 CHANNEL_WORKFLOWS = (PublishingWorkflow, StartPublishingWorkflow)
 PLANNING_WORKFLOWS = (PricingWorkflow, StartWavesWorkflow, WaveWorkflow)

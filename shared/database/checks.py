@@ -187,7 +187,7 @@ _OVERDUE_SHIPMENT = """
     SELECT fulfillment_order_id AS reference, order_id,
            jsonb_build_object('node_id', node_id, 'ship_by', ship_by, 'request_status', request_status) AS detail,
            ship_by < CAST(:now AS timestamptz) AS broken
-    FROM fulfillment_order WHERE ended_at IS NULL AND shipped_at IS NULL
+    FROM fulfillment_order WHERE ended_at IS NULL AND shipped_at IS NULL AND ready_at IS NULL
 """
 _OVERDUE_DELIVERY = """
     SELECT fulfillment_order_id AS reference, order_id,

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import transfer_advices
 from shared.database.stock import Move, move
 from shared.domain.supply import Inbound, InboundKind, InboundStatus
 from shared.errors import Conflict, Fault, InvalidInput, NotFound
@@ -167,6 +168,7 @@ async def depart(connection: AsyncConnection, inbound_id: str, *, actor: str) ->
     ]
     await move(connection, taken)
     await connection.execute(_DEPART, {"inbound_id": inbound_id})
+    await transfer_advices.intend(connection, inbound_id)
     return True
 
 

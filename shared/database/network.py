@@ -52,7 +52,8 @@ _SAVE_RATES = text("""
 """)
 _SAVE_PARTNERS = text("""
     INSERT INTO partner SELECT * FROM jsonb_populate_recordset(NULL::partner, CAST(:rows AS jsonb))
-    ON CONFLICT (partner_id) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url, quotes = excluded.quotes
+    ON CONFLICT (partner_id) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url, quotes = excluded.quotes,
+        edi_id = excluded.edi_id, edi_sender_id = excluded.edi_sender_id
 """)
 _SAVE_ITEMS = text("""
     INSERT INTO item SELECT * FROM jsonb_populate_recordset(NULL::item, CAST(:rows AS jsonb))
@@ -87,7 +88,7 @@ async def read_rates(connection: AsyncConnection) -> tuple[ServiceRate, ...]:
 
 
 async def read_partners(connection: AsyncConnection) -> dict[str, PartnerEndpoint]:
-    rows = await connection.execute(text("SELECT partner_id, kind, base_url, quotes FROM partner"))
+    rows = await connection.execute(text("SELECT * FROM partner"))
     return {row.partner_id: PartnerEndpoint.model_validate(dict(row._mapping)) for row in rows}
 
 

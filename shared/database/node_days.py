@@ -25,7 +25,7 @@ _LOADS = text("""
     FROM node n
     LEFT JOIN (
         SELECT node_id, sum(units) AS units FROM fulfillment_order
-        WHERE ended_at IS NULL AND shipped_at IS NULL GROUP BY node_id
+        WHERE ended_at IS NULL AND shipped_at IS NULL AND ready_at IS NULL GROUP BY node_id
     ) f USING (node_id)
     LEFT JOIN LATERAL (
         SELECT sum(reserved) AS reserved FROM capacity_use

@@ -25,7 +25,7 @@ _RISKS = TypeAdapter(tuple[NodeRisk, ...])
 _ASSESS = text("""
     WITH judged AS (
         SELECT node_id, excludes_node AND reason NOT LIKE 'rerouted:%' AS rejected,
-               shipped_at IS NOT NULL AS shipped, coalesce(shipped_at > ship_by, false) AS late
+               shipped_at IS NOT NULL AS shipped, coalesce(coalesce(ready_at, shipped_at) > ship_by, false) AS late
         FROM fulfillment_order
         WHERE coalesce(shipped_at, ended_at) > :since
     ), history AS (

@@ -68,6 +68,9 @@ class ExpectedSupply(Model):
         return sum(line.open for line in self.lines)
 
 
+_ADVICE = text("SELECT partner_id, sent_at, fault FROM transfer_advice WHERE inbound_id = :inbound_id")
+
+
 class WaitingOrder(Model):
     """Units of an order line that wait for an inbound."""
 
@@ -88,9 +91,22 @@ class InboundReceipt(Model):
     result: dict[str, Any]
 
 
-class InboundStory(ExpectedSupply):
-    """An inbound with its receipts, and the orders that wait for it in their order of service."""
+class InboundAdvice(Model):
+    """Whether the warehouse was told that a transfer is on its way; ``fault`` says why it was not yet."""
 
+    partner_id: str
+    sent_at: Instant | None
+    fault: str
+
+
+class InboundStory(ExpectedSupply):
+    """An inbound with its receipts, and the orders that wait for it in their order of service.
+
+    Attributes:
+        advice: ``None`` where nobody is to be told.
+    """
+
+    advice: InboundAdvice | None = None
     receipts: tuple[InboundReceipt, ...]
     waiting: tuple[WaitingOrder, ...]
 
@@ -123,4 +139,6 @@ async def tell_inbound(connection: AsyncConnection, inbound_id: str) -> InboundS
         "receipts": [dict(receipt._mapping) for receipt in await connection.execute(_RECEIPTS, values)],
         "waiting": [dict(order._mapping) for order in await connection.execute(_WAITING, values)],
     }
-    return InboundStory.model_validate(dict(row._mapping) | parts)
+    advice = (await connection.execute(_ADVICE, values)).one_or_none()
+    told = {"advice": dict(advice._mapping) if advice else None}
+    return InboundStory.model_validate(dict(row._mapping) | parts | told)

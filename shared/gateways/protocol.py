@@ -266,6 +266,18 @@ class ExpectReturn(Model):
     lines: tuple[RequestedLine, ...]
 
 
+class TransferAdvice(Model):
+    """Tell a node what is on its way to it from another of ours. ``reference`` is the inbound's id.
+
+    Attributes:
+        interchange: The same as an X12 943, which is what warehouses read.
+    """
+
+    reference: str
+    node_id: Identifier
+    interchange: str
+
+
 class StockFigure(Model):
     """Sound units of an item that a node holds, ordered ones included until they leave."""
 
@@ -298,6 +310,7 @@ class FulfillmentPartner(Protocol):
     async def cancel(self, request: CancelRequest) -> CancelAnswer: ...
     async def send_label(self, request: SendLabel) -> None: ...
     async def expect_return(self, request: ExpectReturn) -> None: ...
+    async def advise_transfer(self, request: TransferAdvice) -> None: ...
     async def find_return(self, reference: str) -> bool: ...
 
     async def stock_snapshot(self, node_id: str) -> StockSnapshot | None:

@@ -204,6 +204,8 @@ TABLES: Mapping[str, Table] = {
         kind=Column("fulfillment", required=True),
         base_url=Column("https://partner.example/api", required=True),
         quotes=Column("false", _flag),
+        edi_id=Column(""),
+        edi_sender_id=Column("DOMS"),
     ),
     "nodes": _table(
         Node,

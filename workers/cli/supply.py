@@ -306,7 +306,10 @@ def _shown(told: InboundStory) -> Any:
     lines = [(n.sku, n.quantity, n.open, n.bound, n.received, n.damaged, n.missing, n.over) for n in told.lines]
     origin = f" from {told.origin_node_id}" if told.origin_node_id else ""
     where = f"{told.inbound_id}: {told.kind}{origin} to {told.node_id}"
-    parts = [table(f"{where}, {told.status}, expected {when(told.expected_at)}", columns, lines)]
+    parts: list[Any] = [table(f"{where}, {told.status}, expected {when(told.expected_at)}", columns, lines)]
+    if told.advice is not None:
+        since = when(told.advice.sent_at) or "nothing yet"
+        parts.append(f"{told.advice.partner_id} was told {since} {told.advice.fault}".rstrip())
     if told.waiting:
         waiting = [(w.order_id, w.line_no, w.sku, w.quantity, w.priority, when(w.promised_at)) for w in told.waiting]
         parts.append(table("who waits", ("order", "line#", "item", "units#", "priority#", "promised"), waiting))

@@ -7,7 +7,8 @@ import sqlite3
 from shared.domain.fulfillment import PICKUP
 from shared.gateways.fulfillment.client import CancelReceipt, Receipt
 from shared.gateways.fulfillment.mapping import PickPackTask, PurchaseOrder, ReturnNotice, ShippingOrder
-from shared.gateways.protocol import CancelRequest, SendLabel
+from shared.gateways.protocol import CancelRequest, SendLabel, TransferAdvice
+from shared.gateways.x12 import X12Error, read_interchanges
 from workers.sandbox import jobs
 from workers.sandbox.config import Behaviour
 from workers.sandbox.jobs import Work
@@ -79,6 +80,19 @@ def take_label(world: World, call: Call, asked: SendLabel) -> Receipt:
 def expect_return(world: World, call: Call, asked: ReturnNotice) -> Receipt:
     world.effect(call, "return.expected", asked.reference)
     world.later(world.config.pace.return_after, "receive", call.partner, asked.reference, asked.model_dump_json())
+    return Receipt(reference=call.reference)
+
+
+def take_transfer_advice(world: World, call: Call, asked: TransferAdvice) -> Receipt:
+    """Take an advice of goods on their way, if it reads as one."""
+    try:
+        interchange, *others = read_interchanges(asked.interchange.encode())
+    except (X12Error, ValueError):
+        raise Refused("unreadable_interchange") from None
+    if others or [each.set_id for each in interchange.transactions] != ["943"]:
+        raise Refused("not_an_advice")
+    units = [int(segment[1]) for segment in interchange.transactions[0].segments if segment.tag == "W04"]
+    world.effect(call, "transfer.advised", asked.reference, amount=sum(units))
     return Receipt(reference=call.reference)
 
 

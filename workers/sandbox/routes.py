@@ -22,7 +22,17 @@ from shared.gateways.carriers.client import VoidLabel
 from shared.gateways.channels.client import AvailabilityUpdate
 from shared.gateways.fulfillment.mapping import PickPackTask, PurchaseOrder, ReturnNotice, ShippingOrder
 from shared.gateways.http import UNKNOWN_REFERENCE
-from shared.gateways.protocol import Authorize, BuyLabel, CancelRequest, Capture, QuoteRequest, Refund, SendLabel, Void
+from shared.gateways.protocol import (
+    Authorize,
+    BuyLabel,
+    CancelRequest,
+    Capture,
+    QuoteRequest,
+    Refund,
+    SendLabel,
+    TransferAdvice,
+    Void,
+)
 from workers.sandbox import carriers, channels, nodes, payments, shelves
 from workers.sandbox.world import Call, Refused, World
 
@@ -53,6 +63,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
     "purchase-orders": Operation("purchase-orders", PurchaseOrder, nodes.take_purchase_order),
     "purchase-orders/cancel": Operation("cancellations", CancelRequest, nodes.cancel),
     "returns": Operation("returns", ReturnNotice, nodes.expect_return),
+    "transfer-advices": Operation("transfer-advices", TransferAdvice, nodes.take_transfer_advice),
     "availability": Operation("availability", AvailabilityUpdate, channels.take),
 }
 

@@ -14,6 +14,7 @@ from shared.gateways.protocol import (
     SendLabel,
     StockFigure,
     StockSnapshot,
+    TransferAdvice,
 )
 
 
@@ -64,6 +65,9 @@ class FulfillmentClient:
 
     async def find_return(self, reference: str) -> bool:
         return await self._http.find("/v1/returns", Receipt, reference=reference) is not None
+
+    async def advise_transfer(self, request: TransferAdvice) -> None:
+        await self._http.post("/v1/transfer-advices", request, Receipt, reference=request.reference)
 
     async def stock_snapshot(self, node_id: str) -> StockSnapshot | None:
         report = await self._http.find("/v1/stock", StockReport, reference=node_id)

@@ -37,6 +37,20 @@ CREATE TABLE inbound_line (
 ) WITH (fillfactor = 70);
 CREATE INDEX inbound_line_coming ON inbound_line (sku) WHERE open > 0;
 
+-- Whoever runs a node and has an X12 interchange id is told of transfers on their way to it.
+ALTER TABLE partner
+    ADD COLUMN edi_id text CHECK (length(edi_id) BETWEEN 2 AND 15),
+    ADD COLUMN edi_sender_id text NOT NULL DEFAULT 'DOMS' CHECK (length(edi_sender_id) BETWEEN 2 AND 15);
+CREATE TABLE transfer_advice (
+    inbound_id  text PRIMARY KEY REFERENCES inbound,
+    partner_id  text NOT NULL REFERENCES partner,
+    control_no  bigint GENERATED ALWAYS AS IDENTITY,
+    intended_at timestamptz NOT NULL DEFAULT now(),
+    sent_at     timestamptz,
+    fault       text NOT NULL DEFAULT ''
+);
+CREATE INDEX transfer_advice_open ON transfer_advice (inbound_id) WHERE sent_at IS NULL;
+
 -- One delivery, or part of one, as it was counted in; its own reference makes it count once.
 CREATE TABLE inbound_receipt (
     inbound_id   text NOT NULL REFERENCES inbound,
