@@ -94,7 +94,9 @@ _CAUGHT_UP = text("""
            (SELECT sum(backordered) FROM order_line l WHERE l.order_id = o.order_id) AS backordered,
            ARRAY(SELECT n FROM fulfillment_order f
                  WHERE f.order_id = o.order_id AND f.status = 'replanned' ORDER BY n) AS replanned,
-           (SELECT coalesce(jsonb_agg(to_jsonb(f) ORDER BY n), '[]') FROM fulfillment_order f
+           (SELECT coalesce(jsonb_agg(to_jsonb(f) || jsonb_build_object('pickup', f.carrier = 'pickup')
+                                      ORDER BY n), '[]')
+            FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.ended_at IS NULL AND f.n <> ALL(CAST(:known AS int[]))) AS unknown
     FROM orders o WHERE o.order_id = :order_id
 """)

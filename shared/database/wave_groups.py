@@ -15,11 +15,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import capacity, channels, rises, stock, wakes
+from shared.database import capacity, channels, consolidations, rises, stock, wakes
 from shared.database.capacity import Full
 from shared.database.openings import OPEN, Opened, opened, rows_of
 from shared.database.reservations import Claim, reserve_each
 from shared.database.stock import Settle
+from shared.database.waves import UNTOLD
 from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work
 from shared.domain.pools import Pooled
@@ -38,25 +39,24 @@ _END = text("""
 """)
 _LOCK = text("SELECT FROM orders WHERE order_id = ANY(:order_ids) ORDER BY order_id FOR NO KEY UPDATE")
 #: A statement of its own, after the lock: it sees what whoever held the lock before has committed.
-_READ = text("""
+_READ = text(f"""
     SELECT o.order_id, o.closed_at IS NOT NULL AS closed,
            EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.unallocated > 0)
                OR EXISTS (SELECT FROM cart_hold_line h WHERE h.cart_hold_id = o.cart_hold_id AND h.open > 0)
                AS being_sourced,
-           (SELECT coalesce(jsonb_object_agg(line_no, backordered), '{}') FROM order_line l
+           (SELECT jsonb_object_agg(line_no, backordered) FROM order_line l
             WHERE l.order_id = o.order_id AND l.backordered > 0) AS waiting,
            (SELECT coalesce(jsonb_agg(jsonb_build_object('n', f.n, 'node_id', f.node_id, 'units', r.units)
                                       ORDER BY f.n), '[]')
             FROM fulfillment_order f CROSS JOIN LATERAL (
                 SELECT jsonb_object_agg(line_no, open) AS units FROM reservation
                 WHERE owner = f.fulfillment_order_id AND open > 0) r
-            WHERE f.order_id = o.order_id AND f.request_status = 'unsubmitted' AND f.ended_at IS NULL
-              AND NOT f.staff_chose AND r.units IS NOT NULL) AS stood,
+            WHERE f.order_id = o.order_id AND r.units IS NOT NULL AND {UNTOLD}) AS stood,
            (SELECT coalesce(max(n), 0) + 1 FROM fulfillment_order f WHERE f.order_id = o.order_id) AS next_n,
            (SELECT count(*) + 1 FROM decision d WHERE d.order_id = o.order_id) AS attempt,
            (SELECT plan -> 'rest' FROM decision d WHERE d.order_id = o.order_id ORDER BY attempt DESC LIMIT 1) AS rest
     FROM orders o WHERE o.order_id = ANY(:order_ids)
-""")
+""")  # noqa: S608 - our own fragment
 _CLAIMS = text("""
     SELECT owner, line_no, node_id, sku, open FROM reservation WHERE owner = ANY(:owners) AND open > 0
     ORDER BY owner, line_no
@@ -134,6 +134,16 @@ class _Standing(NamedTuple):
             for n, opening in enumerate(self.move.opens, start=self.row.next_n)
         ]
 
+    def owner_at(self, node_id: str) -> str:
+        """The fulfillment order that the order has at a node then."""
+        opens = [row.fulfillment_order_id for row, _ in self.opens if row.node_id == node_id]
+        stays = [
+            fulfillment_order_id(self.move.order_id, stood.n)
+            for stood in self.move.stood
+            if stood.node_id == node_id and stood.n not in self.move.ends
+        ]
+        return (opens + stays)[0]
+
     @property
     def claims(self) -> list[Claim]:
         return [
@@ -208,8 +218,18 @@ async def _move(connection: AsyncConnection, wave_id: str, group: GroupMove, cha
         raise _Refused(Outcome.STOCK_TAKEN, _units_of(claims))
     await capacity.claim(connection, days)
     await _record(connection, wave_id, standing, [row for row, _ in openings])
+    await _share(connection, wave_id, group, standing)
     await wakes.ask(connection, [move.order_id for move in group.orders], wake=Wake(kind="replanned"))
     return await queue.serve(connection)
+
+
+async def _share(connection: AsyncConnection, wave_id: str, group: GroupMove, standing: Sequence[_Standing]) -> None:
+    """Have the orders share the parcels for which they were moved."""
+    by_order = {one.move.order_id: one for one in standing}
+    for parcel in group.parcels:
+        owners = [by_order[order_id].owner_at(parcel.node_id) for order_id in parcel.order_ids]
+        if not await consolidations.consolidate(connection, owners, because=f"wave {wave_id}"):
+            raise _Refused(Outcome.ORDER_CHANGED, f"{' and '.join(parcel.order_ids)} may not share a parcel any more")
 
 
 async def _lock_orders(connection: AsyncConnection, group: GroupMove) -> rises.Queue:
@@ -246,7 +266,7 @@ def _changed(move: OrderMove, row: Any) -> str:
             return f"has other units in f{each.n}"
     if len(stood) != len(move.stood):
         return "was planned again"
-    waiting = {int(line_no): units for line_no, units in row.waiting.items()}
+    waiting = {int(line_no): units for line_no, units in (row.waiting or {}).items()}
     return "" if waiting == move.waiting else "waits for other units"
 
 

@@ -22,14 +22,15 @@ _KEEP = text("""
     ON CONFLICT DO NOTHING
 """)
 _KEEP_GROUP = text("""
-    INSERT INTO wave_group (wave_id, number, orders, saved_minor, moves)
-    VALUES (:wave_id, :number, :orders, :saved_minor, CAST(:moves AS jsonb))
+    INSERT INTO wave_group (wave_id, number, orders, saved_minor, parcels, moves)
+    VALUES (:wave_id, :number, :orders, :saved_minor, :parcels, CAST(:moves AS jsonb))
 """)
 _IS_KEPT = text("SELECT EXISTS (SELECT FROM wave WHERE wave_id = :wave_id)")
 _OPEN_GROUPS = text("SELECT number FROM wave_group WHERE wave_id = :wave_id AND outcome IS NULL ORDER BY number")
 _SUMMARY = """
     SELECT w.*, coalesce(sum(g.saved_minor) FILTER (WHERE g.outcome = 'moved'), 0) AS saved_minor,
            coalesce(sum(g.orders) FILTER (WHERE g.outcome = 'moved'), 0) AS moved,
+           coalesce(sum(g.parcels) FILTER (WHERE g.outcome = 'moved'), 0) AS shared_parcels,
            coalesce(sum(g.orders) FILTER (WHERE g.outcome <> 'moved'), 0) AS refused,
            coalesce(sum(g.orders) FILTER (WHERE g.outcome IS NULL), 0) AS open
     FROM wave w LEFT JOIN wave_group g USING (wave_id) WHERE %s
@@ -69,6 +70,7 @@ def _row(wave_id: str, group: GroupMove) -> dict[str, Any]:
         "number": group.number,
         "orders": len(group.orders),
         "saved_minor": group.saved_minor,
+        "parcels": len(group.parcels),
         "moves": group.model_dump_json(),
     }
 

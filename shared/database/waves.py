@@ -12,20 +12,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import prices
 from shared.database.snapshots import AGREEING, read_unpriced
 from shared.domain.network import Place
-from shared.domain.orders import ServiceLevel
+from shared.domain.orders import Address, ServiceLevel
+from shared.domain.recipients import recipient_of
 from shared.domain.sourcing.models import PlannedShipment, Policy, SourcingOrder, WantedLine
 from shared.domain.sourcing.pooling import lay_down
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
 
-#: What a wave may move. Where staff have chosen the node, only staff do.
-_UNTOLD = "f.request_status = 'unsubmitted' AND f.ended_at IS NULL AND NOT f.staff_chose"
+#: What a wave may move. Where staff have chosen the node, only staff do; what shares a parcel already stays with it.
+UNTOLD = """
+    f.request_status = 'unsubmitted' AND f.ended_at IS NULL AND NOT f.staff_chose AND NOT EXISTS (
+        SELECT FROM consolidation_member m
+        WHERE m.fulfillment_order_id = f.fulfillment_order_id AND m.left_at IS NULL)
+"""
 #: Orders that are being sourced this moment, or that stock which arrived is kept for, are left alone, and so are those
-#: whose customers chose how to get them.
+#: whose customers chose how to get them. What a hold stands on shares no parcel.
 _ORDERS = text(f"""
     WITH planned AS (
         SELECT f.order_id, r.line_no, sum(r.open) AS units
         FROM fulfillment_order f JOIN reservation r ON r.owner = f.fulfillment_order_id
-        WHERE {_UNTOLD} AND r.open > 0
+        WHERE {UNTOLD} AND r.open > 0
         GROUP BY f.order_id, r.line_no
     ), movable AS (
         SELECT l.order_id, l.line_no, l.sku, l.backordered + coalesce(p.units, 0) AS units, l.unit_price_minor,
@@ -35,7 +40,9 @@ _ORDERS = text(f"""
           AND l.backordered + coalesce(p.units, 0) > 0
     )
     SELECT o.order_id, o.customer_ref, o.ship_to, o.place, o.service, o.priority, o.tags, o.received_at,
-           o.promised_at, p.sourcing,
+           o.promised_at, p.sourcing, coalesce((p.process ->> 'consolidate')::boolean, false) AND NOT EXISTS (
+               SELECT FROM hold h WHERE h.order_id = o.order_id AND h.released_at IS NULL AND h.kind <> 'sourcing')
+               AS may_share,
            jsonb_agg(jsonb_build_object(
                'line_no', m.line_no, 'sku', m.sku, 'quantity', m.units, 'weight_g', i.weight_g,
                'own_container', i.own_container,
@@ -47,7 +54,7 @@ _ORDERS = text(f"""
     JOIN policy_version p ON p.version = o.policy_version
     WHERE NOT EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.unallocated > 0)
       AND NOT EXISTS (SELECT FROM cart_hold_line h WHERE h.cart_hold_id = o.cart_hold_id AND h.open > 0)
-    GROUP BY o.order_id, p.sourcing
+    GROUP BY o.order_id, p.version
     ORDER BY o.priority, o.received_at, o.order_id
     LIMIT :limit
 """)  # noqa: S608 - our own fragment
@@ -57,14 +64,14 @@ _STANDING = text(f"""
            jsonb_agg(jsonb_build_object('line_no', r.line_no, 'sku', r.sku, 'quantity', r.open)
                      ORDER BY r.line_no) AS lines
     FROM fulfillment_order f JOIN reservation r ON r.owner = f.fulfillment_order_id
-    WHERE f.order_id = ANY(:order_ids) AND {_UNTOLD} AND r.open > 0
+    WHERE f.order_id = ANY(:order_ids) AND {UNTOLD} AND r.open > 0
     GROUP BY f.fulfillment_order_id
     ORDER BY f.order_id, f.n
 """)  # noqa: S608 - our own fragment
 #: Where a wave may change anything: whoever plans to be planned again for a while says so.
 _DUE = text(f"""
     SELECT DISTINCT o.channel FROM fulfillment_order f JOIN orders o USING (order_id)
-    WHERE {_UNTOLD} AND f.release_at > :as_of ORDER BY o.channel
+    WHERE {UNTOLD} AND f.release_at > :as_of ORDER BY o.channel
 """)  # noqa: S608 - our own fragment
 
 
@@ -114,5 +121,6 @@ def _order(row: Any, channel: str, standing: Sequence[Any]) -> WaveOrder:
         numbers=tuple(each.n for each in standing),
         # What waits for supply is not late by finding a source now.
         promised_at=row.promised_at if standing else None,
+        recipient=recipient_of(row.customer_ref, Address.model_validate(row.ship_to)) if row.may_share else "",
         release_at=max((each.release_at for each in standing if each.release_at is not None), default=None),
     )

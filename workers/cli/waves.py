@@ -65,7 +65,10 @@ async def run(
         return Answer(found, show=lambda: drawn(found))
     temporal = await temporal_client(settings_in_effect(), program="doms-waves")
     done = await run_wave(temporal, WaveInput(channel=channel, limit=limit, rules=rules))
-    told = f"{done.moved} of {done.orders} order(s) moved, {done.saved_minor} saved; {done.refused} refused"
+    told = (
+        f"{done.moved} of {done.orders} order(s) moved, {done.saved_minor} saved, "
+        f"{done.shared_parcels} parcel(s) shared; {done.refused} refused"
+    )
     return Answer(done, text=f"{done.wave_id}: {told}; `doms waves show {done.wave_id}` tells each")
 
 
@@ -123,6 +126,7 @@ _COLUMNS = (
     "orders#",
     "moved#",
     "refused#",
+    "shared#",
     "saved#",
     "before#",
     "after#",
@@ -134,8 +138,9 @@ _COLUMNS = (
 
 def _row(wave: WaveSummary) -> tuple[object, ...]:
     return (
-        wave.wave_id, when(wave.started_at), wave.orders, wave.moved, wave.refused, wave.saved_minor,
-        wave.before_minor, wave.after_minor, wave.bound_minor, f"{wave.gap:.2%}", f"{wave.seconds:.1f}",
+        wave.wave_id, when(wave.started_at), wave.orders, wave.moved, wave.refused, wave.shared_parcels,
+        wave.saved_minor, wave.before_minor, wave.after_minor, wave.bound_minor, f"{wave.gap:.2%}",
+        f"{wave.seconds:.1f}",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from shared.domain.waves.columns import Column
 from shared.domain.waves.diving import dive
 from shared.domain.waves.limits import Limit, Limits
 from shared.domain.waves.master import Master, Relaxed
-from shared.domain.waves.merging import Union, unions
+from shared.domain.waves.merging import Union, packing_together, unions
 from shared.domain.waves.models import Wave, WavePlan
 from shared.domain.waves.pricing import Chosen, Pricer, Quoted
 from shared.domain.waves.rows import MILLI, Network, shipments_of
@@ -75,7 +75,7 @@ class _Generation:
             for place, (order, pricer) in enumerate(zip(wave.orders, self.pricers, strict=True))
         ]
         self.unions = {
-            members: Union(members, order, Pricer(order, network.rows(order), self.index, self.rules))
+            members: Union(members, order, Pricer(order, packing_together(network.rows(order)), self.index, self.rules))
             for members, order in unions(wave.orders)
         }
         self.master = Master(len(wave.orders), self.limits.most)

@@ -16,7 +16,7 @@ from shared.domain.waves.columns import Column
 from shared.domain.waves.limits import Limits
 from shared.domain.waves.models import WaveOrder
 from shared.domain.waves.pricing import Chosen, Pricer
-from shared.domain.waves.rows import shipments_of
+from shared.domain.waves.rows import Row, shipments_of
 from shared.domain.waves.standing import short_units
 
 #: Orders that are looked at as one.
@@ -58,6 +58,11 @@ class Union:
         priced = self.pricer.scale.judged.price(place, self.pricer.rows[place].source, parts)
         assert priced is not None, "a part of a shipment has the way out that all of it has"
         return priced.terms.total
+
+
+def packing_together(rows: Iterable[Row]) -> list[Row]:
+    """The rows whose nodes ship on labels that we buy: others pack each order as they please."""
+    return [row for row in rows if row.source.node.node_type.ships_on_our_label]
 
 
 def unions(orders: Sequence[WaveOrder]) -> Iterator[tuple[tuple[int, ...], WaveOrder]]:

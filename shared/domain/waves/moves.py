@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from shared.domain.capacity import Work, works_of
 from shared.domain.network import Node
 from shared.domain.releasing import last_call
 from shared.domain.sourcing.models import Because, Plan, PlannedShipment, Replanned, Shortage
-from shared.domain.waves.models import Reassignment, Wave, WaveOrder, WavePlan
+from shared.domain.waves.models import Consolidation, Reassignment, Wave, WaveOrder, WavePlan
 
 
 class Stood(Model):
@@ -65,12 +65,24 @@ class OrderMove(Model):
         return {line_no: units for line_no, units in planned.items() if units}
 
 
+class Parcel(Model):
+    """What orders of one recipient ship from a node together."""
+
+    node_id: str
+    order_ids: tuple[str, ...]
+
+
 class GroupMove(Model):
-    """Orders that need what others of them give up: all of them move, or none."""
+    """Orders that need what others of them give up: all of them move, or none.
+
+    Attributes:
+        parcels: Those they share then.
+    """
 
     number: int
     saved_minor: int
     orders: tuple[OrderMove, ...]
+    parcels: tuple[Parcel, ...] = ()
 
 
 class _Knows(NamedTuple):
@@ -89,10 +101,15 @@ def group_moves(wave_id: str, wave: Wave, found: WavePlan) -> tuple[GroupMove, .
     knows = _Knows(wave_id, wave, {node.node_id: node for node in snapshot.nodes}, limited)
     orders = {order.order_id: order for order in wave.orders}
     by_group = groupby(sorted(found.reassignments, key=lambda each: each.group), key=lambda each: each.group)
-    return tuple(_group(number, [(orders[each.order_id], each) for each in group], knows) for number, group in by_group)
+    return tuple(
+        _group(number, [(orders[each.order_id], each) for each in group], found.consolidations, knows)
+        for number, group in by_group
+    )
 
 
-def _group(number: int, moved: list[tuple[WaveOrder, Reassignment]], knows: _Knows) -> GroupMove:
+def _group(
+    number: int, moved: list[tuple[WaveOrder, Reassignment]], shared: Iterable[Consolidation], knows: _Knows
+) -> GroupMove:
     saved = sum(each.saved_minor for _, each in moved)
     moves = []
     for order, each in moved:
@@ -104,7 +121,19 @@ def _group(number: int, moved: list[tuple[WaveOrder, Reassignment]], knows: _Kno
             group_saved_minor=saved,
         )
         moves.append(_move(order, each, why, knows))
-    return GroupMove(number=number, saved_minor=saved, orders=tuple(moves))
+    ours = {order.order_id for order, _ in moved}
+    parcels = tuple(parcel for each in shared if ours.issuperset(each.order_ids) for parcel in _parcels(each, moved))
+    return GroupMove(number=number, saved_minor=saved, orders=tuple(moves), parcels=parcels)
+
+
+def _parcels(shared: Consolidation, moved: list[tuple[WaveOrder, Reassignment]]) -> Iterator[Parcel]:
+    for node_id in shared.node_ids:
+        from_there = tuple(
+            order.order_id
+            for order, each in moved
+            if order.order_id in shared.order_ids and any(one.node_id == node_id for one in each.shipments)
+        )
+        yield Parcel(node_id=node_id, order_ids=from_there)
 
 
 def _move(order: WaveOrder, each: Reassignment, why: Replanned, knows: _Knows) -> OrderMove:

@@ -29,6 +29,7 @@ class WaveSummary(Model):
         before_minor, after_minor: Cost of all orders as they stood and as planned.
         saved_minor: What the groups saved that were moved.
         moved, refused: Orders; the rest of the wave stands as it stood.
+        shared_parcels: Parcels of several orders that were formed.
         open: Orders of groups that nobody has come to.
     """
 
@@ -45,6 +46,7 @@ class WaveSummary(Model):
     short_after: int
     saved_minor: int
     moved: int
+    shared_parcels: int
     refused: int
     open: int
 

@@ -16,12 +16,14 @@ CREATE TABLE wave (
 );
 CREATE INDEX wave_latest ON wave (started_at);
 
+-- parcels: those that its orders share then.
 -- outcome: NULL until it was carried out or refused; then it never changes.
 CREATE TABLE wave_group (
     wave_id     text NOT NULL REFERENCES wave,
     number      int NOT NULL,
     orders      int NOT NULL CHECK (orders > 0),
     saved_minor bigint NOT NULL,
+    parcels     int NOT NULL,
     moves       jsonb NOT NULL,
     outcome     text CHECK (outcome IN ('moved', 'order_changed', 'stock_taken', 'day_full')),
     because     text NOT NULL DEFAULT '',
