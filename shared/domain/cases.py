@@ -41,7 +41,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "stock.below_claims": "A source tells of fewer units than orders and carts have claimed. Reroute or cancel.",
     "over_receipt": "More came than was expected. Keep it and settle it with who sent it, or send it back.",
     "lost_in_transfer": "Less of a transfer arrived than left. Look for it on both sides, then write it off.",
-    "transfer_not_advised": "A warehouse refuses what it is told of a transfer on its way. Tell it otherwise, and mend why.",
+    "transfer_not_advised": "A warehouse refuses what it is told of a transfer on its way. Tell it, and mend why.",
     "pickup": "A store does not take back what its customer has not fetched. It is asked again a day later; call it.",
     "queued": "A policy's stage found no source and leaves it to you: release the hold to have it look again, or "
     "cancel. It is resolved when the hold is released or nothing of the order waits any more.",
