@@ -214,11 +214,15 @@ def billable_g(lines: Iterable[tuple[WantedLine, int]], dim_divisor: int) -> int
 def cheapest(ways: Iterable[Way], load: Load, units: int) -> Quote | None:
     """The way of least freight, cartons, lateness and capacity; on a tie the earliest, then the service's name."""
     best: Way | None = None
-    best_key: tuple[int, datetime, str, str] | None = None
+    least = 0
     for way in ways:
         if units > way.capacity:
             continue
-        key = (load.cost(way.tariff) + units * way.each, way.deliver_by, way.tariff.carrier, way.tariff.service)
-        if best_key is None or key < best_key:
-            best, best_key = way, key
+        cost = load.cost(way.tariff) + units * way.each
+        if best is None or cost < least or (cost == least and _turn(way) < _turn(best)):
+            best, least = way, cost
     return None if best is None else Quote(best, load.by(best.tariff))
+
+
+def _turn(way: Way) -> tuple[datetime, str, str]:
+    return way.deliver_by, way.tariff.carrier, way.tariff.service
