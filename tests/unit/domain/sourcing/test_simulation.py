@@ -79,7 +79,8 @@ def test_orders_leave_what_is_kept_for_another_channel() -> None:
     assert {each.node_id: each.units for each in result.nodes if each.units} == {"n1": 2}
     assert result.short_by_reason == {"protected": 2}
     (result,) = compare(kept._replace(ineligible={"web": ("n2",)}), [Policy()]).policies
-    assert result.short_by_reason == {"not_eligible": 4}
+    assert {each.node_id: each.units for each in result.nodes if each.units} == {"n1": 2}
+    assert result.short_by_reason == {"protected": 2}, "what lies at the other node is the other channel's"
 
 
 def test_nodes_fill_up_and_empty() -> None:
