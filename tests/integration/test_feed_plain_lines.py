@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from shared.database.engine import Database
 from shared.gateways.feeds import csv_file
-from tests.integration.test_feeds import Desk
+from tests.support.feed_desk import Desk
 from tests.support.stock import residuals, seed
 
 DIRTY = (

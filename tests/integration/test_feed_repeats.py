@@ -14,7 +14,7 @@ from shared.database import feed_repeats, feed_staging
 from shared.database.engine import Database
 from shared.database.stock import Move, move
 from shared.domain.feeds import FeedSource
-from tests.integration.test_feeds import Desk
+from tests.support.feed_desk import Desk
 from tests.support.stock import seed
 
 ITEMS, ROUNDS = 14, 8

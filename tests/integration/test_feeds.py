@@ -1,105 +1,24 @@
-"""Feeds on a real Postgres: every row is in or refused with its reason, and what is claimed or newer stands."""
+"""Feeds on a real Postgres: every row of a file is in or refused with its reason."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
-from activities.feeds import Feeds
-from shared.database import feed_moves, feeds
+from shared.database import feed_moves
 from shared.database.engine import Database
-from shared.database.reservations import Claim
-from shared.database.stock import Move, move
-from shared.domain.feeds import Buffer, FeedSource
-from shared.errors import Conflict, InvalidInput, Unavailable
-from shared.feeds_client import take_in
-from shared.messages import Wake
-from shared.messages.feeds import FeedRun, FeedRunInput, FeedWatchInput
-from tests.support.stock import place, reserve, residuals, seed
+from shared.domain.feeds import Buffer
+from shared.errors import Conflict, Unavailable
+from shared.messages.feeds import FeedRunInput
+from tests.support.feed_desk import Desk
+from tests.support.stock import residuals, seed
 
 REAL = Path(__file__).parents[3] / "shared/data/edi/846/Stedi-Demos__malouf_lowes_846_20221006.edi"
-
-
-class Woken:
-    """Remembers whom it was asked to wake."""
-
-    def __init__(self) -> None:
-        self.workflows: list[str] = []
-
-    async def wake(self, workflow_id: str, wake: Wake) -> None:
-        self.workflows.append(workflow_id)
-
-
-class Desk:
-    """A source's files, run as a worker does."""
-
-    def __init__(self, database: Database) -> None:
-        self.database, self.woken = database, Woken()
-        self.feeds = Feeds(database, self.woken, {})
-
-    async def define(self, **changes: Any) -> FeedSource:
-        settings: dict[str, Any] = {
-            "source_id": "acme",
-            "node_id": "n1",
-            "reading": {"format": "csv", "sku": "sku", "quantity": "qty"},
-            "counts": "on_hand",
-        }
-        source = FeedSource.model_validate(settings | changes)
-        async with self.database.transaction() as connection:
-            await feeds.define(connection, source, actor="test")
-        return source
-
-    async def take(self, source: FeedSource, content: str | bytes, as_of: datetime | None = None) -> FeedRun:
-        data = content if isinstance(content, bytes) else content.encode()
-        at = as_of or datetime.now(UTC)
-        return await take_in(self.database, source, io.BytesIO(data), name="stock.csv", as_of=at, actor="test")
-
-    async def run(self, source: FeedSource, content: str | bytes, as_of: datetime | None = None) -> FeedRun:
-        return await self.go_on(await self.take(source, content, as_of))
-
-    async def go_on(self, run: FeedRun) -> FeedRun:
-        request, env = FeedRunInput(source_id=run.source_id, run_id=run.run_id), ActivityEnvironment()
-        if run.over:
-            return run
-        run = await env.run(self.feeds.stage, request)
-        while run.status == "staged" and run.done < run.staged:
-            run = await env.run(self.feeds.apply, request)
-        return run if run.status == "refused" else await env.run(self.feeds.finish, request)
-
-    async def refused(self, run: FeedRun) -> list[tuple[int, str, str, str]]:
-        parts = [part async for part in feeds.refusals(self.database, run.run_id)]
-        return [(row.row, row.field, row.code, row.line) for part in parts for row in part]
-
-    async def rows(self, statement: str, **values: Any) -> list[Any]:
-        async with self.database.reading() as connection:
-            return list((await connection.execute(text(statement), values)).all())
-
-    async def on_hand(self, node_id: str = "n1") -> dict[str, int]:
-        rows = await self.rows("SELECT sku, on_hand FROM stock_position WHERE node_id = :n", n=node_id)
-        return {row.sku: row.on_hand for row in rows}
-
-    async def free(self, sku: str, node_id: str = "n1") -> int:
-        rows = await self.rows("SELECT free FROM stock_position WHERE node_id = :n AND sku = :s", n=node_id, s=sku)
-        return int(rows[0].free)
-
-    async def cases(self, kind: str) -> list[str]:
-        rows = await self.rows("SELECT reference FROM exception_case WHERE kind = :k AND resolved_at IS NULL", k=kind)
-        return [row.reference for row in rows]
-
-    async def move(self, sku: str, units: int, cause: str = "receive") -> None:
-        change = Move(node_id="n1", sku=sku, cause=cause, on_hand=units, reference=f"{cause}/{datetime.now(UTC)}")
-        async with self.database.transaction() as connection:
-            await move(connection, [change])
-
-    async def watch(self) -> None:
-        await ActivityEnvironment().run(self.feeds.check_freshness, FeedWatchInput())
 
 
 @pytest.fixture
@@ -161,62 +80,6 @@ async def test_content_that_comes_back_later_is_news_unless_the_file_says_when_i
     assert (await desk.run(dated, first)).again
 
 
-async def test_an_older_snapshot_is_refused_whole(desk: Desk) -> None:
-    source = await desk.define()
-    now = datetime.now(UTC)
-    await desk.run(source, "sku,qty\ns1,7\n", now)
-    late = await desk.run(source, "sku,qty\ns1,9\n", now - timedelta(minutes=1))
-    assert (late.status, late.code) == ("refused", "older_than_applied")
-    assert (await desk.on_hand())["s1"] == 7
-    assert await desk.cases("feed.refused") == ["acme"]
-    await desk.run(source, "sku,qty\ns1,6\n", now + timedelta(seconds=1))
-    assert await desk.cases("feed.refused") == [], "a later file that is applied answers it"
-    ahead = await desk.run(source, "sku,qty\ns1,9\n", now + timedelta(hours=1))
-    assert ahead.code == "from_the_future", "it would keep every next file out"
-
-
-async def test_a_snapshot_cannot_resurrect_what_left_after_it_was_taken(desk: Desk) -> None:
-    source = await desk.define()
-    taken = datetime.now(UTC)
-    await desk.move("s1", -4, "write_off")
-    await desk.move("s2", 6)
-    run = await desk.run(source, "sku,qty\ns1,10\ns2,10\ns3,9\n", taken)
-    assert await desk.on_hand() == {"s1": 6, "s2": 16, "s3": 9}
-    assert (run.changed, run.unchanged) == (1, 2)
-
-
-async def test_a_count_that_is_newer_than_the_snapshot_stands(desk: Desk) -> None:
-    source = await desk.define()
-    taken = datetime.now(UTC)
-    await desk.move("s1", -3, "count")
-    await desk.run(source, "sku,qty\ns1,10\n", taken)
-    assert (await desk.on_hand())["s1"] == 7
-
-
-async def test_nothing_falls_below_what_is_claimed(desk: Desk) -> None:
-    source = await desk.define()
-    await place(desk.database, {"o": [(1, "s1", 6)]})
-    claim = Claim(owner="o/f1", line_no=1, order_id="o", node_id="n1", sku="s1", quantity=6)
-    async with desk.database.transaction() as connection:
-        assert await reserve(connection, [claim])
-    run = await desk.run(source, "sku,qty\ns1,2\n")
-    assert ((await desk.on_hand())["s1"], run.floored) == (6, 1)
-    assert await desk.cases("stock.below_claims") == ["n1/s1"]
-    await desk.run(source, "sku,qty\ns1,6\n")
-    assert await desk.cases("stock.below_claims") == [], "it agrees now"
-
-
-async def test_missing_items_are_zero_only_if_the_source_says_so(desk: Desk) -> None:
-    source = await desk.define()
-    await desk.run(source, "sku,qty\ns1,7\n")
-    assert await desk.on_hand() == {"s1": 7, "s2": 10, "s3": 10}
-    whole = await desk.define(missing_means_zero=True)
-    run = await desk.run(whole, "sku,qty\ns1,7\ns2,many\n")
-    assert await desk.on_hand() == {"s1": 7, "s2": 10, "s3": 0}, "a row that is refused is not missing"
-    assert (run.zeroed, run.changed, run.unchanged, run.refused) == (1, 0, 1, 1)
-    assert await desk.on_hand("n2") == {"s1": 10, "s2": 10, "s3": 10}
-
-
 async def test_packs_are_converted_by_the_offer(desk: Desk) -> None:
     async with desk.database.transaction() as connection:
         await connection.execute(text("INSERT INTO source_offer VALUES ('n1', 's1', 'A-1', 100, 12, 0)"))
@@ -240,16 +103,6 @@ async def test_a_number_that_several_items_share_names_none_of_them(desk: Desk) 
     assert (await desk.on_hand(), [code for _, _, code, _ in await desk.refused(run)]) == (
         {"s1": 10, "s2": 10, "s3": 2}, ["ambiguous_item"],
     )  # fmt: skip
-
-
-async def test_deltas_add_up_in_any_order_and_each_once(desk: Desk) -> None:
-    source = await desk.define(kind="delta")
-    now = datetime.now(UTC)
-    await desk.run(source, "sku,qty\ns1,-3\ns2,5\ns1,-2\n", now)
-    await desk.run(source, "sku,qty\ns1,4\ns3,-25\n", now - timedelta(hours=1))
-    again = await desk.run(source, "sku,qty\ns1,4\ns3,-25\n", now + timedelta(hours=1))
-    assert again.again
-    assert await desk.on_hand() == {"s1": 9, "s2": 15, "s3": 0}
 
 
 @pytest.mark.parametrize(
@@ -308,58 +161,6 @@ async def test_a_run_that_is_killed_between_chunks_ends_the_same(desk: Desk, mon
     await desk.go_on(await desk.take(source, "sku,qty\ns1,1\ns2,2\ns3,3\n", run.as_of))
     assert len(await desk.rows("SELECT FROM stock_move WHERE cause = 'feed'")) == 3
     assert not await desk.rows("SELECT FROM pg_tables WHERE tablename LIKE 'feed_stage_%'")
-
-
-async def test_old_figures_are_discounted_then_hidden_and_fresh_ones_sold(desk: Desk) -> None:
-    limits = {"stale_after": timedelta(hours=4), "stale_percent": 25, "hide_after": timedelta(days=1)}
-    source = await desk.define(buffer_units=1, **limits)
-    now = datetime.now(UTC)
-    await desk.run(source, "sku,qty\ns1,7\ns2,10\n", now - timedelta(days=2))
-    assert [await desk.free(sku) for sku in ("s1", "s2")] == [0, 0], "what is old already is not sold first"
-    await desk.watch()
-    assert [await desk.free(sku) for sku in ("s1", "s2", "s3")] == [0, 0, 0]
-    assert await desk.cases("feed.stale") == ["acme/n1"]
-    await desk.run(source, "sku,qty\ns1,7\ns2,12\n", now - timedelta(hours=5))
-    await desk.watch()
-    assert [await desk.free(sku) for sku in ("s1", "s2", "s3")] == [7 - 1 - 2, 12 - 1 - 3, 10 - 1 - 3]
-    await desk.run(source, "sku,qty\ns1,7\ns2,11\n", now)
-    await desk.watch()
-    assert [await desk.free(sku) for sku in ("s1", "s2", "s3")] == [6, 10, 9]
-    assert (await desk.cases("feed.stale"), await desk.free("s1", "n2")) == ([], 10)
-    (row,) = await desk.rows("SELECT * FROM stock_source")
-    assert (row.state, row.as_of) == ("fresh", now)
-    later = now + timedelta(minutes=1)
-    await desk.run(source, "sku,qty\ns1,7\ns2,11\n", later)
-    assert (await desk.rows("SELECT as_of FROM stock_source"))[0].as_of == later, "who says the same again was heard"
-
-
-async def test_a_source_that_lets_a_node_go_holds_nothing_back_of_it(desk: Desk) -> None:
-    source = await desk.define(buffer_units=4)
-    await desk.run(source, "sku,qty\ns1,10\n")
-    assert await desk.free("s1") == 10 - 4
-    await desk.define(buffer_units=1)
-    await desk.watch()
-    assert await desk.free("s1") == 10 - 1, "what another definition holds back is looked at again"
-    await desk.define(buffer_units=0)
-    await desk.watch()
-    assert await desk.free("s1") == 10
-    await desk.define(buffer_units=2)
-    await desk.watch()
-    await desk.define(node_id="n2")
-    assert await desk.free("s1") == 10
-    with pytest.raises(InvalidInput, match="speaks for the stock of n2"):
-        await desk.define(source_id="other", node_id="n2")
-    with pytest.raises(InvalidInput, match="there is no node n7"):
-        await desk.define(node_id="n7")
-
-
-async def test_orders_that_wait_are_woken_by_what_a_file_brings(desk: Desk) -> None:
-    source = await desk.define()
-    await place(desk.database, {"o": [(1, "s1", 60)]})
-    async with desk.database.transaction() as connection:
-        await connection.execute(text("UPDATE order_line SET unallocated = 0, backordered = 60"))
-    run = await desk.run(source, "sku,qty\ns1,80\n")
-    assert (run.orders_woken, desk.woken.workflows) == (1, ["order/o"])
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"a real partner's 846 is not here: {REAL}")

@@ -24,9 +24,9 @@ from shared.domain.sourcing import plan, solving
 from shared.domain.sourcing.freight import Tariff, compile_tariff
 from shared.domain.sourcing.models import ServiceRate, WantedLine, Weights
 from shared.domain.sourcing.packing import Packer
+from tests.support import oracle
+from tests.support.oracle import Case
 from tests.support.packing import carton, check_packages
-from tests.unit.domain.sourcing import test_oracle as oracle
-from tests.unit.domain.sourcing.test_oracle import Case
 
 Parts = Sequence[tuple[WantedLine, int]]
 #: Units that go together, and the cartons they may go in; none of these for a unit that goes as it is.

@@ -14,8 +14,8 @@ from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import Because, NodeRisk, Plan, Policy, Snapshot, Weights
 from shared.domain.sourcing.presets import PRESETS
+from tests.support.oracle import check_rules, random_case
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, rates, snapshot
-from tests.unit.domain.sourcing.test_oracle import check_rules, random_case
 
 POLICY = Policy(split_penalty_minor=100)
 SEEDS = st.integers(0, 2**32)

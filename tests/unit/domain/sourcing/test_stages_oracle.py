@@ -15,7 +15,7 @@ from shared.domain.geo import distance_km
 from shared.domain.sourcing import confined, plan
 from shared.domain.sourcing.models import Plan, Snapshot, WantedLine, Weights
 from shared.domain.sourcing.stages import AfterPart, Limits, SoftLimits, Stage, Then, Tried
-from tests.unit.domain.sourcing.test_oracle import Case, allowed, handed_out, random_case, shipment_cost
+from tests.support.oracle import Case, allowed, handed_out, random_case, shipment_cost
 
 ONLY = AfterPart(then=Then.BACKORDER)
 
