@@ -7,7 +7,7 @@ from temporalio import activity
 from shared.client import Doms
 from shared.contracts import ReturnActivities
 from shared.database import returns
-from shared.database.engine import Database
+from shared.database.engine import Database, around_races
 from shared.errors import PartnerRefused
 from shared.gateways.directory import Gateways
 from shared.messages import CallOutcome, ReturnOutcome, ReturnStep, ReturnVerdict
@@ -54,8 +54,10 @@ class Returns(ReturnActivities):
 
     @activity.defn(name="returns.settle")
     async def settle(self, step: ReturnStep) -> CallOutcome:
-        async with self._database.transaction() as connection:
-            outcome = await returns.settle_return(connection, step)
+        async for attempt in around_races():
+            with attempt:
+                async with self._database.transaction() as connection:
+                    outcome = await returns.settle_return(connection, step)
         if self._doms is not None:
             async with self._database.reading() as connection:
                 restocked = await returns.restocked_items(connection, step.return_id)
