@@ -58,7 +58,9 @@ _READ = text(f"""
     FROM orders o WHERE o.order_id = ANY(:order_ids)
 """)  # noqa: S608 - our own fragment
 _CLAIMS = text("""
-    SELECT owner, line_no, node_id, sku, open FROM reservation WHERE owner = ANY(:owners) AND open > 0
+    SELECT owner, line_no, node_id, sku, open,
+           EXISTS (SELECT FROM capacity_claim c WHERE c.owner = r.owner AND c.reserved > 0) AS dated
+    FROM reservation r WHERE owner = ANY(:owners) AND open > 0
     ORDER BY owner, line_no
 """)
 _RECORD = text(f"""
@@ -207,7 +209,8 @@ async def _move(connection: AsyncConnection, wave_id: str, group: GroupMove, cha
     given_up = (await connection.execute(_CLAIMS, {"owners": ends})).all()
     pooled = await _pooled(connection, channel, claims)
 
-    await capacity.lock(connection, ends, [work for _, work in works])
+    if works or any(row.dated for row in given_up):
+        await capacity.lock(connection, ends, [work for _, work in works])
     await stock.lock(connection, _positions(given_up, claims, pooled))
     released = [Settle(owner=row.owner, line_no=row.line_no, released=row.open) for row in given_up]
     await stock.settle(connection, released, reference=f"{wave_id}/{group.number}")

@@ -24,6 +24,7 @@ from shared.domain.calendars import days_late
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
+from tests.benchmarks.carrying_out import moved
 from tests.support.waves import wave
 
 RULES = WaveRules(change_minor=0, short_unit_minor=6000)
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--tightness", type=float, nargs="*", default=[0.2, 0.4], help="demand over stock")
     parser.add_argument("--busy", type=float, default=0.6, help="demand over what the nodes ship in a day")
     parser.add_argument("--seconds", type=float, default=120, help="after which the integer program is stopped")
+    parser.add_argument("--moved", type=int, nargs="*", default=[500], help="orders to move in the database")
     options = parser.parse_args()
     heads = ["orders", "tightness", "busy", EACH, WAVE, "bound", f"{EACH} over bound", "gap", "moved", "short",
              "CPU s", "peak MB (before)"]  # fmt: skip
@@ -166,9 +168,12 @@ def main() -> None:
             task = Task(size, tightness, None, options.seconds)
             _alone(planned, task)
             _alone(solved, task)
+    print("\nmoved | ms each | ms each for bare updates | rows each", "--- | --- | --- | ---", sep="\n")
+    for size in options.moved:
+        _alone(moved, size)
 
 
-def _alone(work: Any, task: Task) -> None:
+def _alone(work: Any, task: Task | int) -> None:
     with ProcessPoolExecutor(1) as pool:
         print(pool.submit(work, task).result(), flush=True)
 

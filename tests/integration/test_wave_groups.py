@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +31,7 @@ from shared.messages import CancelUnits, CatchUp, FulfillmentCall, LineQuantity
 from tests.support.facts import PROCESS, Facts
 from tests.support.stock import residuals
 from workers.cli.explain import headline
+from workers.cli.waves import told
 
 RENO, COLUMBUS = "3pl-reno", "wh-columbus"
 
@@ -139,9 +142,9 @@ async def test_the_decision_says_which_wave_and_what_it_saved(shop: Facts) -> No
     async with shop.database.reading() as connection:
         decisions = (await explain(connection, second)).decisions
     found = await story(shop, wave_id)
-    told = headline(decisions[-1], "USD")
-    assert f"replanned by wave {wave_id}, group 1" in told
-    assert "with 1 other(s)" in told
+    line = headline(decisions[-1], "USD")
+    assert f"replanned by wave {wave_id}, group 1" in line
+    assert "with 1 other(s)" in line
     (group,) = found.groups
     assert (group.outcome, set(group.order_ids)) == ("moved", {first, second})
     assert (found.moved, found.refused, found.open) == (2, 0, 0)
@@ -258,8 +261,15 @@ async def test_stock_that_a_new_order_takes_is_not_taken_from_it(shop: Facts) ->
     assert (result.outcome, f"{sku} at {COLUMBUS}" in result.because) == (Outcome.STOCK_TAKEN, True)
     assert await where(shop, faster) == {1: COLUMBUS}
     assert await where(shop, order_id) == {}
-    (told,) = (await story(shop, wave_id)).groups
-    assert (told.outcome, told.because) == ("stock_taken", result.because)
+    found = await story(shop, wave_id)
+    assert [(each.outcome, each.because) for each in found.groups] == [("stock_taken", result.because)]
+    console = Console(file=io.StringIO(), width=250)
+    console.print(told(found))
+    assert "stock taken" in console.file.getvalue()  # type: ignore[attr-defined]
+    async with shop.database.reading() as connection:
+        (listed,) = await wave_runs.list_waves(connection, channel="webshop")
+        assert await wave_runs.list_waves(connection, channel="pos") == []
+    assert (listed.wave_id, listed.moved, listed.refused, listed.saved_minor) == (wave_id, 0, 1, 0)
 
 
 async def test_a_day_that_is_full_by_now_refuses_the_group(shop: Facts) -> None:
