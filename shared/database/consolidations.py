@@ -40,7 +40,7 @@ _LOCK_MATES = text("""
 _LOCK = text("""
     SELECT order_id FROM orders WHERE order_id = ANY(:order_ids) ORDER BY order_id FOR NO KEY UPDATE
 """)
-#: Told is also whoever is to go with others whose node was told. What customers fetch themselves goes in no parcel.
+#: Told is also whoever is to go with others whose node was told.
 _CANDIDATES = f"""
     SELECT f.fulfillment_order_id, f.order_id, f.node_id, f.carrier, n.node_type, o.channel, o.customer_ref, o.ship_to,
            o.service AS level, {_HELD} AS held,
@@ -50,7 +50,7 @@ _CANDIDATES = f"""
                WHERE own.fulfillment_order_id = f.fulfillment_order_id AND own.left_at IS NULL AND m.left_at IS NULL
                  AND mate.ended_at IS NULL AND mate.request_status <> 'unsubmitted') AS told
     FROM fulfillment_order f JOIN orders o USING (order_id) JOIN node n USING (node_id)
-    WHERE f.ended_at IS NULL AND f.shipped_at IS NULL AND f.carrier <> 'pickup' AND %s
+    WHERE f.ended_at IS NULL AND f.shipped_at IS NULL AND %s
     ORDER BY f.order_id, f.n
 """  # noqa: S608 - our own fragments
 _OF_ORDERS = text(_CANDIDATES % "f.order_id = ANY(:order_ids)")

@@ -231,7 +231,8 @@ async def _share(connection: AsyncConnection, wave_id: str, group: GroupMove, st
     by_order = {one.move.order_id: one for one in standing}
     for parcel in group.parcels:
         owners = [by_order[order_id].owner_at(parcel.node_id) for order_id in parcel.order_ids]
-        if not await consolidations.consolidate(connection, owners, because=f"wave {wave_id}"):
+        because = f"wave {wave_id}"
+        if not await consolidations.consolidate(connection, owners, because=because, locked=list(by_order)):
             raise _Refused(Outcome.ORDER_CHANGED, f"{' and '.join(parcel.order_ids)} may not share a parcel any more")
 
 
