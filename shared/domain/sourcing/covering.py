@@ -22,8 +22,8 @@ from shared.domain.sourcing.joining import Cover, Pairs, Task
 Floats = NDArray[np.float64]
 #: Times prices are moved, and times without a better bound after which steps are halved.
 ROUNDS, _PATIENCE = 120, 5
-#: Partial plans that are looked at: some tenths of a second.
-BRANCHES = 6_000
+#: Partial plans that are looked at, one with many columns counted as several: some tenths of a second.
+BRANCHES, _ROWS = 6_000, 1_024
 #: The same for runners-up, which are looked for where there are few columns: some milliseconds.
 BRANCHES_BESIDE, FEW = 300, 20_000
 #: A runner-up may cost so many times as much.
@@ -164,7 +164,7 @@ class _Search:
 
     def _fill(self, rows: Ints, missing: Ints, cost: int, chosen: list[int]) -> None:
         """Fill what is missing from these columns, beside the chosen ones."""
-        self.left -= 1
+        self.left -= 1 + len(rows) // _ROWS
         turns = self.shipments - len(chosen)
         if self.left <= 0:
             return

@@ -59,11 +59,14 @@ def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy
         return covered
     if (whole := _exact(atoms, sources, policy, GRID_WORK)) is not None:
         return whole
-    if policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy, GRID_WORK)):
+    if covered is not None:
+        # What the columns came to is better than what is polished in longer time.
+        found = [covered]
+    elif policy.allow_line_split and (coarse := _exact(_chunk_atoms(useful, sources), sources, policy, GRID_WORK)):
         found.append(coarse)
-    found += [covered] if covered is not None else []
     ranked = sorted((polish(one, sources, policy) for one in found), key=lambda one: (-one.units, one.cost))
-    return _bounded(_with_runner_up(ranked), useful, sources, policy)
+    floor = covered.cost - covered.gap if covered is not None else 0
+    return _bounded(_with_runner_up(ranked), useful, sources, policy, floor)
 
 
 def _covered(known: Solution, atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Solution | None:
@@ -242,9 +245,15 @@ class _Program:
         return list(others[np.unique(cheapest)].tolist())
 
 
-def _bounded(solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
-    """The solution with its gap; proven when that is zero and every unit wanted is shipped."""
-    bound = lower_bound(lines, sources, policy, solution.units)
+def _bounded(
+    solution: Solution, lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy, floor: int
+) -> Solution:
+    """The solution with its gap; proven when that is zero and every unit wanted is shipped.
+
+    Args:
+        floor: What no plan of as many units is known to undercut.
+    """
+    bound = max(floor, lower_bound(lines, sources, policy, solution.units))
     full = solution.units == sum(line.quantity for line in lines)
     if full:
         bound = raised_bound(lines, sources, policy, above=bound, cost=solution.cost)
