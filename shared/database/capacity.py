@@ -15,23 +15,23 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.base import Model
-from shared.domain.capacity import Day, Work, lay_each
+from shared.domain.capacity import Day, Room, Work, lay_each, left
 
 _OPEN = text("""
-    INSERT INTO capacity_use (node_id, day, service, units)
-    SELECT node_id, day, service, units FROM (
-        SELECT d.*, capacity_limit(d.node_id, d.day, d.service) AS units
-        FROM jsonb_to_recordset(CAST(:days AS jsonb)) AS d(node_id text, day date, service text)
-    ) d
-    WHERE units IS NOT NULL ORDER BY node_id, day, service
+    INSERT INTO capacity_use (node_id, day, service, units, orders)
+    SELECT d.node_id, d.day, d.service, l.units, l.orders
+    FROM jsonb_to_recordset(CAST(:days AS jsonb)) AS d(node_id text, day date, service text)
+    CROSS JOIN LATERAL capacity_limit(d.node_id, d.day, d.service) l
+    WHERE l.units IS NOT NULL OR l.orders IS NOT NULL ORDER BY d.node_id, d.day, d.service
     ON CONFLICT DO NOTHING
 """)
 _LOCK = text("""
-    SELECT u.node_id, u.day, u.service, u.reserved + u.consumed AS used,
-           capacity_limit(u.node_id, u.day, u.service) AS units
+    SELECT u.node_id, u.day, u.service, l.units, l.orders, u.reserved + u.consumed AS used,
+           u.reserved_orders + u.consumed_orders AS used_orders
     FROM capacity_use u
     JOIN jsonb_to_recordset(CAST(:days AS jsonb)) AS d(node_id text, day date, service text)
         USING (node_id, day, service)
+    CROSS JOIN LATERAL capacity_limit(u.node_id, u.day, u.service) l
     ORDER BY u.node_id, u.day, u.service
     FOR NO KEY UPDATE OF u
 """)
@@ -49,15 +49,18 @@ _LOCK_WITH_CLAIMED = text("""
 _CLAIM = text("""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
-            AS c(owner text, node_id text, day date, service text, units int, day_limit int)
+            AS c(owner text, node_id text, day date, service text, units int, day_limit int, order_limit int)
     ), noted AS (
         INSERT INTO capacity_claim (owner, node_id, day, service, units, reserved)
         SELECT owner, node_id, day, service, units, units FROM claim
     )
     UPDATE capacity_use u
     SET units = t.day_limit, reserved = u.reserved + t.units,
-        excess = greatest(u.reserved + u.consumed - t.day_limit, 0)
-    FROM (SELECT node_id, day, service, max(day_limit) AS day_limit, sum(units) AS units
+        excess = greatest(u.reserved + u.consumed - t.day_limit, 0),
+        orders = t.order_limit, reserved_orders = u.reserved_orders + t.orders,
+        excess_orders = greatest(u.reserved_orders + u.consumed_orders - t.order_limit, 0)
+    FROM (SELECT node_id, day, service, max(day_limit) AS day_limit, sum(units) AS units,
+                 max(order_limit) AS order_limit, count(*) AS orders
           FROM claim GROUP BY node_id, day, service) t
     WHERE (u.node_id, u.day, u.service) = (t.node_id, t.day, t.service)
 """)
@@ -66,20 +69,23 @@ _SETTLE = text("""
     WITH settle AS (
         SELECT * FROM jsonb_to_recordset(CAST(:settles AS jsonb)) AS s(owner text, shipped int, released int)
     ), locked AS MATERIALIZED (
-        SELECT u.node_id, u.day, u.service, u.units, u.reserved, u.consumed FROM capacity_use u
+        SELECT u.* FROM capacity_use u
         WHERE (u.node_id, u.day, u.service) IN (
             SELECT c.node_id, c.day, c.service FROM capacity_claim c JOIN settle USING (owner) WHERE c.reserved > 0)
         ORDER BY u.node_id, u.day, u.service
         FOR NO KEY UPDATE OF u
     ), part AS (
-        SELECT c.owner, c.node_id, c.day, c.service, s.shipped, s.released,
+        SELECT c.owner, c.node_id, c.day, c.service, c.reserved, c.consumed, s.shipped, s.released,
                sum(c.reserved) OVER until - c.reserved AS first, sum(c.reserved) OVER until AS last
         FROM capacity_claim c JOIN settle s USING (owner) WHERE c.reserved > 0
         WINDOW until AS (PARTITION BY c.owner, c.service ORDER BY c.day)
     ), fate AS (
-        SELECT owner, node_id, day, service, greatest(least(last, released) - first, 0) AS freed,
-               greatest(least(last, released + shipped) - greatest(first, released), 0) AS used
-        FROM part
+        SELECT *, reserved = freed + used AS over, consumed + used > 0 AS left_some
+        FROM (
+            SELECT *, greatest(least(last, released) - first, 0) AS freed,
+                   greatest(least(last, released + shipped) - greatest(first, released), 0) AS used
+            FROM part
+        ) p
     ), ended AS (
         UPDATE capacity_claim c
         SET reserved = c.reserved - f.freed - f.used, consumed = c.consumed + f.used, released = c.released + f.freed
@@ -87,8 +93,11 @@ _SETTLE = text("""
     )
     UPDATE capacity_use u
     SET reserved = l.reserved - t.freed - t.used, consumed = l.consumed + t.used,
-        excess = greatest(l.reserved + l.consumed - t.freed - l.units, 0)
-    FROM (SELECT node_id, day, service, sum(freed) AS freed, sum(used) AS used
+        excess = greatest(l.reserved + l.consumed - t.freed - l.units, 0),
+        reserved_orders = l.reserved_orders - t.over, consumed_orders = l.consumed_orders + t.consumed,
+        excess_orders = greatest(l.reserved_orders + l.consumed_orders - (t.over - t.consumed) - l.orders, 0)
+    FROM (SELECT node_id, day, service, sum(freed) AS freed, sum(used) AS used,
+                 count(*) FILTER (WHERE over) AS over, count(*) FILTER (WHERE over AND left_some) AS consumed
           FROM fate GROUP BY node_id, day, service) t
     JOIN locked l USING (node_id, day, service)
     WHERE (u.node_id, u.day, u.service) = (t.node_id, t.day, t.service)
@@ -99,7 +108,7 @@ class Claim(Model):
     """Units of a limited day for one fulfillment order.
 
     Attributes:
-        day_limit: The day's limit as it was when the day was locked.
+        day_limit, order_limit: The day's limits, in units and in orders, as they were when the day was locked.
     """
 
     owner: str
@@ -107,7 +116,8 @@ class Claim(Model):
     day: date
     service: str
     units: int
-    day_limit: int
+    day_limit: int | None
+    order_limit: int | None
 
 
 class Settle(Model):
@@ -156,7 +166,7 @@ async def lay_plans(
     if not wanted:
         return [[] for _ in wishes]
     limits = await _lock(connection, wanted)
-    room = {day: max(0, row.units - row.used) for day, row in limits.items()}
+    room = {day: Room(left(row.units, row.used), left(row.orders, row.used_orders)) for day, row in limits.items()}
     laid = lay_each([[work for _, work in works] for works in wishes], room)
     return [
         Full() if days is None else _claims([owner for owner, _ in works], days, limits)
@@ -168,7 +178,9 @@ async def _lock(connection: AsyncConnection, wanted: Sequence[Day]) -> dict[Day,
     values = {"days": _days(wanted)}
     await connection.execute(_OPEN, values)
     rows = await connection.execute(_LOCK, values)
-    return {Day(row.node_id, row.day, row.service): row for row in rows if row.units is not None}
+    return {
+        Day(row.node_id, row.day, row.service): row for row in rows if row.units is not None or row.orders is not None
+    }
 
 
 def _days(wanted: Sequence[Day]) -> str:
@@ -185,6 +197,7 @@ def _claims(owners: Sequence[str], laid: Sequence[Mapping[Day, int]], limits: Ma
             service=day.service,
             units=units,
             day_limit=limits[day].units,
+            order_limit=limits[day].orders,
         )
         for owner, taken in zip(owners, laid, strict=True)
         for day, units in taken.items()

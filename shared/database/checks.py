@@ -200,10 +200,17 @@ _CAPACITY_CLAIMS = """
     SELECT u.node_id || '/' || u.day || CASE WHEN u.service = '' THEN '' ELSE '/' || u.service END AS reference,
            NULL AS order_id,
            jsonb_build_object('reserved', u.reserved, 'claimed', coalesce(c.reserved, 0),
-                              'consumed', u.consumed, 'used', coalesce(c.consumed, 0)) AS detail,
-           (u.reserved, u.consumed) IS DISTINCT FROM (coalesce(c.reserved, 0), coalesce(c.consumed, 0)) AS broken
+                              'consumed', u.consumed, 'used', coalesce(c.consumed, 0),
+                              'reserved_orders', u.reserved_orders, 'claimed_orders', coalesce(c.reserved_orders, 0),
+                              'consumed_orders', u.consumed_orders, 'used_orders', coalesce(c.consumed_orders, 0)
+           ) AS detail,
+           (u.reserved, u.consumed, u.reserved_orders, u.consumed_orders) IS DISTINCT FROM
+               (coalesce(c.reserved, 0), coalesce(c.consumed, 0),
+                coalesce(c.reserved_orders, 0), coalesce(c.consumed_orders, 0)) AS broken
     FROM capacity_use u LEFT JOIN (
-        SELECT node_id, day, service, sum(reserved) AS reserved, sum(consumed) AS consumed
+        SELECT node_id, day, service, sum(reserved) AS reserved, sum(consumed) AS consumed,
+               count(*) FILTER (WHERE reserved > 0) AS reserved_orders,
+               count(*) FILTER (WHERE reserved = 0 AND consumed > 0) AS consumed_orders
         FROM capacity_claim GROUP BY node_id, day, service
     ) c USING (node_id, day, service)
 """
@@ -223,8 +230,10 @@ _CAPACITY_OWNERS = """
 _CAPACITY_EXCEEDED = """
     SELECT node_id || '/' || day || CASE WHEN service = '' THEN '' ELSE '/' || service END AS reference,
            NULL AS order_id,
-           jsonb_build_object('limit', units, 'reserved', reserved, 'consumed', consumed) AS detail,
-           excess > 0 AND reserved > 0 AND day > CAST(:now AS timestamptz)::date - 1 AS broken
+           jsonb_build_object('limit', units, 'reserved', reserved, 'consumed', consumed, 'order_limit', orders,
+                              'reserved_orders', reserved_orders, 'consumed_orders', consumed_orders) AS detail,
+           (excess > 0 AND reserved > 0 OR excess_orders > 0 AND reserved_orders > 0)
+               AND day > CAST(:now AS timestamptz)::date - 1 AS broken
     FROM capacity_use
 """
 

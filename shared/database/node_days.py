@@ -47,18 +47,23 @@ _PARTS = text("""
     WHERE f.fulfillment_order_id = ANY(:owners) GROUP BY f.node_id, n.daily_units
 """)
 _PARTS_OF_DAYS = text("""
-    SELECT node_id, day, service, sum(reserved) AS reserved FROM capacity_claim
+    SELECT node_id, day, service, sum(reserved) AS reserved, count(*) AS reserved_orders FROM capacity_claim
     WHERE owner = ANY(:owners) AND reserved > 0 GROUP BY node_id, day, service
 """)
 _DAYS = text("""
-    SELECT node_id, day, service, CASE WHEN u.node_id IS NULL THEN c.units ELSE u.units END AS units,
-           coalesce(u.reserved, 0) AS reserved, coalesce(u.consumed, 0) AS consumed,
-           CASE WHEN u.node_id IS NULL THEN c.units
-                WHEN u.units IS NOT NULL THEN greatest(u.units - u.reserved - u.consumed, 0) END AS free,
-           coalesce(u.excess, 0) AS excess
-    FROM (SELECT * FROM capacity_use WHERE node_id = ANY(:node_ids) AND day BETWEEN :since AND :until) u
-    FULL JOIN (SELECT * FROM node_capacity WHERE node_id = ANY(:node_ids) AND day BETWEEN :since AND :until) c
-        USING (node_id, day, service)
+    SELECT *, CASE WHEN units IS NOT NULL THEN greatest(units - reserved - consumed, 0) END AS free,
+           CASE WHEN orders IS NOT NULL THEN greatest(orders - reserved_orders - consumed_orders, 0) END AS free_orders
+    FROM (
+        SELECT node_id, day, service, units, reserved, consumed, excess,
+               orders, reserved_orders, consumed_orders, excess_orders
+        FROM capacity_use WHERE node_id = ANY(:node_ids) AND day BETWEEN :since AND :until
+        UNION ALL
+        SELECT c.node_id, c.day, c.service, l.units, 0, 0, 0, l.orders, 0, 0, 0
+        FROM node_capacity c CROSS JOIN LATERAL capacity_limit(c.node_id, c.day, c.service) l
+        WHERE c.node_id = ANY(:node_ids) AND c.day BETWEEN :since AND :until
+          AND NOT EXISTS (
+              SELECT FROM capacity_use u WHERE (u.node_id, u.day, u.service) = (c.node_id, c.day, c.service))
+    ) d
     ORDER BY node_id, day, service
 """)
 #: No plan reaches further than this many days.
@@ -69,14 +74,15 @@ _STANDING = text("""
 
 
 class DayOfNode(Model):
-    """One limit of a day, and what is taken of it.
+    """The limits of a day, and what is taken of them.
 
     Attributes:
-        service: Only units of this service; empty for all together.
-        units: The limit; ``None`` where it was lifted.
+        service: Only what is of this service; empty for all together.
+        units: The limit in units; ``None`` where there is none.
         reserved, consumed: Units still to leave, and those that have left.
         free: What a new order may take; ``None`` without a limit.
         excess: Units taken beyond the limit, from before it was lowered.
+        orders: The limit in fulfillment orders; what follows it says the same of them.
     """
 
     day: date
@@ -84,9 +90,13 @@ class DayOfNode(Model):
     units: int | None
     reserved: int
     consumed: int
-
     free: int | None
     excess: int
+    orders: int | None
+    reserved_orders: int
+    consumed_orders: int
+    free_orders: int | None
+    excess_orders: int
 
 
 class NodeDays(Model):
@@ -125,6 +135,8 @@ async def with_days(
             service=ServiceLevel(row.service) if row.service else None,
             limit=row.units,
             used=row.reserved + row.consumed,
+            order_limit=row.orders,
+            used_orders=row.reserved_orders + row.consumed_orders,
         )
         found[row.node_id].append(load)
     by_node = {load.node_id: load for load in loads}
@@ -141,19 +153,23 @@ async def without(
     values = {"owners": list(owners)}
     parts = {row.node_id: row for row in await connection.execute(_PARTS, values)}
     rows = await connection.execute(_PARTS_OF_DAYS, values)
-    taken = {(row.node_id, row.day, row.service): int(row.reserved) for row in rows}
+    taken = {(row.node_id, row.day, row.service): row for row in rows}
     return tuple(_less(load, parts[load.node_id], taken) if load.node_id in parts else load for load in loads)
 
 
-def _less(load: NodeLoad, part: Any, taken: Mapping[tuple[str, date, str], int]) -> NodeLoad:
+def _less(load: NodeLoad, part: Any, taken: Mapping[tuple[str, date, str], Any]) -> NodeLoad:
     days = load.days
     if days is not None:
-        days = tuple(
-            day.model_copy(update={"used": day.used - taken.get((load.node_id, day.day, day.service or ""), 0)})
-            for day in days
-        )
+        days = tuple(_day_less(day, taken.get((load.node_id, day.day, day.service or ""))) for day in days)
     units, dated = load.units - int(part.units), load.dated - int(part.dated)
     return load.model_copy(update={"units": units, "dated": dated, "days": days})
+
+
+def _day_less(day: DayLoad, taken: Any) -> DayLoad:
+    if taken is None:
+        return day
+    used, used_orders = day.used - int(taken.reserved), day.used_orders - int(taken.reserved_orders)
+    return day.model_copy(update={"used": used, "used_orders": used_orders})
 
 
 async def read_node_days(connection: AsyncConnection, node_id: str, *, since: date, days: int) -> tuple[NodeDays, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, MutableMapping, Seque
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.domain.base import Identifier, Model
 from shared.domain.calendars import local_day, ready_by, works_on
@@ -24,19 +24,30 @@ UNLIMITED = 1 << 40
 ALL = ""
 
 
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
 class NodeCapacity(Model):
-    """Units a node can make ready on one day, in place of its standing figure.
+    """What a node can make ready on one day, in units, in orders, or in both.
 
     Attributes:
         day: A day of the node's own calendar.
-        service: Only units of this service; empty for all together.
-        units: 0 is a closure.
+        service: Only what is of this service; empty for all together.
+        units: In place of the node's standing figure, which holds when this is ``None``; 0 is a closure.
+        orders: Fulfillment orders; one that is made ready over several days counts on each of them.
     """
 
     node_id: Identifier
     day: date
     service: ServiceLevel | Literal[""] = ""
-    units: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    units: Count | None = None
+    orders: Count | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> NodeCapacity:
+        if self.units is None and self.orders is None:
+            raise ValueError("give units, orders or both")
+        return self
 
 
 class Day(NamedTuple):
@@ -45,6 +56,17 @@ class Day(NamedTuple):
     node_id: str
     day: date
     service: str
+
+
+class Room(NamedTuple):
+    """What is left of a limit: units, and orders that may have some of them."""
+
+    units: int
+    orders: int = UNLIMITED
+
+    def less(self, units: int) -> Room:
+        """What is left when an order has taken so many."""
+        return Room(self.units - units, self.orders - 1)
 
 
 class Work(NamedTuple):
@@ -91,7 +113,12 @@ class Days:
 
 
 def _room(load: DayLoad) -> int:
-    return UNLIMITED if load.limit is None else max(0, load.limit - load.used)
+    return left(load.limit, load.used) if left(load.order_limit, load.used_orders) else 0
+
+
+def left(limit: int | None, used: int) -> int:
+    """What may still be taken of a limit; ``None`` is no limit."""
+    return UNLIMITED if limit is None else max(0, limit - used)
 
 
 def works_of(plan: Plan, nodes: Iterable[Node], limited: Collection[str], service: ServiceLevel) -> tuple[Work, ...]:
@@ -121,25 +148,27 @@ def working_days(node: Node, as_of: datetime, ship_by: datetime) -> tuple[date, 
     return tuple(day for day in between if day == last or works_on(node.calendar, day))
 
 
-def lay(works: Sequence[Work], room: Mapping[Day, int]) -> list[dict[Day, int]] | None:
-    """Units by limit for each of these works; ``None`` when not all of them have room.
+def lay(works: Sequence[Work], room: Mapping[Day, Room]) -> list[dict[Day, int]] | None:
+    """Units by limit for each of these works, which is an order of each; ``None`` when not all of them have room.
 
     Args:
-        room: Units left, where there is a limit.
+        room: What is left, where there is a limit.
     """
-    left: dict[Day, int] = {}
+    now: dict[Day, Room] = {}
     found: list[dict[Day, int]] = []
     for work in works:
         taken: dict[Day, int] = {}
         units = work.units
         for day in work.days:
-            limits = [
-                limit for limit in (Day(work.node_id, day, ALL), Day(work.node_id, day, work.service)) if limit in room
-            ]
-            fits = min([units, *(left.get(limit, room[limit]) for limit in limits)])
+            limits = {
+                limit: now.get(limit, room[limit])
+                for limit in (Day(work.node_id, day, ALL), Day(work.node_id, day, work.service))
+                if limit in room
+            }
+            fits = min([units, *(each.units if each.orders > 0 else 0 for each in limits.values())])
             if fits > 0:
                 taken |= dict.fromkeys(limits, fits)
-                left |= {limit: left.get(limit, room[limit]) - fits for limit in limits}
+                now |= {limit: each.less(fits) for limit, each in limits.items()}
                 units -= fits
         if units:
             return None
@@ -147,11 +176,11 @@ def lay(works: Sequence[Work], room: Mapping[Day, int]) -> list[dict[Day, int]] 
     return found
 
 
-def lay_each(wishes: Sequence[Sequence[Work]], room: MutableMapping[Day, int]) -> list[list[dict[Day, int]] | None]:
+def lay_each(wishes: Sequence[Sequence[Work]], room: MutableMapping[Day, Room]) -> list[list[dict[Day, int]] | None]:
     """Lay the works of several plans, each whole or not at all; the earlier goes first when not all fit.
 
     Args:
-        room: Units left, where there is a limit; what is laid is taken from it.
+        room: What is left, where there is a limit; what is laid is taken from it.
     """
     laid: list[list[dict[Day, int]] | None] = []
     for works in wishes:
@@ -159,5 +188,5 @@ def lay_each(wishes: Sequence[Sequence[Work]], room: MutableMapping[Day, int]) -
         laid.append(found)
         for taken in found or ():
             for limit, units in taken.items():
-                room[limit] -= units
+                room[limit] = room[limit].less(units)
     return laid

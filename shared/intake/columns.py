@@ -232,7 +232,8 @@ TABLES: Mapping[str, Table] = {
         node_id=_NODE,
         day=Column("2026-11-27", _date, required=True),
         service=Column("expedited"),
-        units=Column("6000", _small, required=True),
+        units=Column("6000", _small),
+        orders=Column("900", _small),
     ),
     "items": _table(
         Item,

@@ -35,9 +35,10 @@ async def load(
     `counts` are cycle counts, compared with the record of the moment they
     were made at. `cartons` are what a node packs in, by its inside; those without a node are packed in by every node
     that has none of its own. With them, shipments are planned and priced as they are packed. `capacity` is what a node
-    ships on a day, or of one service, not its standing daily units. `trade` is what carriers and customs ask of items,
-    `lanes` what may not go where (empty cells stand for all), `customs` a country's duty in basis points. `in_stock`
-    adds versions of what a channel counts as in stock. `all` loads each `KIND.csv` of a directory.
+    ships on a day, or of one service: in `units` (not its standing daily units), in fulfillment `orders`, or in both.
+    `trade` is what carriers and customs ask of items, `lanes` what may not go where (empty cells stand for all),
+    `customs` a country's duty in basis points. `in_stock` adds versions of what a channel counts as in stock. `all`
+    loads each `KIND.csv` of a directory.
 
     ```
     doms load items --template

@@ -11,7 +11,7 @@ from workers.cli.output import Answer, table
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from shared.database.node_days import DayOfNode, NodeDays
 
@@ -28,8 +28,8 @@ async def capacity(node: str = "", *, since: date | None = None, days: int = 14)
     added, and nothing is taken back.
 
     Every day has the node's `daily_units` (`doms load nodes`); single days, and services of a day, are set by
-    `doms load capacity FILE.csv`. A node without either is not limited, and days of which nothing is set or taken are
-    not listed.
+    `doms load capacity FILE.csv`, in units, in fulfillment orders or in both: whichever is full first closes the day. A
+    node without either is not limited, and days of which nothing is set or taken are not listed.
 
     ```
     doms nodes capacity wh-columbus --days 5
@@ -60,12 +60,20 @@ def _shown(nodes: Sequence[NodeDays]) -> Any:
 
 def _node(node: NodeDays) -> Any:
     standing = "no limit" if node.daily_units is None else f"{node.daily_units} units a day"
-    columns = ("day", "service", "limit#", "reserved#", "consumed#", "free#", "over#")
-    return table(f"{node.node_id}: {standing}", columns, [_row(day) for day in node.days])
+    columns = ("day", "service", "of", "limit#", "reserved#", "consumed#", "free#", "over#")
+    return table(f"{node.node_id}: {standing}", columns, [row for day in node.days for row in _rows(day)])
 
 
-def _row(day: DayOfNode) -> tuple[Any, ...]:
-    service = day.service or "all"
-    if day.units is None:
-        return f"{day.day:%a %d %b %Y}", service, "none", day.reserved, day.consumed, "", ""
-    return f"{day.day:%a %d %b %Y}", service, day.units, day.reserved, day.consumed, day.free, day.excess or ""
+def _rows(day: DayOfNode) -> Iterator[tuple[Any, ...]]:
+    """A row for each limit; one for units where both were lifted."""
+    name = (f"{day.day:%a %d %b %Y}", day.service or "all")
+    if day.units is not None or day.orders is None:
+        limit = "none" if day.units is None else day.units
+        yield *name, "units", limit, day.reserved, day.consumed, _or_empty(day.free), day.excess or ""
+    if day.orders is not None:
+        taken = (day.reserved_orders, day.consumed_orders, _or_empty(day.free_orders), day.excess_orders or "")
+        yield *name, "orders", day.orders, *taken
+
+
+def _or_empty(units: int | None) -> int | str:
+    return "" if units is None else units

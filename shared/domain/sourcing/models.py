@@ -102,15 +102,17 @@ class DayLoad(Model):
     """What is taken of one day of a node.
 
     Attributes:
-        service: Only units of this service; ``None`` is all together.
-        limit: Units it can make ready that day; ``None`` is no limit.
-        used: Units promised to be ready that day, those that have left included.
+        service: Only what is of this service; ``None`` is all together.
+        limit, order_limit: Units, and fulfillment orders, it can make ready that day; ``None`` is no limit.
+        used, used_orders: What was promised to be ready that day, and what has left.
     """
 
     day: date
     service: ServiceLevel | None = None
     limit: Annotated[int, Field(ge=0)] | None
     used: Annotated[int, Field(ge=0)] = 0
+    order_limit: Annotated[int, Field(ge=0)] | None = None
+    used_orders: Annotated[int, Field(ge=0)] = 0
 
 
 class NodeLoad(Model):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.capacity import ALL, Day, Work, lay, lay_each, working_days
+from shared.domain.capacity import ALL, UNLIMITED, Day, Room, Work, lay, lay_each, working_days
 from shared.domain.network import Calendar
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import DayLoad, NodeLoad, Plan, Policy, Snapshot
@@ -98,13 +98,13 @@ def check_claims(seen: Snapshot, found: Plan, overrides: dict[date, tuple[int, i
     room = {}
     for day in days:
         limit, used = overrides.get(day, (daily, 0))
-        room[Day("n1", day, ALL)] = max(0, limit - used)
+        room[Day("n1", day, ALL)] = Room(max(0, limit - used))
     laid = lay([Work(0, "n1", "standard", units, days)], room)
     assert laid is not None
     assert sum(laid[0].values()) == units
     taken = [laid[0].get(Day("n1", day, ALL), 0) for day in days]
     last = max(place for place, each in enumerate(taken) if each)
-    assert all(taken[place] == room[Day("n1", days[place], ALL)] for place in range(last))
+    assert all(taken[place] == room[Day("n1", days[place], ALL)].units for place in range(last))
 
 
 TODAY = date(2026, 3, 9)
@@ -124,13 +124,17 @@ limits = st.builds(
 )  # fmt: skip
 
 
-@given(st.lists(st.lists(works, max_size=3), max_size=8), st.dictionaries(limits, st.integers(0, 8), max_size=20))
-def test_no_limit_is_overstepped_and_the_earlier_goes_first(wishes: list[list[Work]], room: dict[Day, int]) -> None:
+rooms = st.builds(Room, st.integers(0, 8) | st.just(UNLIMITED), st.integers(0, 4) | st.just(UNLIMITED))
+
+
+@given(st.lists(st.lists(works, max_size=3), max_size=8), st.dictionaries(limits, rooms, max_size=20))
+def test_no_limit_is_overstepped_and_the_earlier_goes_first(wishes: list[list[Work]], room: dict[Day, Room]) -> None:
     left = dict(room)
-    taken: Counter[Day] = Counter()
+    taken, orders = Counter[Day](), Counter[Day]()
     for asked, found in zip(wishes, lay_each(wishes, left), strict=True):
         if found is None:
-            assert lay(asked, {limit: units - taken[limit] for limit, units in room.items()}) is None
+            now = {limit: Room(all_.units - taken[limit], all_.orders - orders[limit]) for limit, all_ in room.items()}
+            assert lay(asked, now) is None
             continue
         for work, by_limit in zip(asked, found, strict=True):
             for limit, units in by_limit.items():
@@ -138,5 +142,22 @@ def test_no_limit_is_overstepped_and_the_earlier_goes_first(wishes: list[list[Wo
                 assert limit in work.limits
                 assert 0 < units <= work.units
             taken.update(by_limit)
-    assert all(units <= room[limit] for limit, units in taken.items())
-    assert left == {limit: units - taken[limit] for limit, units in room.items()}
+            orders.update(by_limit.keys())
+    assert all(units <= room[limit].units for limit, units in taken.items())
+    assert all(count <= room[limit].orders for limit, count in orders.items())
+    assert left == {limit: Room(all_.units - taken[limit], all_.orders - orders[limit]) for limit, all_ in room.items()}
+
+
+def test_a_day_whose_orders_are_used_up_is_passed_over_by_plans_and_by_claims() -> None:
+    at = node("n1", daily_units=5)
+    free, full = at.model_copy(update={"daily_units": None}), {"order_limit": 2, "used_orders": 2}
+    for site in (at, free):
+        seen = snapshot([site], {("n1", "a"): 9})
+        first, second = days_that_work(site.calendar, site.place.time_zone, seen.as_of, site.handling_days, 2)
+        today = DayLoad(day=first, limit=site.daily_units, **full)
+        seen = seen.model_copy(update={"loads": (NodeLoad(node_id="n1", days=(today,)),)})
+        found = plan(order(line(1, "a", 2)), seen, Policy())
+        assert _handed_over(found, site.place.time_zone) == second
+        works = [Work(0, "n1", "standard", 2, working_days(site, seen.as_of, found.shipments[0].ship_by))]
+        limits_of = {Day("n1", first, ALL): Room(5, 0), Day("n1", second, ALL): Room(5, 1)}
+        assert lay(works, limits_of) == [{Day("n1", second, ALL): 2}]
