@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.facts import Applied, Unmatched, event
 from shared.database.steps import lock_order, open_case
 from shared.errors import NotAllowed
-from shared.gateways.protocol import Grade, ReturnReceived, TrackingStatus, TrackingUpdated
+from shared.gateways.partner_messages import Grade, ReturnReceived, TrackingStatus, TrackingUpdated
 from shared.messages import Wake, order_workflow_id, return_workflow_id
 
 #: Forward only: a scan of a lower rank than the parcel's came late and changes nothing.

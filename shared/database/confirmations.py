@@ -17,7 +17,7 @@ from shared.database.stock import Settle, settle
 from shared.database.units import shift, take_from_node
 from shared.domain.fulfillment import PICKUP
 from shared.domain.network import NodeType
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     FulfillmentAccepted,
     FulfillmentPacked,
     FulfillmentRejected,

@@ -16,7 +16,7 @@ from shared.database.arrivals import apply_return, apply_tracking
 from shared.database.confirmations import apply_accepted, apply_packed, apply_rejected, apply_shipped
 from shared.database.facts import Applied, Unmatched
 from shared.domain.base import Model
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     FulfillmentAccepted,
     FulfillmentPacked,
     FulfillmentRejected,

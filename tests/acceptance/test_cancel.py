@@ -10,7 +10,7 @@ import pytest
 
 from shared.domain.orders import PaymentMethod
 from shared.errors import Conflict, NotFound
-from shared.gateways.protocol import FulfillmentShipped, Package, ShippedLine, TrackingStatus, TrackingUpdated
+from shared.gateways.partner_messages import FulfillmentShipped, Package, ShippedLine, TrackingStatus, TrackingUpdated
 from shared.messages import CancelOrder, CommandOutcome, LineQuantity, ReleaseHold
 from tests.support.system import PACE, System, system
 from workers.stack.temporal import EmbeddedTemporal

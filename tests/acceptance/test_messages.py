@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import inbox
 from shared.domain.orders import PaymentMethod
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     FulfillmentAccepted,
     FulfillmentPacked,
     FulfillmentRejected,

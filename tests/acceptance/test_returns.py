@@ -10,7 +10,7 @@ import pytest
 
 from shared.domain.orders import OrderLine
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.gateways.protocol import Grade, GradedLine, ReturnReceived
+from shared.gateways.partner_messages import Grade, GradedLine, ReturnReceived
 from shared.messages import (
     DecideReturn,
     LineQuantity,

@@ -16,16 +16,16 @@ from shared.database.consolidations import Mate, Regrouped
 from shared.database.fulfillment import Release, begin_release, finish_release
 from shared.database.inbox import Taken
 from shared.database.labels import TAKE_OVER_AFTER, Labelling, Parcel
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     FulfillmentPacked,
     FulfillmentRejected,
     FulfillmentShipped,
-    Label,
     Package,
     ShippedLine,
     TrackingStatus,
     TrackingUpdated,
 )
+from shared.gateways.protocol import Label
 from shared.messages import FulfillmentCall, Separate, order_workflow_id
 from tests.support.facts import Facts
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from shared.gateways.protocol import Consolidation, FulfillmentPacked, Label, SendLabel
+from shared.gateways.partner_messages import FulfillmentPacked
+from shared.gateways.protocol import Consolidation, Label, SendLabel
 from tests.support.outside import Outside
 from tests.support.partners import label_for, request_for
 

@@ -25,7 +25,7 @@ from shared.database.plans import commit_plans
 from shared.database.stock import Move
 from shared.domain.orders import UnitState
 from shared.errors import Conflict, NotFound
-from shared.gateways.protocol import FulfillmentRejected, FulfillmentShipped, Package, ShippedLine
+from shared.gateways.partner_messages import FulfillmentRejected, FulfillmentShipped, Package, ShippedLine
 from shared.messages import CancelUnits, CartSweepStep, FulfillmentCall, LineQuantity, SourceResult, Withdraw
 from tests.support.return_machine import CARRIER, ReturnMachine, tracking_no
 from tests.support.stock import AS_OF, Part, draft, place, residuals, seed

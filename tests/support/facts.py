@@ -20,7 +20,7 @@ from shared.domain.orders import Address, HoldKind, OrderDocument, OrderLine, Pa
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
 from shared.domain.story import FulfillmentStory, OrderStory
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     FulfillmentAccepted,
     FulfillmentRejected,
     FulfillmentShipped,
@@ -28,13 +28,12 @@ from shared.gateways.protocol import (
     GradedLine,
     Package,
     PartnerMessage,
-    PaymentResult,
-    PaymentStatus,
     ReturnReceived,
     ShippedLine,
     TrackingStatus,
     TrackingUpdated,
 )
+from shared.gateways.protocol import PaymentResult, PaymentStatus
 from shared.messages import (
     CancelUnits,
     CloseOrder,

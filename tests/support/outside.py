@@ -14,15 +14,8 @@ from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.gateways.directory import Gateways
 from shared.gateways.guard import Limits
 from shared.gateways.http import HttpClient
-from shared.gateways.protocol import (
-    Authorize,
-    CancelRequest,
-    Capture,
-    FulfillmentPacked,
-    PaymentResult,
-    Refund,
-    SendLabel,
-)
+from shared.gateways.partner_messages import FulfillmentPacked
+from shared.gateways.protocol import Authorize, CancelRequest, Capture, PaymentResult, Refund, SendLabel
 from tests.support.partners import PARTNER_KEY, Inbox, label_for, listening
 from workers.sandbox.app import running
 from workers.sandbox.config import Behaviour, Pace, Rates, SandboxConfig

@@ -17,14 +17,8 @@ from starlette.types import ASGIApp
 
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
-from shared.gateways.protocol import (
-    BuyLabel,
-    FulfillmentPacked,
-    FulfillmentRequest,
-    FulfillmentShipped,
-    PartnerMessage,
-    RequestedLine,
-)
+from shared.gateways.partner_messages import FulfillmentPacked, FulfillmentShipped, PartnerMessage
+from shared.gateways.protocol import BuyLabel, FulfillmentRequest, RequestedLine
 from shared.gateways.signing import secret_for, verify
 
 PARTNER_KEY = "the partner key of the tests"

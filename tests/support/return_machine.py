@@ -15,7 +15,7 @@ from shared.database import inbox, returns
 from shared.database.engine import Database
 from shared.errors import InvalidInput
 from shared.gateways.directory import Gateways
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     Grade,
     GradedLine,
     PartnerMessage,

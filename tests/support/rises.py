@@ -24,7 +24,8 @@ from shared.domain.counts import Count
 from shared.domain.feeds import FeedSource
 from shared.domain.policy import ProcessPolicy
 from shared.feeds_client import take_in
-from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRejected
+from shared.gateways.partner_messages import FulfillmentRejected
+from shared.gateways.protocol import CancelAnswer, CancelRequest
 from shared.gateways.signing import secret_for, sign
 from shared.messages import (
     AskCancel,

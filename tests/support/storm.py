@@ -17,7 +17,13 @@ from shared.database.engine import Database, around_races
 from shared.database.plans import Draft
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import ServiceRate
-from shared.gateways.protocol import FulfillmentRejected, FulfillmentShipped, Package, PartnerMessage, ShippedLine
+from shared.gateways.partner_messages import (
+    FulfillmentRejected,
+    FulfillmentShipped,
+    Package,
+    PartnerMessage,
+    ShippedLine,
+)
 from shared.messages import (
     CancelUnits,
     CartSweepStep,

@@ -30,7 +30,8 @@ from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.stages import Stage
 from shared.gateways.directory import Gateways
-from shared.gateways.protocol import CancelRequest, PartnerMessage
+from shared.gateways.partner_messages import PartnerMessage
+from shared.gateways.protocol import CancelRequest
 from shared.gateways.signing import secret_for, sign
 from shared.messages import OrderOutcome, OrderState, order_id_of, order_workflow_id
 from tests.support.histories import keep_new_shapes, replay_everything

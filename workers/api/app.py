@@ -24,7 +24,7 @@ from shared.database import inbox
 from shared.database.engine import Database, around_races, is_unreachable
 from shared.database.inbox import Taken, WakeUp
 from shared.errors import DomsError, Fault, InvalidInput, Unavailable
-from shared.gateways.protocol import PartnerMessage
+from shared.gateways.partner_messages import PartnerMessage
 from shared.gateways.signing import secret_for, verify
 from shared.settings import Settings
 from shared.telemetry import set_up_logs

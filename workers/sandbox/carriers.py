@@ -9,14 +9,8 @@ from typing import NamedTuple
 
 from shared.domain.quotes import CarrierQuote, destination_of
 from shared.gateways.carriers.client import Quoted, Voided, VoidLabel
-from shared.gateways.protocol import (
-    BuyLabel,
-    Label,
-    QuoteRequest,
-    TrackingStatus,
-    TrackingUpdated,
-    VoidOutcome,
-)
+from shared.gateways.partner_messages import TrackingStatus, TrackingUpdated
+from shared.gateways.protocol import BuyLabel, Label, QuoteRequest, VoidOutcome
 from workers.sandbox.chance import digest, draw
 from workers.sandbox.config import Rates
 from workers.sandbox.store import Action

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from shared.domain.fulfillment import PICKUP
 from shared.gateways.fulfillment.mapping import ReturnNotice
-from shared.gateways.protocol import (
+from shared.gateways.partner_messages import (
     FulfillmentAccepted,
     FulfillmentPacked,
     FulfillmentRejected,
     FulfillmentShipped,
     Grade,
     GradedLine,
-    Label,
     Package,
     ReturnReceived,
 )
+from shared.gateways.protocol import Label
 from workers.sandbox import carriers, jobs, shelves
 from workers.sandbox.chance import draw, grade_for, shorten
 from workers.sandbox.config import Behaviour

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from pydantic import TypeAdapter
 
 from shared.domain.base import Model
-from shared.gateways.protocol import Label, Package, SendLabel, SuggestedPackage
+from shared.gateways.partner_messages import Package
+from shared.gateways.protocol import Label, SendLabel, SuggestedPackage
 from workers.sandbox.chance import behaviour_for, digest
 from workers.sandbox.config import Behaviour
 from workers.sandbox.packing import Pick, SharedParcel

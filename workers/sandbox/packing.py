@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shared.gateways.protocol import Package, ShippedLine, SuggestedPackage
+from shared.gateways.partner_messages import Package, ShippedLine
+from shared.gateways.protocol import SuggestedPackage
 
 
 class Pick(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shared.gateways.fulfillment.client import StockReport
-from shared.gateways.protocol import Grade, GradedLine, Package, StockFigure
+from shared.gateways.partner_messages import Grade, GradedLine, Package
+from shared.gateways.protocol import StockFigure
 from workers.sandbox.world import Call, World
 
 
