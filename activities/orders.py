@@ -16,7 +16,7 @@ from shared import supply_client
 from shared.client import Doms
 from shared.consolidations_client import form
 from shared.contracts import OrderActivities
-from shared.database import bindings, consolidations, holds, overdue, rises, sourcing, steps, units
+from shared.database import bindings, candidates, consolidations, holds, overdue, rises, sourcing, steps, units
 from shared.database.capacity import Full
 from shared.database.consolidations import Mate
 from shared.database.engine import Database
@@ -94,7 +94,7 @@ class Orders(OrderActivities):
     async def _consolidate(self, order_id: str) -> None:
         """Have what is planned share parcels. Repeated, it finds the same; who plans last sees all of the others."""
         async with self._database.reading() as connection:
-            found = await consolidations.alike(connection, order_id)
+            found = await candidates.alike(connection, order_id)
         for owners in found:
             await form(self._database, owners, because="one recipient")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from shared.client import Doms, reachable
-from shared.database import consolidations, orders
+from shared.database import candidates, consolidations, orders
 from shared.database.consolidations import Regrouped
 from shared.database.engine import Database, around_races
 from shared.domain.base import Model
@@ -39,16 +39,16 @@ async def merge(doms: Doms, order_ids: Sequence[str], *, reason: str = "", actor
             for order_id in order_ids:
                 if await orders.find_order(connection, order_id) is None:
                     raise NotFound(f"there is no order {order_id}", order_id=order_id)
-            candidates = await consolidations.of_orders(connection, order_ids)
+            found = await candidates.of_orders(connection, order_ids)
         parcels: dict[str, tuple[str, ...]] = {}
-        for owners in may_share(candidates):
+        for owners in may_share(found):
             for consolidation_id in await form(doms.database, owners, because=reason or "merged", actor=actor):
                 parcels[consolidation_id] = owners
     if not parcels:
-        why = _why_apart(order_ids, candidates)
+        why = _why_apart(order_ids, found)
         raise Conflict(f"nothing of these orders may share a parcel: {'; '.join(why)}", because=list(why))
     together = {owner for owners in parcels.values() for owner in owners}
-    left = [candidate for candidate in candidates if candidate.fulfillment_order_id not in together]
+    left = [candidate for candidate in found if candidate.fulfillment_order_id not in together]
     return Merged(parcels=parcels, apart=why_apart(left) if left else ())
 
 
@@ -73,7 +73,7 @@ async def form(database: Database, owners: Sequence[str], *, because: str, actor
     raise AssertionError("around_races ends with a result or an error")
 
 
-def _why_apart(order_ids: Sequence[str], candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    planned = {candidate.order_id for candidate in candidates}
+def _why_apart(order_ids: Sequence[str], found: Sequence[Candidate]) -> tuple[str, ...]:
+    planned = {candidate.order_id for candidate in found}
     nothing = tuple(f"{order_id} has nothing planned" for order_id in order_ids if order_id not in planned)
-    return nothing + (why_apart(candidates) or ("they changed meanwhile: try again",) * (not nothing))
+    return nothing + (why_apart(found) or ("they changed meanwhile: try again",) * (not nothing))

@@ -14,18 +14,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.candidates import HELD, named
 from shared.database.steps import keep_result, lock_order
 from shared.domain.base import Instant, Model
-from shared.domain.consolidation import Candidate, Packing, may_share, sealing
-from shared.domain.fulfillment import PICKUP
-from shared.domain.network import NodeType
-from shared.domain.orders import Address, ServiceLevel
-from shared.domain.recipients import recipient_of
+from shared.domain.consolidation import Packing, may_share, sealing
 from shared.errors import NotFound
 from shared.messages import CommandOutcome, Separate, fulfillment_order_id
-
-#: What a hold keeps from its node; orders that wait for a person to find a source are released as far as they have one.
-_HELD = "EXISTS (SELECT FROM hold h WHERE h.order_id = f.order_id AND h.released_at IS NULL AND h.kind <> 'sourcing')"
 
 #: The order and those of its fulfillment order's mates, or without one of all of its mates.
 _LOCK_MATES = text("""
@@ -40,31 +34,6 @@ _LOCK_MATES = text("""
 _LOCK = text("""
     SELECT order_id FROM orders WHERE order_id = ANY(:order_ids) ORDER BY order_id FOR NO KEY UPDATE
 """)
-#: Told is also whoever is to go with others whose node was told.
-_CANDIDATES = f"""
-    SELECT f.fulfillment_order_id, f.order_id, f.node_id, f.carrier, n.node_type, o.channel, o.customer_ref, o.ship_to,
-           o.service AS level, {_HELD} AS held,
-           f.request_status <> 'unsubmitted' OR EXISTS (
-               SELECT FROM consolidation_member own JOIN consolidation_member m USING (consolidation_id)
-               JOIN fulfillment_order mate ON mate.fulfillment_order_id = m.fulfillment_order_id
-               WHERE own.fulfillment_order_id = f.fulfillment_order_id AND own.left_at IS NULL AND m.left_at IS NULL
-                 AND mate.ended_at IS NULL AND mate.request_status <> 'unsubmitted') AS told
-    FROM fulfillment_order f JOIN orders o USING (order_id) JOIN node n USING (node_id)
-    WHERE f.ended_at IS NULL AND f.shipped_at IS NULL AND %s
-    ORDER BY f.order_id, f.n
-"""  # noqa: S608 - our own fragments
-_OF_ORDERS = text(_CANDIDATES % "f.order_id = ANY(:order_ids)")
-_NAMED = text(_CANDIDATES % "f.fulfillment_order_id = ANY(:owners)")
-#: What an order has planned, and what others of its customer have. What was taken apart once is left so.
-_ALIKE = text(
-    _CANDIDATES
-    % """f.request_status = 'unsubmitted' AND o.closed_at IS NULL
-      AND (o.customer_ref, o.channel) = (
-        SELECT customer_ref, channel FROM orders WHERE order_id = :order_id AND customer_ref <> '')
-      AND NOT EXISTS (
-        SELECT FROM consolidation_member m
-        WHERE m.fulfillment_order_id = f.fulfillment_order_id AND m.left_at IS NOT NULL)"""
-)
 _AROUND = text("""
     SELECT order_id FROM fulfillment_order WHERE fulfillment_order_id = ANY(:owners)
     UNION
@@ -77,7 +46,7 @@ _MEMBERS = text(f"""
     SELECT c.consolidation_id, c.sealed_at, c.sealed_by, f.fulfillment_order_id, f.order_id, f.n, f.ship_by,
            f.deliver_by, f.request_status <> 'unsubmitted' AS told,
            f.packed_at IS NOT NULL OR f.shipped_at IS NOT NULL AS packed,
-           NOT {_HELD} AND EXISTS (
+           NOT {HELD} AND EXISTS (
                SELECT FROM payment_operation p
                WHERE p.order_id = f.order_id AND p.kind = 'authorize' AND p.status = 'succeeded') AS may_go
     FROM consolidation_member own JOIN consolidation c USING (consolidation_id)
@@ -205,16 +174,6 @@ async def lock_with_mates(connection: AsyncConnection, order_id: str, owner: str
 # --- joining ----------------------------------------------------------------------------------------------
 
 
-async def of_orders(connection: AsyncConnection, order_ids: Collection[str]) -> list[Candidate]:
-    """What of these orders has not shipped."""
-    return await _candidates(connection, _OF_ORDERS, order_ids=list(order_ids))
-
-
-async def alike(connection: AsyncConnection, order_id: str) -> tuple[tuple[str, ...], ...]:
-    """What an order has planned, with what others of its recipient have that it may share a parcel with."""
-    return may_share(await _candidates(connection, _ALIKE, order_id=order_id))
-
-
 async def consolidate(
     connection: AsyncConnection,
     owners: Sequence[str],
@@ -239,30 +198,13 @@ async def consolidate(
             raise Regrouped
     elif not order_ids <= set(locked):
         return ()
-    groups = may_share(await _candidates(connection, _NAMED, owners=list(owners)))
+    groups = may_share(await named(connection, owners))
     return tuple([await _join(connection, group, because=because, actor=actor) for group in groups])
 
 
 async def _orders_around(connection: AsyncConnection, owners: Sequence[str]) -> set[str]:
     """The orders of these and of all that they share a parcel with."""
     return set((await connection.execute(_AROUND, {"owners": list(owners)})).scalars())
-
-
-async def _candidates(connection: AsyncConnection, query: Any, **values: Any) -> list[Candidate]:
-    return [
-        Candidate(
-            fulfillment_order_id=row.fulfillment_order_id,
-            order_id=row.order_id,
-            channel=row.channel,
-            recipient=recipient_of(row.customer_ref, Address.model_validate(row.ship_to)),
-            level=ServiceLevel(row.level),
-            node_id=row.node_id,
-            told=row.told,
-            held=row.held,
-            our_label=NodeType(row.node_type).ships_on_our_label and row.carrier != PICKUP,
-        )
-        for row in await connection.execute(query, values)
-    ]
 
 
 async def _join(connection: AsyncConnection, owners: Sequence[str], *, because: str, actor: str) -> str:

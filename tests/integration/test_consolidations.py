@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.database import consolidations, labels
+from shared.database import candidates, consolidations, labels
 from shared.database.consolidations import Mate, Regrouped
 from shared.database.fulfillment import begin_release
 from shared.database.inbox import Taken
@@ -61,12 +61,12 @@ async def test_those_alike_are_found_and_who_was_taken_apart_is_left_so(shop: Fa
     one, two, three = await planned(shop, ada), await planned(shop, ada), await planned(shop, ada)
     await planned(shop, "bob")
     async with shop.database.reading() as connection:
-        found = await consolidations.alike(connection, three)
+        found = await candidates.alike(connection, three)
     assert found == (tuple(f"{order_id}/f1" for order_id in (one, two, three)),)
     await merged(shop, one, two, three)
     assert await separated(shop, two)
     async with shop.database.reading() as connection:
-        assert await consolidations.alike(connection, one) == ((f"{one}/f1", f"{three}/f1"),)
+        assert await candidates.alike(connection, one) == ((f"{one}/f1", f"{three}/f1"),)
     assert (await shop.tell(one)).fulfillments[0].consolidation is not None
     assert (await shop.tell(two)).fulfillments[0].consolidation is None
 
