@@ -1,14 +1,10 @@
-"""The columns of each kind of table, and how a cell is read: nothing is guessed, nothing is rounded."""
+"""The kinds of tables, and the columns of each."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from itertools import pairwise
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, StringConstraints
 
@@ -21,19 +17,10 @@ from shared.domain.catalogue import BundleComponent, Item, SourceOffer
 from shared.domain.counts import Count
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
-from shared.domain.sourcing.models import RateBreak, ServiceRate
+from shared.domain.sourcing.models import ServiceRate
 from shared.domain.supply import SupplyRow
 from shared.domain.trade import CustomsRule, ItemTrade, LaneRule
-
-_DIGITS, _DECIMAL = re.compile(r"-?[0-9]{1,18}"), re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,12})?")
-
-
-class BadCellError(ValueError):
-    """A cell that cannot be read as what its column holds."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
+from shared.intake import cells
 
 
 class StockCount(Model):
@@ -60,89 +47,6 @@ class CarrierZone(Model):
     origin: Annotated[str, StringConstraints(min_length=3, max_length=3)]
     destination: Annotated[str, StringConstraints(min_length=3, max_length=3)]
     zone: Annotated[int, Field(ge=1)]
-
-
-def _whole(cell: str) -> int:
-    if not _DIGITS.fullmatch(cell):
-        raise BadCellError("not_an_integer", "must be a whole number in digits, such as 1200")
-    return int(cell)
-
-
-def _small(cell: str) -> int:
-    if (value := _whole(cell)) > 2**31 - 1:
-        raise BadCellError("too_big", f"must be {2**31 - 1} or less")
-    return value
-
-
-def _decimal(cell: str) -> float:
-    if not _DECIMAL.fullmatch(cell):
-        raise BadCellError("not_a_number", "must be a decimal number with a point, such as 39.96")
-    return float(cell)
-
-
-def _flag(cell: str) -> bool:
-    if cell not in ("true", "false"):
-        raise BadCellError("not_true_or_false", "must be true or false")
-    return cell == "true"
-
-
-def _zone(cell: str) -> str:
-    try:
-        return ZoneInfo(cell).key
-    except (ValueError, OSError, LookupError):
-        raise BadCellError("unknown_value", "must be a time zone such as America/New_York") from None
-
-
-def _clock(cell: str) -> time:
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", cell):
-        raise BadCellError("bad_format", "must be a local time such as 14:00")
-    return time.fromisoformat(cell)
-
-
-def _instant(cell: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(cell)
-    except ValueError:
-        at = datetime.min  # noqa: DTZ901 - refused like any other moment without an offset
-    if at.tzinfo is None:
-        raise BadCellError("bad_format", "must be a moment with its offset, such as 2026-08-03T14:00:00-04:00")
-    return at
-
-
-def _weekdays(cell: str) -> tuple[int, ...]:
-    days = cell.split(" ")
-    if not all(re.fullmatch("[1-7]", day) for day in days) or len(set(days)) != len(days):
-        raise BadCellError("bad_format", "must be ISO weekdays with spaces between, such as 1 2 3 4 5")
-    return tuple(map(int, days))
-
-
-def _date(cell: str) -> date:
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", cell):
-        raise BadCellError("bad_format", "must be a date such as 2026-12-25")
-    try:
-        return date.fromisoformat(cell)
-    except ValueError:
-        raise BadCellError("unknown_value", "must be a day that exists") from None
-
-
-def _dates(cell: str) -> tuple[date, ...]:
-    try:
-        return tuple(date.fromisoformat(day) for day in cell.split(" "))
-    except ValueError:
-        raise BadCellError("bad_format", "must be dates with spaces between, such as 2026-12-25 2027-01-01") from None
-
-
-def _breaks(cell: str) -> tuple[RateBreak, ...]:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}:[0-9]{1,12}( [1-9][0-9]{0,8}:[0-9]{1,12})*", cell):
-        raise BadCellError("bad_format", "must be grams:price of a parcel, rising, such as 500:720 2000:1135")
-    steps = [tuple(map(int, step.split(":"))) for step in cell.split(" ")]
-    if any(before >= after for (before, _), (after, _) in pairwise(steps)):
-        raise BadCellError("not_rising", "each weight must be more than the one before")
-    return tuple(RateBreak(up_to_g=up_to, price_minor=price) for up_to, price in steps)
-
-
-def _words(cell: str) -> tuple[str, ...]:
-    return tuple(cell.split(" "))
 
 
 @dataclass(frozen=True)
@@ -183,14 +87,14 @@ _PLACE = {
     "region": Column("OH", inside="place"),
     "postal_code": Column("43217", inside="place"),
     "city": Column("Columbus", inside="place"),
-    "latitude": Column("39.8297", _decimal, required=True, inside="place"),
-    "longitude": Column("-82.9346", _decimal, required=True, inside="place"),
-    "time_zone": Column("America/New_York", _zone, required=True, inside="place"),
+    "latitude": Column("39.8297", cells.decimal, required=True, inside="place"),
+    "longitude": Column("-82.9346", cells.decimal, required=True, inside="place"),
+    "time_zone": Column("America/New_York", cells.time_zone, required=True, inside="place"),
 }
 _CALENDAR = {
-    "cutoff": Column("14:00", _clock, inside="calendar"),
-    "working_days": Column("1 2 3 4 5", _weekdays, inside="calendar"),
-    "closures": Column("2026-12-25 2027-01-01", _dates, inside="calendar"),
+    "cutoff": Column("14:00", cells.clock, inside="calendar"),
+    "working_days": Column("1 2 3 4 5", cells.weekdays, inside="calendar"),
+    "closures": Column("2026-12-25 2027-01-01", cells.days, inside="calendar"),
 }
 _NODE, _SKU, _CHANNEL = (Column(example, required=True) for example in ("wh-columbus", "TOY-0001", "webshop"))
 
@@ -203,7 +107,7 @@ TABLES: Mapping[str, Table] = {
         partner_id=Column("wh-columbus", required=True),
         kind=Column("fulfillment", required=True),
         base_url=Column("https://partner.example/api", required=True),
-        quotes=Column("false", _flag),
+        quotes=Column("false", cells.flag),
         edi_id=Column(""),
         edi_sender_id=Column("DOMS"),
     ),
@@ -217,23 +121,23 @@ TABLES: Mapping[str, Table] = {
         partner_id=Column("wh-columbus", required=True),
         **_PLACE,
         **_CALENDAR,
-        handling_days=Column("1", _small),
-        daily_units=Column("4000", _small),
-        handling_order_minor=Column("165", _whole),
-        handling_unit_minor=Column("35", _whole),
-        dropship_fee_minor=Column("0", _whole),
-        ship_enabled=Column("true", _flag),
-        pickup_enabled=Column("false", _flag),
+        handling_days=Column("1", cells.small),
+        daily_units=Column("4000", cells.small),
+        handling_order_minor=Column("165", cells.whole),
+        handling_unit_minor=Column("35", cells.whole),
+        dropship_fee_minor=Column("0", cells.whole),
+        ship_enabled=Column("true", cells.flag),
+        pickup_enabled=Column("false", cells.flag),
     ),
     "capacity": _table(
         NodeCapacity,
         "node_id day service",
         {"node_id": "nodes"},
         node_id=_NODE,
-        day=Column("2026-11-27", _date, required=True),
+        day=Column("2026-11-27", cells.day, required=True),
         service=Column("expedited"),
-        units=Column("6000", _small),
-        orders=Column("900", _small),
+        units=Column("6000", cells.small),
+        orders=Column("900", cells.small),
     ),
     "items": _table(
         Item,
@@ -241,14 +145,14 @@ TABLES: Mapping[str, Table] = {
         {},
         sku=_SKU,
         name=Column("Wooden train"),
-        weight_g=Column("500", _small, required=True),
-        length_mm=Column("200", _small, required=True),
-        width_mm=Column("150", _small, required=True),
-        height_mm=Column("100", _small, required=True),
-        price_minor=Column("1299", _whole, required=True),
-        cost_minor=Column("640", _whole, required=True),
+        weight_g=Column("500", cells.small, required=True),
+        length_mm=Column("200", cells.small, required=True),
+        width_mm=Column("150", cells.small, required=True),
+        height_mm=Column("100", cells.small, required=True),
+        price_minor=Column("1299", cells.whole, required=True),
+        cost_minor=Column("640", cells.whole, required=True),
         currency=Column("USD", required=True),
-        own_container=Column("false", _flag),
+        own_container=Column("false", cells.flag),
     ),
     "cartons": _table(
         Carton,
@@ -256,13 +160,13 @@ TABLES: Mapping[str, Table] = {
         {"node_id": "nodes"},
         name=Column("box-m", required=True),
         node_id=Column("wh-columbus"),
-        length_mm=Column("300", _small, required=True),
-        width_mm=Column("220", _small, required=True),
-        height_mm=Column("160", _small, required=True),
-        max_weight_g=Column("10000", _small, required=True),
-        tare_g=Column("180", _small),
-        cost_minor=Column("55", _whole),
-        in_use=Column("true", _flag),
+        length_mm=Column("300", cells.small, required=True),
+        width_mm=Column("220", cells.small, required=True),
+        height_mm=Column("160", cells.small, required=True),
+        max_weight_g=Column("10000", cells.small, required=True),
+        tare_g=Column("180", cells.small),
+        cost_minor=Column("55", cells.whole),
+        in_use=Column("true", cells.flag),
     ),
     "bundles": _table(
         BundleComponent,
@@ -270,7 +174,7 @@ TABLES: Mapping[str, Table] = {
         {"bundle_sku": "items", "component_sku": "items"},
         bundle_sku=Column("SET-0001", required=True),
         component_sku=Column("TOY-0001", required=True),
-        quantity=Column("2", _small, required=True),
+        quantity=Column("2", cells.small, required=True),
     ),
     "offers": _table(
         SourceOffer,
@@ -279,9 +183,9 @@ TABLES: Mapping[str, Table] = {
         node_id=_NODE,
         sku=_SKU,
         partner_sku=Column("AW-1001", required=True),
-        cost_minor=Column("640", _whole, required=True),
-        pack_size=Column("1", _small),
-        lead_days=Column("2", _small),
+        cost_minor=Column("640", cells.whole, required=True),
+        pack_size=Column("1", cells.small),
+        lead_days=Column("2", cells.small),
     ),
     "rates": _table(
         ServiceRate,
@@ -290,10 +194,10 @@ TABLES: Mapping[str, Table] = {
         carrier=Column("usps", required=True),
         service=Column("ground", required=True),
         level=Column("standard", required=True),
-        max_distance_km=Column("480", _small, required=True),
-        breaks=Column("500:720 2000:1135 31751:4200", _breaks, required=True),
-        transit_days=Column("3", _small, required=True),
-        zone=Column("3", _small),
+        max_distance_km=Column("480", cells.small, required=True),
+        breaks=Column("500:720 2000:1135 31751:4200", cells.breaks, required=True),
+        transit_days=Column("3", cells.small, required=True),
+        zone=Column("3", cells.small),
     ),
     "zones": _table(
         CarrierZone,
@@ -302,17 +206,17 @@ TABLES: Mapping[str, Table] = {
         carrier=Column("usps", required=True),
         origin=Column("432", required=True),
         destination=Column("100", required=True),
-        zone=Column("4", _small, required=True),
+        zone=Column("4", cells.small, required=True),
     ),
     "trade": _table(
         ItemTrade,
         "sku",
         {"sku": "items"},
         sku=_SKU,
-        hazmat=Column("false", _flag),
+        hazmat=Column("false", cells.flag),
         origin_country=Column("VN"),
         hs_code=Column("950300"),
-        banned_countries=Column("CU IR", _words),
+        banned_countries=Column("CU IR", cells.words),
     ),
     "lanes": _table(
         LaneRule,
@@ -331,15 +235,15 @@ TABLES: Mapping[str, Table] = {
         {},
         country=Column("CA", required=True),
         hs_prefix=Column("9503"),
-        duty_bp=Column("650", _small, required=True),
+        duty_bp=Column("650", cells.small, required=True),
     ),
     "channels": _table(
         Channel,
         "channel",
         {"partner_id": "partners"},
         channel=_CHANNEL,
-        rank=Column("10", _small),
-        every_node=Column("true", _flag),
+        rank=Column("10", cells.small),
+        every_node=Column("true", cells.flag),
         partner_id=Column("webshop"),
     ),
     "eligibility": _table(
@@ -348,7 +252,7 @@ TABLES: Mapping[str, Table] = {
         {"channel": "channels", "node_id": "nodes"},
         channel=_CHANNEL,
         node_id=_NODE,
-        sells=Column("false", _flag, required=True),
+        sells=Column("false", cells.flag, required=True),
     ),
     "allocation": _table(
         Allocation,
@@ -356,22 +260,22 @@ TABLES: Mapping[str, Table] = {
         {"channel": "channels", "sku": "items"},
         channel=_CHANNEL,
         sku=Column("TOY-0001"),
-        pool=Column("20", _whole),
-        fall_through=Column("true", _flag),
-        percent=Column("80", _small),
-        buffer=Column("2", _whole),
-        floor=Column("3", _whole),
-        cap=Column("50", _whole),
+        pool=Column("20", cells.whole),
+        fall_through=Column("true", cells.flag),
+        percent=Column("80", cells.small),
+        buffer=Column("2", cells.whole),
+        floor=Column("3", cells.whole),
+        cap=Column("50", cells.whole),
     ),
     "in_stock": _table(
         InStock,
         "channel effective_at",
         {"channel": "channels"},
         channel=_CHANNEL,
-        effective_at=Column("2026-08-03T00:00:00-04:00", _instant),
-        counts_supplier=Column("true", _flag),
-        future_days=Column("14", _small),
-        threshold=Column("2", _whole),
+        effective_at=Column("2026-08-03T00:00:00-04:00", cells.instant),
+        counts_supplier=Column("true", cells.flag),
+        future_days=Column("14", cells.small),
+        threshold=Column("2", cells.whole),
     ),
     "stock": _table(
         StockCount,
@@ -379,8 +283,8 @@ TABLES: Mapping[str, Table] = {
         {"node_id": "nodes", "sku": "items"},
         node_id=_NODE,
         sku=_SKU,
-        on_hand=Column("40", _whole, required=True),
-        safety=Column("2", _whole),
+        on_hand=Column("40", cells.whole, required=True),
+        safety=Column("2", cells.whole),
     ),
     "supply": _table(
         SupplyRow,
@@ -390,9 +294,9 @@ TABLES: Mapping[str, Table] = {
         kind=Column("purchase_order", required=True),
         node_id=_NODE,
         origin_node_id=Column(""),
-        expected_at=Column("2026-12-01T12:00:00-05:00", _instant, required=True),
+        expected_at=Column("2026-12-01T12:00:00-05:00", cells.instant, required=True),
         sku=_SKU,
-        quantity=Column("40", _whole, required=True),
+        quantity=Column("40", cells.whole, required=True),
         reference=Column("4500012345"),
     ),
     "counts": _table(
@@ -401,8 +305,8 @@ TABLES: Mapping[str, Table] = {
         {"node_id": "nodes", "sku": "items"},
         node_id=_NODE,
         sku=_SKU,
-        counted=Column("38", _whole, required=True),
-        counted_at=Column("2026-08-03T14:00:00-04:00", _instant),
+        counted=Column("38", cells.whole, required=True),
+        counted_at=Column("2026-08-03T14:00:00-04:00", cells.instant),
         reason=Column("lost"),
     ),
     "thresholds": _table(
@@ -412,13 +316,13 @@ TABLES: Mapping[str, Table] = {
         sku=_SKU,
         node_id=Column("wh-columbus"),
         channel=Column(""),
-        low=Column("10", _whole),
-        low_clear=Column("15", _whole),
-        high=Column("500", _whole),
-        high_clear=Column("400", _whole),
-        aged_days=Column("60", _small),
-        lead_days=Column("14", _small),
-        safety_days=Column("3", _small),
-        target=Column("120", _whole),
+        low=Column("10", cells.whole),
+        low_clear=Column("15", cells.whole),
+        high=Column("500", cells.whole),
+        high_clear=Column("400", cells.whole),
+        aged_days=Column("60", cells.small),
+        lead_days=Column("14", cells.small),
+        safety_days=Column("3", cells.small),
+        target=Column("120", cells.whole),
     ),
 }

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from shared.domain.base import Model
 from shared.errors import Fault
-from shared.intake.columns import TABLES, BadCellError, Table
+from shared.intake.cells import BadCellError
+from shared.intake.columns import TABLES, Table
 from shared.intake.strict_json import MAX_FAULTS
 from shared.intake.validation import fault_of
 
