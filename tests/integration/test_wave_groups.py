@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import io
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from rich.console import Console
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import policies, wave_groups, wave_runs
-from shared.database.checks import CHECKS
+from shared.database import wave_groups, wave_runs
 from shared.database.decisions import explain
 from shared.database.fulfillment import begin_release
 from shared.database.steps import lock_order
 from shared.database.units import cancel_units, catch_up
 from shared.database.wave_groups import GroupResult, Outcome
-from shared.database.waves import due, read_wave
-from shared.domain.sourcing.models import Policy
-from shared.domain.waves.generation import plan_wave
-from shared.domain.waves.models import WaveRules
-from shared.domain.waves.moves import group_moves
-from shared.domain.waves.results import WaveStory
+from shared.database.waves import due
 from shared.messages import CancelUnits, CatchUp, FulfillmentCall, LineQuantity
-from tests.support.facts import PROCESS, Facts
-from tests.support.stock import residuals
+from tests.support.facts import Facts
+from tests.support.wave_groups import carried_out, check_books, planned, story, where
 from workers.cli.explain import headline
 from workers.cli.waves import told
 
@@ -40,14 +32,7 @@ RENO, COLUMBUS = "3pl-reno", "wh-columbus"
 async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
     facts = await Facts.load(fresh_database_url)
     yield facts
-    async with facts.database.reading() as connection:
-        assert await residuals(connection) == {}
-        for check in CHECKS:
-            if not check.late and not check.name.startswith(("messages", "payments")):
-                rows = await connection.execute(
-                    text(check.query), {"now": datetime.now(UTC)} if ":now" in check.query else {}
-                )
-                assert [row for row in rows if row.broken] == [], check.name
+    await check_books(facts)
     await facts.database.close()
 
 
@@ -65,34 +50,6 @@ async def in_each_others_way(shop: Facts) -> tuple[str, str]:
     assert await where(shop, first) == {1: RENO}
     assert await where(shop, second) == {1: RENO, 2: COLUMBUS}
     return first, second
-
-
-async def planned(shop: Facts) -> str:
-    """A wave of the channel, planned and kept; returns its id."""
-    wave_id = f"webshop/w{uuid.uuid4().hex[:8]}"
-    now = datetime.now(UTC)
-    async with shop.database.transaction() as connection:
-        wave = await read_wave(connection, "webshop", now, rules=WaveRules(), limit=100)
-    found = plan_wave(wave)
-    groups = group_moves(wave_id, wave, found)
-    async with shop.database.transaction() as connection:
-        await wave_runs.keep(connection, wave_id, "webshop", found, groups, started_at=now, seconds=0.1)
-    return wave_id
-
-
-async def carried_out(shop: Facts, wave_id: str, number: int = 1) -> GroupResult:
-    async with shop.database.transaction() as connection:
-        return await wave_groups.carry_out(connection, wave_id, number)
-
-
-async def story(shop: Facts, wave_id: str) -> WaveStory:
-    async with shop.database.reading() as connection:
-        return await wave_runs.read_story(connection, wave_id)
-
-
-async def where(shop: Facts, order_id: str) -> dict[int, str]:
-    """The nodes of the fulfillment orders that are not over."""
-    return {each.n: each.node_id for each in await shop.live(order_id)}
 
 
 async def free(shop: Facts, sku: str) -> dict[str, int]:
@@ -306,64 +263,6 @@ async def test_days_change_hands_with_the_units(shop: Facts) -> None:
     assert (await carried_out(shop, wave_id)).outcome is Outcome.MOVED
     used = await shop.rows("SELECT node_id, sum(reserved) AS units FROM capacity_use GROUP BY node_id ORDER BY node_id")
     assert [tuple(row) for row in used] == [(RENO, 2), (COLUMBUS, 1)]
-
-
-# --- parcels that are shared ------------------------------------------------------------------------------
-
-
-async def of_one_customer(shop: Facts) -> tuple[str, str]:
-    """Two orders of one customer that ship from two nodes, of which one has what both want."""
-    a, b = shop.sku(7), shop.sku(8)
-    await shop.stock(a, store_chicago=1)
-    first = await shop.keep((a, 1), customer_ref="ada")
-    await shop.source(first)
-    await shop.stock(a, wh_columbus=1)
-    await shop.stock(b, wh_columbus=1)
-    second = await shop.keep((b, 1), customer_ref="ada")
-    await shop.source(second)
-    process = PROCESS.model_copy(update={"consolidate": True})
-    async with shop.database.transaction() as connection:
-        await policies.begin(connection, Policy(version="together/1"), process, "test")
-    await shop.run("UPDATE orders SET policy_version = 'together/1'")
-    return first, second
-
-
-async def shared(shop: Facts) -> list[tuple[str, str]]:
-    rows = await shop.rows("""
-        SELECT f.order_id, f.node_id FROM fulfillment_order f JOIN consolidation_member m USING (fulfillment_order_id)
-        WHERE m.left_at IS NULL AND f.ended_at IS NULL ORDER BY 1
-    """)
-    return [(row.order_id, row.node_id) for row in rows]
-
-
-async def test_orders_of_one_customer_share_the_parcel_they_are_moved_for(shop: Facts) -> None:
-    first, second = await of_one_customer(shop)
-    wave_id = await planned(shop)
-    assert (await carried_out(shop, wave_id)).outcome is Outcome.MOVED
-    assert await shared(shop) == [(first, COLUMBUS), (second, COLUMBUS)]
-    found = await story(shop, wave_id)
-    assert (found.moved, found.shared_parcels) == (2, 1)
-    assert found.saved_minor > 300
-    again = await planned(shop)
-    assert (await story(shop, again)).groups == (), "what shares a parcel stays with it"
-
-
-async def test_who_may_share_no_parcel_by_now_is_not_moved_for_one(shop: Facts) -> None:
-    first, second = await of_one_customer(shop)
-    wave_id = await planned(shop)
-    await shop.hold(second)
-    result = await carried_out(shop, wave_id)
-    assert (result.outcome, "may not share" in result.because) == (Outcome.ORDER_CHANGED, True)
-    assert await where(shop, first) == {1: "store-chicago"}
-    assert await shared(shop) == []
-
-
-async def test_nobody_shares_where_the_policy_does_not_say_so(shop: Facts) -> None:
-    await of_one_customer(shop)
-    await shop.run("UPDATE orders SET policy_version = :v", v=Policy().version)
-    wave_id = await planned(shop)
-    assert (await carried_out(shop, wave_id)).outcome is Outcome.MOVED, "the first is nearer there all the same"
-    assert await shared(shop) == []
 
 
 # --- what a wave leaves alone -----------------------------------------------------------------------------
