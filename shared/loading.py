@@ -68,6 +68,9 @@ _MOVING = {
 #: Of those, the ones that say what is on hand: what they add is kept for the orders that wait.
 _COUNTING = ("stock", "counts")
 
+#: Tables that say what nodes can ship.
+_ROOMY = ("nodes", "capacity")
+
 
 async def load(
     database: Database, tables: Tables, *, actor: str = "staff", dry_run: bool = False
@@ -109,12 +112,12 @@ async def _bind(database: Database, sheets: Sequence[Sheet]) -> None:
     skus = sorted({row.sku for sheet in sheets for row in sheet.rows.values() if isinstance(row, SupplyRow)})
     if not skus:
         return
-    from shared.database import backorders, bindings  # they plan, which loads numpy
+    from shared.database import bindings, timetables  # they plan, which loads numpy
 
     async with database.reading() as connection:
         if not await orders.orders_waiting_for(connection, skus, limit=1):
             return
-        timetable = await backorders.read_timetable(connection)
+        timetable = await timetables.read_timetable(connection)
     async for attempt in around_races():
         with attempt:
             async with database.transaction() as connection:
@@ -151,7 +154,8 @@ async def _save(connection: AsyncConnection, sheet: Sheet, *, actor: str, severa
         faults = await bundles.refused_components(connection, sheet.rows) if sheet.kind == "bundles" else []
         if faults:
             raise InvalidInput([_placed(fault, sheet, several=several) for fault in faults])
-        return saved, []
+        waiting = await _waiting_for_room(connection, sheet) if sheet.kind in _ROOMY else []
+        return saved.model_copy(update={"orders_woken": len(waiting)}), waiting
     reference = f"load/{sheet.content_hash[:24]}"
     counted = {number: sku for number, row in sheet.rows.items() if (sku := getattr(row, "sku", None))}
     if faults := await bundles.refused_stock(connection, counted):
@@ -163,6 +167,13 @@ async def _save(connection: AsyncConnection, sheet: Sheet, *, actor: str, severa
     waiting = await orders.orders_waiting_for(connection, more) if more else []
     await wakes.ask(connection, waiting, wake=Wake(kind="stock_arrived"))
     return loaded.model_copy(update={"orders_woken": len(waiting)}), waiting
+
+
+async def _waiting_for_room(connection: AsyncConnection, sheet: Sheet) -> list[str]:
+    """The orders that wait for a day of the table's nodes, for it may have more room now."""
+    node_ids = {str(node_id) for row in sheet.rows.values() if (node_id := getattr(row, "node_id", None))}
+    await wakes.ask_for_room(connection, node_ids, units=None)
+    return await wakes.asked_here(connection)
 
 
 def _placed(fault: Fault, sheet: Sheet, *, several: bool) -> Fault:

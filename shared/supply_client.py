@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.client import Doms
-from shared.database import backorders, bindings, inbounds, quarantine, rises, wakes
+from shared.database import backorders, bindings, inbounds, quarantine, rises, timetables, wakes
 from shared.database.engine import around_races
 from shared.database.inbounds import lines_of
 from shared.database.quarantine import Disposal
@@ -174,7 +174,7 @@ async def pass_on(doms: Doms, order_id: str) -> int:
 
 async def _change(doms: Doms, work: Work[T]) -> T:
     async with doms.database.reading() as connection:
-        timetable = await backorders.read_timetable(connection)
+        timetable = await timetables.read_timetable(connection)
     async for attempt in around_races():
         with attempt:
             async with doms.database.transaction() as connection:

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import carts, wakes
-from shared.database.snapshots import read_snapshot
 from shared.domain.network import Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -136,11 +135,6 @@ class WaitingLine:
 def turn_of(row: Any) -> Turn:
     """Whose turn it is, of an order line's row."""
     return Turn(row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no)
-
-
-async def read_timetable(connection: AsyncConnection) -> Timetable:
-    """The network's dates of delivery."""
-    return Timetable(await read_snapshot(connection, (), datetime.now(UTC)))
 
 
 async def lock_waiting(connection: AsyncConnection, skus: Sequence[str]) -> None:

@@ -63,16 +63,20 @@ class Queue:
     async def serve(
         self, connection: AsyncConnection, *, as_of: datetime | None = None, but: Collection[str] = ()
     ) -> set[str]:
-        """Keep what has become free in this transaction for who waits; returns the orders that got some.
+        """Keep what has become free in this transaction for who waits.
+
+        Returns:
+            The orders that got some, and those that have room on a day now.
 
         Args:
             but: Orders that are not served, for they are who leaves it.
         """
+        roomy = set(await wakes.asked_here(connection)).difference(but)
         if self.timetable is None:
-            return set()
+            return roomy
         rows = (await connection.execute(_RISEN, {"skus": list(self.skus)})).all()
         if not rows:
-            return set()
+            return roomy
         from shared.database.backorders import keep_for_waiting  # it plans, which loads numpy
 
         got = await keep_for_waiting(
@@ -84,7 +88,7 @@ class Queue:
             actor=min(row.actor for row in rows),
             but=but,
         )
-        return {order_id for order_id, _ in got}
+        return roomy | {order_id for order_id, _ in got}
 
 
 async def line_up(connection: AsyncConnection, skus: Collection[str], *, order_ids: Sequence[str] = ()) -> Queue:
@@ -105,7 +109,7 @@ async def serve_at_once(connection: AsyncConnection, skus: Collection[str]) -> s
     waited_for = sorted((await connection.execute(_WAITED_FOR_OF, {"skus": list(skus)})).scalars())
     if not waited_for:
         return set()
-    from shared.database.backorders import read_timetable  # it plans, which loads numpy
+    from shared.database.timetables import read_timetable  # it plans, which loads numpy
 
     return await Queue(waited_for, await read_timetable(connection)).serve(connection)
 
@@ -139,10 +143,11 @@ async def line_up_for_leavings(
 async def _queue(connection: AsyncConnection, skus: Sequence[str], order_ids: Sequence[str]) -> Queue:
     if not skus:
         return Queue()
-    from shared.database.backorders import read_timetable  # it plans, which loads numpy
+    from shared.database.timetables import read_timetable  # it plans, which loads numpy
 
+    timetable = await read_timetable(connection)
     await connection.execute(_LOCK, {"skus": list(skus), "order_ids": list(order_ids)})
-    return Queue(skus, await read_timetable(connection))
+    return Queue(skus, timetable)
 
 
 async def give_back(
@@ -151,7 +156,7 @@ async def give_back(
     """Take an order's step and keep what it gives back for who waits, in one transaction.
 
     Returns:
-        The step's result, and the orders that got some.
+        The step's result, and the orders that got some, or room on a day.
     """
     async for attempt in around_races():
         with attempt:

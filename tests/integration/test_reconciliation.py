@@ -9,10 +9,10 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
-from shared.database.backorders import read_timetable
 from shared.database.checks import CHECKS
 from shared.database.inbounds import keep_inbound
 from shared.database.receipts import book_receipt
+from shared.database.timetables import read_timetable
 from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from shared.messages import ReconcileResult, ReconcileStep, ReturnInput, Wake
 from tests.support.facts import Facts
