@@ -25,7 +25,8 @@ from shared.database.sourcing import Network, Question
 from shared.domain.capacity import works_of
 from shared.domain.releasing import release_at
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Plan, Snapshot, WantedLine
+from shared.domain.sourcing.models import Snapshot, WantedLine
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.timetable import Timetable
 from shared.messages import (
     CancelledUnits,

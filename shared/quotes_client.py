@@ -15,7 +15,8 @@ from uuid import uuid4
 from shared.database import quotes
 from shared.database.engine import Database
 from shared.domain.quotes import LaneQuote, QuoteLane
-from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.plans import Plan
 from shared.gateways.carriers.asking import ask_all
 from shared.gateways.directory import Gateways
 from shared.gateways.protocol import QuoteRequest

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import rate_shops
 from shared.domain.decisions import Decision, Explanation
-from shared.domain.sourcing.models import Plan
+from shared.domain.sourcing.plans import Plan
 from shared.errors import NotFound
 
 _DECISIONS = text("""

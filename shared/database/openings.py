@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from shared.domain.base import Instant, Model
 from shared.domain.cartons import PlannedPackage
-from shared.domain.sourcing.models import CostTerms, PlannedShipment
+from shared.domain.sourcing.plans import CostTerms, PlannedShipment
 from shared.messages import fulfillment_order_id
 
 

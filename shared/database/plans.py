@@ -29,7 +29,7 @@ from shared.domain.capacity import Work
 from shared.domain.fulfillment import PICKUP
 from shared.domain.orders import Verdict
 from shared.domain.pools import Pooled
-from shared.domain.sourcing.models import Plan, PlannedShipment
+from shared.domain.sourcing.plans import Plan, PlannedShipment
 from shared.domain.sourcing.stages import Rest, Then
 from shared.errors import NotFound
 from shared.messages import FulfillmentState, SourceRequest, SourceResult, fulfillment_order_id

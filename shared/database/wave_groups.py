@@ -24,7 +24,7 @@ from shared.database.waves import UNTOLD
 from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work
 from shared.domain.pools import Pooled
-from shared.domain.sourcing.models import Plan
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.stages import Rest
 from shared.domain.waves.moves import GroupMove, OrderMove, Stood
 from shared.messages import Wake, fulfillment_order_id

@@ -14,7 +14,8 @@ from shared.database.snapshots import AGREEING, read_unpriced
 from shared.domain.network import Place
 from shared.domain.orders import Address, ServiceLevel
 from shared.domain.recipients import recipient_of
-from shared.domain.sourcing.models import PlannedShipment, Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.pooling import lay_down
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
 

@@ -35,6 +35,13 @@ Quantity = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 #: An amount in minor units of its currency (cents for USD, yen for JPY).
 Minor = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+def unused(value: object) -> bool:
+    """For ``exclude_if``: what came later is only written where it is used, so that earlier content keeps its hash."""
+    return not value
+
+
 #: Frozen models refuse ``setattr``.
 _write = object.__setattr__
 

@@ -16,7 +16,8 @@ from shared.domain.base import Identifier, Model
 from shared.domain.calendars import local_day, ready_by, works_on
 from shared.domain.network import Node
 from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import DayLoad, Plan
+from shared.domain.sourcing.models import DayLoad
+from shared.domain.sourcing.plans import Plan
 
 #: Stands for a capacity without limit; more units than any order can hold.
 UNLIMITED = 1 << 40

@@ -9,10 +9,10 @@ from typing import Annotated
 
 from pydantic import Field, computed_field, model_validator
 
-from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku
+from shared.domain.base import Document, Identifier, Instant, Model, OptionalText, Quantity, Sku, unused
 from shared.domain.cartons import PlannedPackage
 from shared.domain.orders import Country, Method, ServiceLevel
-from shared.domain.sourcing.models import Shortage
+from shared.domain.sourcing.plans import Shortage
 
 #: Nobody's: it is configured nowhere.
 NO_CHANNEL = "cart"
@@ -62,8 +62,8 @@ class CartSource(Model):
     service: str
     units: int
     deliver_by: Instant
-    quoted_until: Annotated[Instant | None, Field(exclude_if=lambda until: until is None)] = None
-    packages: Annotated[tuple[PlannedPackage, ...], Field(exclude_if=lambda packages: not packages)] = ()
+    quoted_until: Annotated[Instant | None, Field(exclude_if=unused)] = None
+    packages: Annotated[tuple[PlannedPackage, ...], Field(exclude_if=unused)] = ()
 
 
 class DeliveryOption(Model):
@@ -119,7 +119,7 @@ class HoldCart(Document):
     minutes: HoldMinutes = 15
     partial: bool = False
     method: Annotated[Method, Field(exclude_if=lambda method: method is Method.SHIP)] = Method.SHIP
-    pickup_node_id: Annotated[Identifier | None, Field(exclude_if=lambda node_id: node_id is None)] = None
+    pickup_node_id: Annotated[Identifier | None, Field(exclude_if=unused)] = None
 
     @model_validator(mode="after")
     def _fetched_somewhere(self) -> HoldCart:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.domain.base import Model
 from shared.domain.rate_shopping import RateShop
-from shared.domain.sourcing.models import Plan
+from shared.domain.sourcing.plans import Plan
 
 
 class Decision(Model):

@@ -25,6 +25,7 @@ from shared.domain.base import (
     Quantity,
     Sku,
     Text,
+    unused,
 )
 
 MAX_LINES = 20_000
@@ -127,9 +128,9 @@ class OrderDocument(Document):
     priority: Annotated[int, Field(strict=True, ge=1, le=5)] = 3
     payment: PaymentMethod
     cart_id: Identifier | None = None
-    tags: Annotated[tuple[Identifier, ...], Field(max_length=20, exclude_if=lambda tags: not tags)] = ()
-    method: Annotated[Method | None, Field(exclude_if=lambda method: method is None)] = None
-    pickup_node_id: Annotated[Identifier | None, Field(exclude_if=lambda node_id: node_id is None)] = None
+    tags: Annotated[tuple[Identifier, ...], Field(max_length=20, exclude_if=unused)] = ()
+    method: Annotated[Method | None, Field(exclude_if=unused)] = None
+    pickup_node_id: Annotated[Identifier | None, Field(exclude_if=unused)] = None
 
     @model_validator(mode="after")
     def _lines_are_numbered_once(self) -> OrderDocument:

@@ -9,7 +9,7 @@ from shared.domain.cartons import PlannedPackage
 from shared.domain.orders import Address, Fulfillment, HoldKind, Lifecycle, Method, ServiceLevel, UnitCount
 from shared.domain.rate_shopping import RateShop
 from shared.domain.rollups import Money, Payment, Return
-from shared.domain.sourcing.models import CostTerms, Plan
+from shared.domain.sourcing.plans import CostTerms, Plan
 
 
 class OrderSummary(Model):

@@ -12,7 +12,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku
+from shared.domain.base import Identifier, Instant, Minor, Model, OptionalText, Quantity, Sku, unused
 from shared.domain.cartons import PackedLine
 from shared.domain.network import NodeType
 from shared.domain.orders import Address, Country
@@ -121,7 +121,7 @@ class BuyLabel(Model):
     ship_to: Address
     weight_g: int
     declared_minor: Minor = 0
-    quote_id: Annotated[str, Field(exclude_if=lambda quote_id: not quote_id)] = ""
+    quote_id: Annotated[str, Field(exclude_if=unused)] = ""
 
 
 class Label(Model):
@@ -253,7 +253,7 @@ class SendLabel(Model):
     node_id: Identifier
     package_no: int
     label: Label
-    together: Annotated[tuple[str, ...], Field(exclude_if=lambda together: not together)] = ()
+    together: Annotated[tuple[str, ...], Field(exclude_if=unused)] = ()
 
 
 class ExpectReturn(Model):

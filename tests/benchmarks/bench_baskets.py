@@ -20,7 +20,8 @@ from pathlib import Path
 from shared.database.snapshots import wanted_lines
 from shared.domain.orders import OrderDocument
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import CostTerms, Policy, Snapshot, SourcingOrder, Stock
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, Stock
+from shared.domain.sourcing.plans import CostTerms
 from shared.domain.sourcing.presets import PRESETS
 from shared.domain.sourcing.sources import survey
 from shared.places import locate

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Plan
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.solving import solve
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.sourcing.weighing import judge

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from shared.domain.geo import distance_km
 from shared.domain.network import NodeType
-from shared.domain.sourcing.models import CostTerms, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import CostTerms
 from shared.domain.sourcing.sources import Source
 
 Case = tuple[SourcingOrder, Snapshot, Policy]

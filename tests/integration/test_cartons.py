@@ -14,7 +14,7 @@ from shared.database.decisions import explain
 from shared.database.fulfillment import begin_release
 from shared.domain.cartons import PlannedPackage, contents
 from shared.domain.carts import Cart, CartLine
-from shared.domain.sourcing.models import PlannedShipment
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.errors import InvalidInput
 from shared.gateways.fulfillment.mapping import document_for
 from shared.gateways.protocol import FulfillmentRequest

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from shared.database.decisions import explain
 from shared.domain.decisions import Explanation
-from shared.domain.sourcing.models import Because
+from shared.domain.sourcing.plans import Because
 from shared.errors import NotFound
 from tests.support.facts import Facts
 from workers.cli.explain import drawn

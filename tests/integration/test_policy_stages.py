@@ -16,7 +16,8 @@ from rich.console import Console
 from shared.database import decisions, orders, policies, replays
 from shared.domain.policies import PolicyVersion
 from shared.domain.sourcing.facts import LINE_FIELDS, NODE_FIELDS, ORDER_FIELDS
-from shared.domain.sourcing.models import Because, Plan, Policy
+from shared.domain.sourcing.models import Policy
+from shared.domain.sourcing.plans import Because, Plan
 from shared.domain.sourcing.policy_check import read_policy
 from shared.domain.sourcing.preview import preview
 from shared.domain.sourcing.stages import Then, Tried

@@ -20,7 +20,7 @@ from shared.database import network, quotes
 from shared.domain.carts import Cart, CartLine, Destination, HoldCart, Promise
 from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.domain.quotes import LaneQuote, QuoteLane, destination_of
-from shared.domain.sourcing.models import PlannedShipment
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.story import FulfillmentStory
 from shared.errors import InvalidInput
 from shared.gateways.directory import Gateways

@@ -10,7 +10,7 @@ import pytest
 from shared.client import Doms
 from shared.database.decisions import explain
 from shared.domain.carts import Cart, CartLine
-from shared.domain.sourcing.models import Because
+from shared.domain.sourcing.plans import Because
 from shared.errors import InvalidInput
 from shared.loading import load
 from tests.support.facts import Facts

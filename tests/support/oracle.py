@@ -18,17 +18,9 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import (
-    DayPrice,
-    IdleStock,
-    NodeRisk,
-    Plan,
-    Policy,
-    Snapshot,
-    SourcingOrder,
-    WantedLine,
-    Weights,
-)
+from shared.domain.sourcing.models import DayPrice, IdleStock, NodeRisk, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import Plan
+from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
 
 Case = tuple[SourcingOrder, Snapshot, Policy]

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from shared.domain.cartons import Carton, contents
-from shared.domain.sourcing.models import PlannedShipment, WantedLine
+from shared.domain.sourcing.models import WantedLine
+from shared.domain.sourcing.plans import PlannedShipment
 
 
 def carton(name: str, *sides: int, most_g: int = 30_000, tare_g: int = 0, minor: int = 0, node: str = "") -> Carton:

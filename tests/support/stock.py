@@ -14,7 +14,7 @@ from shared.database.engine import Database
 from shared.database.plans import Draft
 from shared.database.reservations import Claim, reserve_each
 from shared.domain.policy import ProcessPolicy
-from shared.domain.sourcing.models import CostTerms, Plan, PlannedLine, PlannedShipment
+from shared.domain.sourcing.plans import CostTerms, Plan, PlannedLine, PlannedShipment
 from shared.messages import SourceRequest
 
 AS_OF = datetime(2026, 8, 3, 12, tzinfo=UTC)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shared.domain.network import NodeType
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import NodeLoad, PlannedShipment, Policy, Snapshot, SourcingOrder, Stock
+from shared.domain.sourcing.models import NodeLoad, Policy, Snapshot, SourcingOrder, Stock
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
 from tests.support.sourcing import CITIES, line, node, rates, snapshot
 from tests.support.sourcing import order as an_order

@@ -14,7 +14,7 @@ from workers.cli.rate_shops import rates_compared
 
 if TYPE_CHECKING:
     from shared.domain.cartons import PlannedPackage
-    from shared.domain.sourcing.models import Candidate, Plan
+    from shared.domain.sourcing.plans import Candidate, Plan
     from shared.domain.story import FulfillmentStory, OrderStory, TimelineEvent
 
 #: Heads of what ``packed`` tells.

@@ -12,7 +12,7 @@ from workers.connect import doms_client
 
 if TYPE_CHECKING:
     from shared.domain.decisions import Decision, Explanation
-    from shared.domain.sourcing.models import Candidate, CostTerms, Plan, Replanned
+    from shared.domain.sourcing.plans import Candidate, CostTerms, Plan, Replanned
 
 _TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
           "clearance", "risk", "customs", "packaging")  # fmt: skip

@@ -17,8 +17,9 @@ from shared.domain.sourcing.conditions import ConditionFailed
 from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.merging import together
 from shared.domain.sourcing.methods import fetched, seen_by
-from shared.domain.sourcing.models import Because, Candidate, Plan, Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.once import Planned, plan_once, said_of_stage
+from shared.domain.sourcing.plans import Because, Candidate, Plan
 from shared.domain.sourcing.pooling import plan_beside_pools
 from shared.domain.sourcing.stages import Stage, StageTried, Tried
 from shared.domain.sourcing.staging import Staged, Taken, rest_of, short_of, staged, told, why_passed_over

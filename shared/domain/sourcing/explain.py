@@ -10,15 +10,8 @@ from typing import NamedTuple
 from shared.domain.kept import Same
 from shared.domain.sourcing.cartonising import Cartons
 from shared.domain.sourcing.freight import Quote, Way
-from shared.domain.sourcing.models import (
-    Because,
-    Candidate,
-    PlannedShipment,
-    Policy,
-    Shortage,
-    SourcingOrder,
-    WantedLine,
-)
+from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import Because, Candidate, PlannedShipment, Shortage
 from shared.domain.sourcing.solution import Parts, units_of
 from shared.domain.sourcing.sources import Priced, Source, Survey
 from shared.domain.sourcing.weighing import Judged

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from shared.domain.network import Node
 from shared.domain.sourcing.freight import Tariff
-from shared.domain.sourcing.models import Because, SourcingOrder, Stock
+from shared.domain.sourcing.models import SourcingOrder, Stock
+from shared.domain.sourcing.plans import Because
 from shared.domain.trade import CustomsRule, Goods, ItemTrade, LaneRule, Trade
 
 

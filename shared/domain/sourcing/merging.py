@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.domain.sourcing.models import Plan, PlannedShipment, Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.once import shipment_of
+from shared.domain.sourcing.plans import Plan, PlannedShipment
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import survey
 from shared.domain.sourcing.weighing import judge

@@ -15,7 +15,8 @@ from shared.domain.fulfillment import PICKUP
 from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType, Place
 from shared.domain.orders import Method, ServiceLevel
-from shared.domain.sourcing.models import Plan, PlannedShipment, RateBreak, ServiceRate, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import RateBreak, ServiceRate, Snapshot, SourcingOrder
+from shared.domain.sourcing.plans import Plan, PlannedShipment
 
 #: A cart is told this many stores where it may be picked up.
 STORES = 3

@@ -12,17 +12,8 @@ from shared.domain.sourcing.confined import solve_confined
 from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.explain import candidates, shortages
 from shared.domain.sourcing.freight import Packed, Quote, Tariff, billable_g
-from shared.domain.sourcing.models import (
-    Because,
-    Plan,
-    PlannedLine,
-    PlannedShipment,
-    Policy,
-    Shortage,
-    Snapshot,
-    SourcingOrder,
-    WantedLine,
-)
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import Because, Plan, PlannedLine, PlannedShipment, Shortage
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.solving import solve
 from shared.domain.sourcing.sources import Priced, Source, survey

@@ -15,9 +15,10 @@ from shared.domain.network import Node, Place
 from shared.domain.policies import PolicyVersion, named
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.finding import Finding
-from shared.domain.sourcing.models import Policy, ServiceRate, Weights
+from shared.domain.sourcing.models import Policy, ServiceRate
 from shared.domain.sourcing.presets import PRESETS
 from shared.domain.sourcing.stage_check import check_stages, unknown_settings, with_presets
+from shared.domain.sourcing.weights import Weights
 
 _NAME: TypeAdapter[str] = TypeAdapter(Identifier)
 #: Durations of which the first must not be longer than the second.

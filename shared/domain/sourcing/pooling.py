@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from shared.domain.pools import Pooled, place
-from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder, Stock
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, Stock
+from shared.domain.sourcing.plans import Plan
 
 Planner = Callable[[SourcingOrder, Snapshot, Policy], Plan]
 #: Units by node and SKU.

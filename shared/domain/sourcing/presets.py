@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.domain.sourcing.models import Policy, Weights
+from shared.domain.sourcing.models import Policy
+from shared.domain.sourcing.weights import Weights
 
 #: By name; each says nothing of nodes and distances, which are the merchant's own.
 PRESETS: dict[str, Policy] = {

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from shared.domain.base import Instant, Model
 from shared.domain.sourcing.engine import plan
-from shared.domain.sourcing.models import Plan, Policy
+from shared.domain.sourcing.models import Policy
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.simulation import Replay, World
 from shared.domain.sourcing.stages import Rest, StageTried
 

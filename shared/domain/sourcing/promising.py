@@ -11,7 +11,8 @@ from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.methods import nearest, pickup_stores, readiest
-from shared.domain.sourcing.models import PlannedShipment, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import PlannedShipment
 
 
 def options_for(

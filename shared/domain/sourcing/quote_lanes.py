@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from shared.domain.quotes import QuoteLane, destination_of
 from shared.domain.sourcing.freight import Tariff, billable_g
-from shared.domain.sourcing.models import Plan, Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source, survey
 

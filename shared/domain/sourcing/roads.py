@@ -26,16 +26,8 @@ from shared.domain.network import Calendar, Node
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.freight import Tariff, Way, services_for, zone_at
 from shared.domain.sourcing.lanes import Lanes
-from shared.domain.sourcing.models import (
-    Because,
-    NodeLoad,
-    Policy,
-    ServiceRate,
-    Snapshot,
-    SourcingOrder,
-    Stock,
-    ZoneChart,
-)
+from shared.domain.sourcing.models import NodeLoad, Policy, ServiceRate, Snapshot, SourcingOrder, Stock, ZoneChart
+from shared.domain.sourcing.plans import Because
 from shared.domain.sourcing.quoting import Quotes
 
 #: Shipping days with room over which a node's capacity is looked at.

@@ -26,7 +26,6 @@ from shared.domain.sourcing.models import (
     IdleStock,
     NodeLoad,
     NodeRisk,
-    Plan,
     Policy,
     ServiceRate,
     Snapshot,
@@ -34,6 +33,7 @@ from shared.domain.sourcing.models import (
     Stock,
     ZoneChart,
 )
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.tally import PolicyResult, Tally
 from shared.domain.trade import NO_TRADE, Trade
 

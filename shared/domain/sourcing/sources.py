@@ -17,16 +17,9 @@ from shared.domain.sourcing.cartonising import Cartons
 from shared.domain.sourcing.clearing import cleared
 from shared.domain.sourcing.freight import Load, Quote, Way, Weight, billable_g, cheapest
 from shared.domain.sourcing.lanes import Lanes
-from shared.domain.sourcing.models import (
-    Because,
-    CostTerms,
-    NodeRisk,
-    Policy,
-    Snapshot,
-    SourcingOrder,
-    Stock,
-)
+from shared.domain.sourcing.models import NodeRisk, Policy, Snapshot, SourcingOrder, Stock
 from shared.domain.sourcing.packing import Packer
+from shared.domain.sourcing.plans import Because, CostTerms
 from shared.domain.sourcing.roads import Roads, Ways, sites_of
 from shared.domain.sourcing.solution import Parts, units_of
 

@@ -15,16 +15,8 @@ from shared.domain.geo import distance_km
 from shared.domain.sourcing.conditions import ConditionFailed, condition
 from shared.domain.sourcing.confines import Confines
 from shared.domain.sourcing.facts import node_facts, of_order, order_facts
-from shared.domain.sourcing.models import (
-    Because,
-    NodeLoad,
-    Plan,
-    Policy,
-    Shortage,
-    Snapshot,
-    SourcingOrder,
-    WantedLine,
-)
+from shared.domain.sourcing.models import NodeLoad, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.plans import Because, Plan, Shortage
 from shared.domain.sourcing.stages import After, Rest, Stage, StageTried, Then, Tried
 
 

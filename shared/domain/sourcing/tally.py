@@ -7,7 +7,8 @@ from datetime import datetime
 
 from shared.domain.base import Model
 from shared.domain.calendars import days_late
-from shared.domain.sourcing.models import Plan, SourcingOrder
+from shared.domain.sourcing.models import SourcingOrder
+from shared.domain.sourcing.plans import Plan
 
 
 class NodeShare(Model):

@@ -13,9 +13,10 @@ from shared.domain.kept import Same
 from shared.domain.network import Node
 from shared.domain.sourcing.cartonising import Cartons
 from shared.domain.sourcing.freight import Quote, Tariff, Way, cheapest
-from shared.domain.sourcing.models import Policy, Stock, Weights
+from shared.domain.sourcing.models import Policy, Stock
 from shared.domain.sourcing.solution import Parts, units_of
 from shared.domain.sourcing.sources import Priced, Source, dropship_fee
+from shared.domain.sourcing.weights import Weights
 
 #: Amounts of a unit of stock, and the terms that weigh them.
 _OF_ITEMS = {

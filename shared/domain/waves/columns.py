@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shared.domain.sourcing.models import PlannedShipment
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.waves.limits import Uses
 
 

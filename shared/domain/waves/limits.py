@@ -16,7 +16,8 @@ from shared.domain.calendars import local_day, ready_by
 from shared.domain.capacity import ALL, UNLIMITED, Days
 from shared.domain.network import Node
 from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import NodeLoad, PlannedShipment
+from shared.domain.sourcing.models import NodeLoad
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.roads import CAPACITY_DAYS, DAYS_AHEAD
 from shared.domain.waves.models import Wave
 

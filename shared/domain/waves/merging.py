@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shared.domain.money import allocate
-from shared.domain.sourcing.models import CostTerms, PlannedLine, PlannedShipment
+from shared.domain.sourcing.plans import CostTerms, PlannedLine, PlannedShipment
 from shared.domain.sourcing.solution import Parts
 from shared.domain.waves.columns import Column
 from shared.domain.waves.limits import Limits

@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.domain.base import Instant, Minor, Model
-from shared.domain.sourcing.models import PlannedShipment, Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.plans import PlannedShipment
 
 
 class WaveOrder(Model):

@@ -12,7 +12,7 @@ from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work, works_of
 from shared.domain.network import Node
 from shared.domain.releasing import last_call
-from shared.domain.sourcing.models import Because, Plan, PlannedShipment, Replanned, Shortage
+from shared.domain.sourcing.plans import Because, Plan, PlannedShipment, Replanned, Shortage
 from shared.domain.waves.models import Consolidation, Reassignment, Wave, WaveOrder, WavePlan
 
 

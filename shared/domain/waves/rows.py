@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from shared.domain.calendars import at, local_day, ready_by
 from shared.domain.network import Node
-from shared.domain.sourcing.models import PlannedLine, PlannedShipment, Policy, Snapshot
+from shared.domain.sourcing.models import Policy, Snapshot
 from shared.domain.sourcing.once import packages_of
+from shared.domain.sourcing.plans import PlannedLine, PlannedShipment
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.sourcing.weighing import Judged, judge

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from shared.domain.sourcing.freight import Quote
-from shared.domain.sourcing.models import PlannedShipment
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.solution import Parts
 from shared.domain.waves.columns import Column
 from shared.domain.waves.limits import Limits

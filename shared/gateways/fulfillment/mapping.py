@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.domain.base import Instant, Model
+from shared.domain.base import Instant, Model, unused
 from shared.domain.network import NodeType
 from shared.domain.orders import Address
 from shared.gateways.protocol import (
@@ -24,7 +24,7 @@ from shared.gateways.protocol import (
 )
 
 #: How the units should be packed, where that is known.
-_Packages = Annotated[tuple[SuggestedPackage, ...], Field(exclude_if=lambda packages: not packages)]
+_Packages = Annotated[tuple[SuggestedPackage, ...], Field(exclude_if=unused)]
 
 
 class ShipTo(Model):
@@ -63,7 +63,7 @@ class PickPackTask(Model):
     service: str
     ship_to: ShipTo
     lines: tuple[TaskLine, ...]
-    consolidation: Annotated[Consolidation | None, Field(exclude_if=lambda alone: alone is None)] = None
+    consolidation: Annotated[Consolidation | None, Field(exclude_if=unused)] = None
     packages: _Packages = ()
 
 

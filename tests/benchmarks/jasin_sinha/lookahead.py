@@ -15,16 +15,8 @@ from shared.domain.orders import ServiceLevel
 from shared.domain.pricing.forecast import trust
 from shared.domain.pricing.program import Answer, Carry, Flow, Option, Program
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import (
-    Plan,
-    Policy,
-    RateBreak,
-    ServiceRate,
-    Snapshot,
-    SourcingOrder,
-    Stock,
-    WantedLine,
-)
+from shared.domain.sourcing.models import Policy, RateBreak, ServiceRate, Snapshot, SourcingOrder, Stock, WantedLine
+from shared.domain.sourcing.plans import Plan
 from tests.benchmarks.jasin_sinha.instance import (
     CENTRE_PLACES,
     CENTRES,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from shared.domain.capacity import ALL, UNLIMITED, Day, Room, Work, lay, lay_each, working_days
 from shared.domain.network import Calendar
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import DayLoad, NodeLoad, Plan, Policy, Snapshot
+from shared.domain.sourcing.models import DayLoad, NodeLoad, Policy, Snapshot
+from shared.domain.sourcing.plans import Plan
 from tests.support.sourcing import line, node, order, snapshot
 
 ZONES = ("UTC", "America/New_York", "Pacific/Auckland", "Asia/Kolkata")

@@ -15,7 +15,8 @@ from shared.domain.pricing.flows import Costs
 from shared.domain.pricing.models import Kind, Outlook, PriceList, Prices, ShippingPrice, StockPrice
 from shared.domain.pricing.pricing import price, told_apart
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Policy, Snapshot, Weights
+from shared.domain.sourcing.models import Policy, Snapshot
+from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import AS_OF, instance, line, node, order, place, rates, snapshot
 
 DAYS = 28

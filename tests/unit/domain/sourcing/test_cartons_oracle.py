@@ -22,8 +22,9 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node
 from shared.domain.sourcing import plan, solving
 from shared.domain.sourcing.freight import Tariff, compile_tariff
-from shared.domain.sourcing.models import ServiceRate, WantedLine, Weights
+from shared.domain.sourcing.models import ServiceRate, WantedLine
 from shared.domain.sourcing.packing import Packer
+from shared.domain.sourcing.weights import Weights
 from tests.support import oracle
 from tests.support.oracle import Case
 from tests.support.packing import carton, check_packages

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Because, Plan, Policy, Snapshot, Stock
+from shared.domain.sourcing.models import Policy, Snapshot, Stock
+from shared.domain.sourcing.plans import Because, Plan
 from tests.support.sourcing import line, node, order, snapshot
 
 WORLD = snapshot([node("n1"), node("n2", city=5)], {("n1", "a"): 3, ("n2", "a"): 3})

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from shared.domain.network import Calendar, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Because, NodeRisk, Plan, Policy, Snapshot, Weights
+from shared.domain.sourcing.models import NodeRisk, Policy, Snapshot
+from shared.domain.sourcing.plans import Because, Plan
 from shared.domain.sourcing.presets import PRESETS
+from shared.domain.sourcing.weights import Weights
 from tests.support.oracle import check_rules, random_case
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, rates, snapshot
 

@@ -6,7 +6,9 @@ import pytest
 
 from shared.domain.network import Node
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Because, Plan, Policy, Snapshot, SourcingOrder, Weights
+from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
+from shared.domain.sourcing.plans import Because, Plan
+from shared.domain.sourcing.weights import Weights
 from shared.domain.trade import CustomsRule, Goods, ItemTrade, LaneRule, Trade, TradeRules
 from tests.support.sourcing import flat_rate, line, node, order, snapshot
 

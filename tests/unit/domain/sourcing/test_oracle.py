@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.sourcing import plan, solving
-from shared.domain.sourcing.models import (
-    Weights,
-)
+from shared.domain.sourcing.weights import Weights
 from tests.support.oracle import (
     check_best,
     check_rules,

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from shared.domain.policies import PolicyVersion, content_hash, differences, named
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Because, Policy, Weights
+from shared.domain.sourcing.models import Policy
+from shared.domain.sourcing.plans import Because
 from shared.domain.sourcing.policy_check import check_policy, read_policy
 from shared.domain.sourcing.presets import PRESETS
+from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import flat_rate, instance, line, node, order, place, rates, snapshot
 
 NODES = [node("n1"), node("n2", city=1), node("shut", ship_enabled=False)]

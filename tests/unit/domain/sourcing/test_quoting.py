@@ -14,7 +14,8 @@ from shared.domain.network import Place
 from shared.domain.quotes import LaneQuote, QuoteLane
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.freight import compile_tariff
-from shared.domain.sourcing.models import PlannedShipment, Policy, RateBreak, ServiceRate, Snapshot, SourcingOrder
+from shared.domain.sourcing.models import Policy, RateBreak, ServiceRate, Snapshot, SourcingOrder
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.quote_lanes import lanes_of
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, rates, snapshot
 

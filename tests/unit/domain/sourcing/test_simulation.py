@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from shared.domain.availability import Allocation, Rules
 from shared.domain.pricing.models import PriceList, Prices, PriceSpan, StockPrice
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import IdleStock, Policy, SourcingOrder, Weights
+from shared.domain.sourcing.models import IdleStock, Policy, SourcingOrder
 from shared.domain.sourcing.presets import PRESETS
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder, compare
+from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, snapshot
 
 HOUR = timedelta(hours=1)

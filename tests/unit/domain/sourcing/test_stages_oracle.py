@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from shared.domain.geo import distance_km
 from shared.domain.sourcing import confined, plan
-from shared.domain.sourcing.models import Plan, Snapshot, WantedLine, Weights
+from shared.domain.sourcing.models import Snapshot, WantedLine
+from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.stages import AfterPart, Limits, SoftLimits, Stage, Then, Tried
+from shared.domain.sourcing.weights import Weights
 from tests.support.oracle import Case, allowed, handed_out, random_case, shipment_cost
 
 ONLY = AfterPart(then=Then.BACKORDER)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from shared.domain.calendars import days_late
 from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import DayLoad, NodeLoad, PlannedShipment, Policy, Snapshot
+from shared.domain.sourcing.models import DayLoad, NodeLoad, Policy, Snapshot
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.limits import DayLimit, Limit, Limits
 from shared.domain.waves.models import Wave, WaveOrder, WavePlan, WaveRules
