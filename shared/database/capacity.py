@@ -6,6 +6,7 @@ nobody waits for one. Claims are made by ``shared.database.plans`` and end in ``
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import wakes
 from shared.domain.base import Model
 from shared.domain.capacity import Day, Room, Work, lay_each, left
 
@@ -101,6 +103,7 @@ _SETTLE = text("""
           FROM fate GROUP BY node_id, day, service) t
     JOIN locked l USING (node_id, day, service)
     WHERE (u.node_id, u.day, u.service) = (t.node_id, t.day, t.service)
+    RETURNING u.node_id, u.service, t.freed
 """)
 
 
@@ -215,6 +218,15 @@ async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
 
 
 async def settle(connection: AsyncConnection, settles: Sequence[Settle]) -> None:
-    """Use up the days of what ships and give back those of what does not, under the order's lock, before its stock."""
-    if settles:
-        await connection.execute(_SETTLE, {"settles": _SETTLES.dump_json(list(settles)).decode()})
+    """Use up the days of what ships and give back those of what does not, under the order's lock, before its stock.
+
+    Who waits for a day of these nodes is owed a look at what was given back.
+    """
+    if not settles:
+        return
+    freed = Counter[tuple[str, str]]()
+    for row in await connection.execute(_SETTLE, {"settles": _SETTLES.dump_json(list(settles)).decode()}):
+        freed[row.node_id, row.service] += int(row.freed)
+    most = {node_id: max(freed[key] for key in freed if key[0] == node_id) for node_id, _ in +freed}
+    if most:
+        await wakes.ask_for_room(connection, list(most), units=sum(most.values()))

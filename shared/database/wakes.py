@@ -21,6 +21,31 @@ _ASK_WAITING = text("""
     INSERT INTO wake (sku, kind)
     SELECT DISTINCT sku, 'stock_arrived' FROM order_line WHERE sku = ANY(:skus) AND backordered > 0
 """)
+#: Who waits although a node has what they want, or keeps it for them, waits for a day of that node. As many are asked,
+#: in their order of service, as could share the room: the others would only find it taken.
+_ASK_FOR_ROOM = text("""
+    WITH waiting AS (
+        SELECT o.order_id, o.priority, o.promised_at, o.received_at, sum(l.backordered) AS units
+        FROM order_line l JOIN orders o USING (order_id)
+        WHERE l.backordered > 0 AND o.closed_at IS NULL AND (
+            EXISTS (SELECT FROM stock_position p
+                    WHERE p.sku = l.sku AND p.node_id = ANY(:node_ids) AND p.free > 0)
+            OR EXISTS (SELECT FROM cart_hold_line h
+                       WHERE h.cart_hold_id = o.cart_hold_id AND h.sku = l.sku AND h.node_id = ANY(:node_ids)
+                         AND h.open > 0))
+        GROUP BY o.order_id
+    )
+    INSERT INTO wake (order_id, kind)
+    SELECT order_id, 'stock_arrived' FROM (
+        SELECT order_id, row_number() OVER turns AS turn, sum(units) OVER turns - units AS before FROM waiting
+        WINDOW turns AS (ORDER BY priority, coalesce(promised_at, 'infinity'), received_at, order_id)
+    ) w
+    WHERE before < coalesce(CAST(:units AS bigint), before + 1) ORDER BY turn
+""")
+_ASKED_HERE = text("""
+    SELECT order_id FROM wake
+    WHERE tx = pg_current_xact_id() AND kind = 'stock_arrived' AND order_id IS NOT NULL ORDER BY wake_id
+""")
 #: Who is told that there is more looks for stock; only who is told of a wave reads what it has planned again.
 _FIND = text("""
     SELECT wake_id FROM wake
@@ -61,6 +86,20 @@ async def ask_waiting(connection: AsyncConnection, skus: Collection[str]) -> Non
     """Owe every order that waits for one of these items a wake-up, for there is more of it."""
     if skus:
         await connection.execute(_ASK_WAITING, {"skus": sorted(skus)})
+
+
+async def ask_for_room(connection: AsyncConnection, node_ids: Collection[str], *, units: int | None) -> None:
+    """Owe orders a wake-up that wait for a day of these nodes, for there is more room on some.
+
+    Args:
+        units: How much more; ``None`` asks all of them.
+    """
+    await connection.execute(_ASK_FOR_ROOM, {"node_ids": sorted(node_ids), "units": units})
+
+
+async def asked_here(connection: AsyncConnection) -> list[str]:
+    """The orders that this transaction owes a look at stock, the first to be served first."""
+    return list((await connection.execute(_ASKED_HERE)).scalars())
 
 
 async def find(

@@ -177,6 +177,56 @@ async def test_who_comes_after_a_cancellation_has_the_day(shop: Facts) -> None:
     assert list(await days_of_orders(shop)) == await shipping_days(shop, 1)
 
 
+async def one_open_day(shop: Facts, units: int) -> None:
+    """No day of the node has room but the first."""
+    await limit(shop, 0)
+    [first] = await shipping_days(shop, 1)
+    await load(shop.database, {"capacity": HEADER + f"{NODE},{first},,{units}\n".encode()})
+
+
+async def backordered(shop: Facts) -> set[str]:
+    return {row.order_id for row in await shop.rows("SELECT order_id FROM order_line WHERE backordered > 0")}
+
+
+async def owed(shop: Facts) -> list[str]:
+    return [row.order_id for row in await shop.rows("SELECT order_id FROM wake ORDER BY wake_id")]
+
+
+async def test_a_day_that_frees_up_is_first_looked_at_by_who_is_served_first(shop: Facts) -> None:
+    await one_open_day(shop, 2)
+    first, plain, late, vip = [await shop.keep((shop.sku(), 2), priority=priority) for priority in (3, 3, 3, 1)]
+    for order_id in (first, plain, late, vip):
+        await shop.source(order_id)
+    assert await backordered(shop) == {plain, late, vip}
+    await shop.cancel(first)
+    assert await owed(shop) == [vip]
+    await shop.source(vip)
+    await shop.source(plain)
+    assert await backordered(shop) == {plain, late}
+
+
+async def test_a_day_given_more_room_is_looked_at_by_all_that_wait_for_it(shop: Facts) -> None:
+    await one_open_day(shop, 0)
+    plain, vip = [await shop.keep((shop.sku(), 1), priority=priority) for priority in (3, 1)]
+    elsewhere = await shop.keep((shop.sku(1), 1))
+    for order_id in (plain, vip, elsewhere):
+        await shop.source(order_id)
+    assert await backordered(shop) == {plain, vip, elsewhere}
+    [first] = await shipping_days(shop, 1)
+    [loaded], woken = await load(shop.database, {"capacity": HEADER + f"{NODE},{first},,1\n".encode()})
+    assert (loaded.orders_woken, woken, await owed(shop)) == (2, [vip, plain], [vip, plain])
+
+
+async def test_what_leaves_gives_nobody_a_day(shop: Facts) -> None:
+    await one_open_day(shop, 2)
+    first, plain = [await shop.keep((shop.sku(), 2)) for _ in range(2)]
+    for order_id in (first, plain):
+        await shop.source(order_id)
+    await shop.release(first)
+    await shop.ship(first)
+    assert await owed(shop) == []
+
+
 async def test_shipped_units_use_their_day_up_and_short_ones_give_it_back(shop: Facts) -> None:
     await limit(shop, 10)
     order_id = await shop.keep((shop.sku(), 6))

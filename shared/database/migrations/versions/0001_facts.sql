@@ -395,8 +395,10 @@ CREATE TABLE wake (
     sku      text,
     kind     text NOT NULL CHECK (kind IN ('stock_arrived', 'supply_changed', 'replanned')),
     at       timestamptz NOT NULL DEFAULT now(),
+    tx       xid8 NOT NULL DEFAULT pg_current_xact_id(),
     CHECK (num_nonnulls(order_id, sku) = 1)
 );
+CREATE INDEX wake_tx ON wake (tx);
 CREATE INDEX wake_order ON wake (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX wake_sku ON wake (sku) WHERE sku IS NOT NULL;
 
