@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.deliveries import Delivery
+from shared.database.stored_orders import order_of
 from shared.domain.base import Model
 from shared.domain.bundles import StockLine
 from shared.domain.carts import cart_hold_id_of
-from shared.domain.network import Place
-from shared.domain.orders import OrderDocument, ServiceLevel, Verdict
+from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
 from shared.domain.sourcing.batches import in_sequence
-from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import Policy
 from shared.messages import OrderInput
 
 _KEEP = text("""
@@ -227,22 +226,9 @@ async def orders_waiting_for(connection: AsyncConnection, skus: Sequence[str], l
     """Open orders with backordered units of these SKUs, first the ones that go first by the active policy's batches."""
     active = (await connection.execute(_BATCHES)).first()
     if active is not None:
-        pool = [_pooled(row) for row in await connection.execute(_WAITING_TO_SORT, {"skus": list(skus)})]
+        waiting = await connection.execute(_WAITING_TO_SORT, {"skus": list(skus)})
+        pool = [order_of(row, promised_at=row.promised_at) for row in waiting]
         served = in_sequence(pool, Policy.model_validate(active.sourcing), active.now)
         return [order.order_id for order in served[:limit]]
     rows = await connection.execute(_WAITING_FOR, {"skus": list(skus), "limit": limit})
     return [row.order_id for row in rows]
-
-
-def _pooled(row: Any) -> SourcingOrder:
-    return SourcingOrder(
-        order_id=row.order_id,
-        channel=row.channel,
-        ship_to=Place.model_validate(row.place),
-        service=ServiceLevel(row.service),
-        lines=tuple(WantedLine.model_validate(line) for line in row.lines),
-        priority=row.priority,
-        tags=tuple(row.tags),
-        received_at=row.received_at,
-        promised_at=row.promised_at,
-    )

@@ -16,9 +16,9 @@ from shared.database import ages, network, prices, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
+from shared.database.stored_orders import lines_as_json, order_of
 from shared.domain.catalogue import Item
-from shared.domain.network import Place
-from shared.domain.orders import Method, OrderDocument, ServiceLevel
+from shared.domain.orders import Method, OrderDocument
 from shared.domain.pricing.models import PriceSpan
 from shared.domain.sourcing.models import SourcingOrder, WantedLine
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder
@@ -26,17 +26,13 @@ from shared.errors import NotFound
 from shared.messages import order_id_of
 from shared.places import locate
 
-_WHOLE = """
+_WHOLE = f"""
     SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags, o.method,
            o.pickup_node_id, lines.lines
     FROM orders o CROSS JOIN LATERAL (
-        SELECT jsonb_agg(jsonb_build_object(
-                   'line_no', l.line_no, 'sku', l.sku, 'quantity', l.quantity, 'weight_g', i.weight_g,
-                   'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
-                   'unit_price_minor', l.unit_price_minor, 'group', l.bundle_line_no,
-                   'own_container', i.own_container) ORDER BY l.line_no) AS lines
+        SELECT {lines_as_json("l", "quantity")} AS lines
         FROM order_line l JOIN item i USING (sku) WHERE l.order_id = o.order_id) lines
-"""
+"""  # noqa: S608 - our own fragment
 _ORDERS = text(f"{_WHOLE} WHERE o.received_at >= :since ORDER BY o.received_at, o.order_id LIMIT :limit")
 _LATEST = text(f"""{_WHOLE}
     WHERE o.order_id IN (SELECT order_id FROM orders ORDER BY received_at DESC, order_id LIMIT :limit)
@@ -72,18 +68,7 @@ async def stored_orders(connection: AsyncConnection, since: datetime, limit: int
 
 
 def _stored(row: Any) -> ReplayedOrder:
-    order = SourcingOrder(
-        order_id=row.order_id,
-        channel=row.channel,
-        ship_to=Place.model_validate(row.place),
-        service=ServiceLevel(row.service),
-        lines=tuple(WantedLine.model_validate(line) for line in row.lines),
-        priority=row.priority,
-        tags=tuple(row.tags),
-        received_at=row.received_at,
-        method=Method(row.method),
-        pickup_node_id=row.pickup_node_id,
-    )
+    order = order_of(row, method=Method(row.method), pickup_node_id=row.pickup_node_id)
     return ReplayedOrder(order, row.received_at, row.promised_at)
 
 

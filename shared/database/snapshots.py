@@ -17,9 +17,9 @@ from shared.errors import Fault, InvalidInput
 
 #: First statement of a transaction whose reads must agree with each other.
 AGREEING = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-_STOCK = text("""
-    SELECT p.node_id, p.sku, p.free, 0 AS own,
-           coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
+#: What anybody may take.
+FREE_STOCK = text("""
+    SELECT p.node_id, p.sku, p.free, 0 AS own, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus) AND p.free > 0
 """)
@@ -79,7 +79,7 @@ async def read_unpriced(
     if without:
         positions = (await connection.execute(_STOCK_WITHOUT, wanted | {"owners": list(without)})).all()
     else:
-        positions = (await connection.execute(_STOCK, wanted)).all()
+        positions = (await connection.execute(FREE_STOCK, wanted)).all()
     stock, pooled = await channels.stock_for(connection, selling, channel, positions)
     limited = await node_days.read_limited(connection)
     loads = await node_days.read_loads(connection, limited)

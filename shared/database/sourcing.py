@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import ages, channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
+from shared.database.snapshots import FREE_STOCK
 from shared.domain.cartons import Carton
 from shared.domain.network import Node, Place
 from shared.domain.orders import Method, ServiceLevel
@@ -61,11 +62,6 @@ _ORDER = text(f"""
     FROM orders o JOIN policy_version p ON p.version = o.policy_version
     WHERE o.order_id = :order_id
 """)  # noqa: S608 - our own fragments
-_STOCK = text("""
-    SELECT p.node_id, p.sku, p.free, 0 AS own, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor
-    FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
-    WHERE p.sku = ANY(:skus) AND p.free > 0
-""")
 #: What the order's own cart holds is there for it, also where nothing is free for others.
 _STOCK_FOR_CART = text("""
     SELECT p.node_id, p.sku, p.free, coalesce(h.open, 0) AS own,
@@ -203,7 +199,7 @@ async def read_reroute(
     holder = (await connection.execute(_HOLDER, values)).scalar_one()
     lines = tuple(_wanted(list(row)) for row in await connection.execute(_FULFILLMENT_LINES, values))
     skus = sorted({line.sku for line in lines})
-    positions = (await connection.execute(_STOCK, {"skus": skus})).all()
+    positions = (await connection.execute(FREE_STOCK, {"skus": skus})).all()
     stock, pooled = await channels.stock_for(connection, remembered.selling, question.order.channel, positions)
     excluded = tuple(sorted({*question.order.excluded, holder}))
     loads = await _loads(connection, remembered, stock, question.snapshot.as_of)
@@ -220,7 +216,7 @@ async def read_reroute(
 async def _stock(connection: AsyncConnection, selling: Selling, order: Any, lines: Sequence[WantedLine]) -> Seen:
     skus = sorted({line.sku for line in lines})
     if order.cart_hold_id is None:
-        rows = await connection.execute(_STOCK, {"skus": skus})
+        rows = await connection.execute(FREE_STOCK, {"skus": skus})
     else:
         rows = await connection.execute(_STOCK_FOR_CART, {"skus": skus, "cart_hold_id": order.cart_hold_id})
     return await channels.stock_for(connection, selling, order.channel, rows.all())

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import prices
 from shared.database.snapshots import AGREEING, read_unpriced
-from shared.domain.network import Place
-from shared.domain.orders import Address, ServiceLevel
+from shared.database.stored_orders import lines_as_json, order_of
+from shared.domain.orders import Address
 from shared.domain.recipients import recipient_of
-from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.pooling import lay_down
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
@@ -40,15 +40,11 @@ _ORDERS = text(f"""
         WHERE o.channel = :channel AND o.accepted AND o.closed_at IS NULL AND o.method = 'ship'
           AND l.backordered + coalesce(p.units, 0) > 0
     )
-    SELECT o.order_id, o.customer_ref, o.ship_to, o.place, o.service, o.priority, o.tags, o.received_at,
+    SELECT o.order_id, o.channel, o.customer_ref, o.ship_to, o.place, o.service, o.priority, o.tags, o.received_at,
            o.promised_at, p.sourcing, coalesce((p.process ->> 'consolidate')::boolean, false) AND NOT EXISTS (
                SELECT FROM hold h WHERE h.order_id = o.order_id AND h.released_at IS NULL AND h.kind <> 'sourcing')
                AS may_share,
-           jsonb_agg(jsonb_build_object(
-               'line_no', m.line_no, 'sku', m.sku, 'quantity', m.units, 'weight_g', i.weight_g,
-               'own_container', i.own_container,
-               'length_mm', i.length_mm, 'width_mm', i.width_mm, 'height_mm', i.height_mm,
-               'unit_price_minor', m.unit_price_minor, 'group', m.bundle_line_no) ORDER BY m.line_no) AS lines,
+           {lines_as_json("m", "units")} AS lines,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded
     FROM movable m JOIN orders o USING (order_id) JOIN item i USING (sku)
@@ -58,7 +54,7 @@ _ORDERS = text(f"""
     GROUP BY o.order_id, p.version
     ORDER BY o.priority, o.received_at, o.order_id
     LIMIT :limit
-""")  # noqa: S608 - our own fragment
+""")  # noqa: S608 - our own fragments
 _STANDING = text(f"""
     SELECT f.fulfillment_order_id, f.order_id, f.n, f.node_id, f.carrier, f.service, f.release_at, f.ship_by,
            f.deliver_by, f.cost,
@@ -97,26 +93,15 @@ async def read_wave(
     skus = {line["sku"] for row in rows for line in row.lines}
     seen = await read_unpriced(connection, skus, as_of, channel=channel, without=owners)
     return Wave(
-        orders=tuple(_order(row, channel, standing.get(row.order_id, ())) for row in rows),
+        orders=tuple(_order(row, standing.get(row.order_id, ())) for row in rows),
         snapshot=(await prices.read_for(connection, skus, as_of)).put_on(lay_down(seen)),
         rules=rules,
     )
 
 
-def _order(row: Any, channel: str, standing: Sequence[Any]) -> WaveOrder:
+def _order(row: Any, standing: Sequence[Any]) -> WaveOrder:
     return WaveOrder(
-        order=SourcingOrder(
-            order_id=row.order_id,
-            channel=channel,
-            ship_to=Place.model_validate(row.place),
-            service=ServiceLevel(row.service),
-            lines=tuple(WantedLine.model_validate(line) for line in row.lines),
-            excluded=tuple(sorted(row.excluded or ())),
-            priority=row.priority,
-            tags=tuple(row.tags),
-            received_at=row.received_at,
-            promised_at=row.promised_at,
-        ),
+        order=order_of(row, excluded=tuple(sorted(row.excluded or ())), promised_at=row.promised_at),
         policy=Policy.model_validate(row.sourcing),
         standing=tuple(PlannedShipment.model_validate(dict(each._mapping)) for each in standing),
         numbers=tuple(each.n for each in standing),
