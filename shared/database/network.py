@@ -10,10 +10,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.domain.base import Model
 from shared.domain.catalogue import Component, Item, SoldItem, SourceOffer
 from shared.domain.network import Node
 from shared.domain.partners import PartnerEndpoint
 from shared.domain.sourcing.models import ServiceRate
+from shared.errors import NotFound
 
 _NODES, _RATES = TypeAdapter(tuple[Node, ...]), TypeAdapter(tuple[ServiceRate, ...])
 
@@ -44,6 +46,11 @@ _SAVE_NODES = text("""
         daily_units = excluded.daily_units, handling_order_minor = excluded.handling_order_minor,
         handling_unit_minor = excluded.handling_unit_minor, dropship_fee_minor = excluded.dropship_fee_minor,
         ship_enabled = excluded.ship_enabled, pickup_enabled = excluded.pickup_enabled
+""")
+_SWITCH = text("""
+    UPDATE node SET ship_enabled = coalesce(CAST(:ship AS boolean), ship_enabled),
+                    pickup_enabled = coalesce(CAST(:pickup AS boolean), pickup_enabled)
+    WHERE node_id = :node_id RETURNING node_id, ship_enabled, pickup_enabled
 """)
 _SAVE_RATES = text("""
     INSERT INTO service_rate SELECT * FROM jsonb_populate_recordset(NULL::service_rate, CAST(:rows AS jsonb))
@@ -79,6 +86,14 @@ def _rows(models: Iterable[Any]) -> dict[str, str]:
     return {"rows": json.dumps([model.model_dump(mode="json") for model in models])}
 
 
+class Switches(Model):
+    """Whether a node ships, and whether customers may fetch their orders there."""
+
+    node_id: str
+    ship_enabled: bool
+    pickup_enabled: bool
+
+
 async def read_nodes(connection: AsyncConnection) -> tuple[Node, ...]:
     return _NODES.validate_python((await connection.execute(_READ_NODES)).scalar_one())
 
@@ -109,6 +124,18 @@ async def save_partners(connection: AsyncConnection, partners: Iterable[PartnerE
 
 async def save_nodes(connection: AsyncConnection, nodes: Iterable[Node]) -> None:
     await connection.execute(_SAVE_NODES, _rows(nodes))
+
+
+async def switch(connection: AsyncConnection, node_id: str, *, ship: bool | None, pickup: bool | None) -> Switches:
+    """Let a node ship and hand over, or not; ``None`` leaves it as it is.
+
+    Raises:
+        NotFound: there is no such node.
+    """
+    row = (await connection.execute(_SWITCH, {"node_id": node_id, "ship": ship, "pickup": pickup})).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no node {node_id}", node_id=node_id)
+    return Switches.model_validate(dict(row._mapping))
 
 
 async def save_rates(connection: AsyncConnection, rates: Iterable[ServiceRate]) -> None:

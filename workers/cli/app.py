@@ -35,7 +35,7 @@ _COMMANDS = (
     (_WORK, "quotes", "workers.cli.quotes:app", "See what carriers quote, and until when."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show stock and what channels may sell of it, receive stock."),
-    (_WORK, "nodes", "workers.cli.nodes:app", "See how full the days of nodes are."),
+    (_WORK, "nodes", "workers.cli.nodes:app", "See how full the days of nodes are, switch nodes on and off."),
     (_WORK, "counts", "workers.cli.counts:app", "Plan and record cycle counts, see how right the records are."),
     (_WORK, "alerts", "workers.cli.alerts:app", "List, acknowledge, resolve alerts of stock levels."),
     (_WORK, "supply", "workers.cli.supply:app", "What is expected: tell, list, show, depart, slip, receive, cancel."),

@@ -1,4 +1,4 @@
-"""See how full the days of nodes are."""
+"""See how full the days of nodes are, and switch nodes on and off."""
 
 from __future__ import annotations
 
@@ -50,6 +50,39 @@ async def capacity(node: str = "", *, since: date | None = None, days: int = 14)
     async with doms_client() as doms, doms.database.reading() as connection:
         found = await read_node_days(connection, node, since=first, days=days)
     return Answer(found, show=lambda: _shown(found))
+
+
+@app.command
+async def switch(node: str, *, ship: bool | None = None, pickup: bool | None = None) -> Answer:
+    """Switch a node on or off, for shipping and for pickup apart; what is not named stays as it is.
+
+    The next plan goes by it: a node that does not ship gets no new fulfillment orders, and its stock is not offered to
+    channels; one without pickup is not offered to carts, and refuses orders that would be fetched there. What a node
+    was given already stays with it (`doms orders reroute`). When it ships again, who waits for what it has is woken.
+
+    ```
+    doms nodes switch store-austin --no-ship
+    doms nodes switch store-austin --ship --no-pickup
+    ```
+
+    Args:
+        node: The node.
+        ship: Whether it ships to customers and stores.
+        pickup: Whether customers may fetch their orders there.
+    """
+    from shared.errors import Fault, InvalidInput
+    from shared.nodes_client import switch as switch_node
+
+    if ship is None and pickup is None:
+        raise InvalidInput([Fault(pointer="", code="nothing_named", message="name --ship, --pickup or both")])
+    async with doms_client() as doms:
+        found = await switch_node(doms, node, ship=ship, pickup=pickup)
+    told = f"{found.node_id}: ships {_yes(found.ship_enabled)}, pickup {_yes(found.pickup_enabled)}"
+    return Answer(found, text=told)
+
+
+def _yes(on: bool) -> str:
+    return "yes" if on else "no"
 
 
 def _shown(nodes: Sequence[NodeDays]) -> Any:
