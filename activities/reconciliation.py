@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from temporalio import activity
@@ -21,6 +21,7 @@ from shared.wakes_client import tell, tell_waiting
 #: Processes started or signalled at a time.
 _AT_ONCE = 8
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -99,14 +100,8 @@ class Reconciliation(ReconciliationActivities):
         """Tell who is to look again and was not told, because whoever was about to died."""
         async with self._database.statement() as connection:
             await wakes.forget_moot(connection, older_than=older_than)
-        done, after = 0, 0
-        while True:
-            async with self._database.reading() as connection:
-                page = await wakes.untold(connection, older_than=older_than, after=after)
-            if not page:
-                return done
-            after = page[-1].wake_id
-            done += await _each(page, self._tell_one)
+        owed = self._pages(wakes.untold, older_than, lambda asked: asked.wake_id, after=0)
+        return sum([await _each(page, self._tell_one) async for page in owed])
 
     async def _tell_one(self, asked: AskedWake) -> None:
         if asked.sku is not None:
@@ -115,24 +110,26 @@ class Reconciliation(ReconciliationActivities):
             await tell(self._database, self._resume, [asked.order_id], wake=asked.wake)
 
     async def _start_orders(self, older_than: float) -> int:
-        done, after = 0, ""
-        while True:
-            async with self._database.reading() as connection:
-                page = await reconciliation.orders_without_verdict(connection, older_than=older_than, after=after)
-            if not page:
-                return done
-            after = page[-1]
-            done += await _each(page, self._resume.resume_order)
+        orders = self._pages(reconciliation.orders_without_verdict, older_than, lambda order_id: order_id, after="")
+        return sum([await _each(page, self._resume.resume_order) async for page in orders])
 
     async def _start_returns(self, older_than: float) -> int:
-        done, after = 0, ""
+        returns = self._pages(
+            reconciliation.returns_without_judgement, older_than, lambda opened: opened.return_id, after=""
+        )
+        return sum([await _each(page, self._resume.resume_return) async for page in returns])
+
+    async def _pages(
+        self, read: Callable[..., Awaitable[Sequence[T]]], older_than: float, key: Callable[[T], K], *, after: K
+    ) -> AsyncIterator[Sequence[T]]:
+        """All that ``read`` finds: each page is behind the last key of the one before, whatever became of that."""
         while True:
             async with self._database.reading() as connection:
-                page = await reconciliation.returns_without_judgement(connection, older_than=older_than, after=after)
+                page = await read(connection, older_than=older_than, after=after)
             if not page:
-                return done
-            after = page[-1].return_id
-            done += await _each(page, self._resume.resume_return)
+                return
+            after = key(page[-1])
+            yield page
 
 
 async def _each(page: Sequence[T], resume: Callable[[T], Awaitable[None]]) -> int:
