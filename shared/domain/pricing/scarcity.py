@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
 from shared.domain.calendars import local_day, ready_by
+from shared.domain.capacity import UNLIMITED, Days
 from shared.domain.network import Node
 from shared.domain.pricing.forecast import daily_rate
-from shared.domain.sourcing.models import Snapshot
+from shared.domain.sourcing.models import NodeLoad, Snapshot
 
 #: Days ahead whose capacity is priced; further ones are not known well enough.
 DAYS_AHEAD = 5
@@ -45,22 +46,30 @@ def scarce_stock(
 def busy_days(
     snapshot: Snapshot, units: Mapping[str, Mapping[int, int]], history_days: int
 ) -> dict[tuple[str, date], int]:
-    """Room in units by (node, shipping day) where a day's demand together is more than the node ships on one."""
+    """Room in units by (node, shipping day) where a day's demand together is more than a day of the node has left."""
     daily = sum(daily_rate(by_age, history_days) for by_age in units.values())
-    loads = {load.node_id: load.units for load in snapshot.loads}
+    loads = {load.node_id: load for load in snapshot.loads}
     room: dict[tuple[str, date], int] = {}
     for node in snapshot.nodes:
-        if node.ship_enabled and node.daily_units is not None and _may_fill(node, daily, loads.get(node.node_id, 0)):
-            days = list(dict.fromkeys(shipping_days(node, snapshot.as_of)))
-            room |= {(node.node_id, day): node.daily_units for day in days if day is not None}
-            if days and days[0] is not None:
-                room[node.node_id, days[0]] = max(0, node.daily_units - loads.get(node.node_id, 0))
+        if node.ship_enabled:
+            of_node = dict(_room(node, loads.get(node.node_id) or NodeLoad(node_id=node.node_id), snapshot.as_of))
+            # What comes over a weekend ships on one day.
+            if any(left < daily * 3 for left in of_node.values()):
+                room |= {(node.node_id, day): left for day, left in of_node.items()}
     return room
 
 
-def _may_fill(node: Node, daily: float, load: int) -> bool:
-    # What comes over a weekend ships on one day.
-    return daily * 3 + load > (node.daily_units or 0)
+def _room(node: Node, load: NodeLoad, as_of: datetime) -> Iterator[tuple[date, int]]:
+    """Units left on the node's next shipping days that are limited; what has no day of its own comes first."""
+    days = Days(node.daily_units, load.days or (), None)
+    undated = max(0, load.units - load.dated)
+    for day in dict.fromkeys(shipping_days(node, as_of)):
+        if day is None or (room := days.room(day)) == UNLIMITED:
+            continue
+        taken = min(undated, room)
+        # Where loads are not told by day, those of later days count as none.
+        undated = undated - taken if load.days is not None else 0
+        yield day, room - taken
 
 
 def shipping_days(node: Node, as_of: datetime) -> Iterator[date | None]:

@@ -14,8 +14,9 @@ from shared.domain.catalogue import Item
 from shared.domain.pricing.flows import Costs
 from shared.domain.pricing.models import Kind, Outlook, PriceList, Prices, ShippingPrice, StockPrice
 from shared.domain.pricing.pricing import price, told_apart
+from shared.domain.pricing.scarcity import busy_days, shipping_days
 from shared.domain.sourcing import plan
-from shared.domain.sourcing.models import Policy, Snapshot
+from shared.domain.sourcing.models import DayLoad, NodeLoad, Policy, Snapshot
 from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import AS_OF, instance, line, node, order, place, rates, snapshot
 
@@ -105,6 +106,21 @@ def test_a_full_day_costs_at_most_what_a_late_day_costs() -> None:
     assert not found.stock
     free = price(outlook(seen, kind(0, 6, ("a", 1)), policy=Policy(late_day_minor=0)))
     assert free == PriceList()
+
+
+def test_the_room_of_a_day_is_its_own_limit_less_what_was_promised_of_it() -> None:
+    at = node("east", daily_units=40)
+    first, second, third = list(dict.fromkeys(shipping_days(at, AS_OF)))[:3]
+    assert first is not None
+    assert second is not None
+    days = (DayLoad(day=first, limit=40, used=39), DayLoad(day=second, limit=5, order_limit=1, used_orders=1))
+    load = NodeLoad(node_id="east", units=43, dated=39, days=days)
+    seen = snapshot([at, node("west")], {("east", "a"): 9}).model_copy(update={"loads": (load,)})
+    found = busy_days(seen, {"a": {0: 20}}, 1)
+    assert [found["east", day] for day in (first, second, third) if day] == [0, 0, 37]
+    assert {node_id for node_id, _ in found} == {"east"}
+    told = seen.model_copy(update={"nodes": (at.model_copy(update={"daily_units": None}),)})
+    assert {day: left for (_, day), left in busy_days(told, {"a": {0: 20}}, 1).items()} == {first: 0, second: 0}
 
 
 def test_the_same_outlook_has_the_same_prices() -> None:
