@@ -148,13 +148,19 @@ _EXTEND = text("""
       AND h.cart_hold_id = :cart_hold_id AND h.node_id = l.node_id AND h.sku = l.sku
     RETURNING h.sku
 """)
-_READ = text("""
+_WHOLE = """
     SELECT c.cart_hold_id, c.channel, c.content_hash, c.held_at, c.lines AS wanted, max(l.expires_at) AS expires_at,
            max(l.expires_at) <= statement_timestamp() AS overdue,
            jsonb_agg(to_jsonb(l) ORDER BY l.node_id, l.sku) AS units
     FROM cart_hold c JOIN cart_hold_line l USING (cart_hold_id)
-    WHERE c.cart_hold_id = :cart_hold_id GROUP BY c.cart_hold_id
-""")
+"""
+_READ = text(f"{_WHOLE} WHERE c.cart_hold_id = :cart_hold_id GROUP BY c.cart_hold_id")
+_OPEN = """
+    WHERE c.cart_hold_id IN (SELECT cart_hold_id FROM cart_hold_line WHERE open > 0)
+      AND (CAST(:channel AS text) = '' OR c.channel = :channel)
+    GROUP BY c.cart_hold_id ORDER BY expires_at, c.cart_hold_id LIMIT :limit
+"""
+_LIST = text(f"{_WHOLE} {_OPEN}")
 
 
 async def hold_units(
@@ -238,7 +244,21 @@ async def read_hold(connection: AsyncConnection, cart_hold_id: str) -> tuple[str
     row = (await connection.execute(_READ, {"cart_hold_id": cart_hold_id})).first()
     if row is None:
         raise NotFound(f"nothing was held for cart {cart_hold_id}", cart_hold_id=cart_hold_id)
-    return row.content_hash, CartHold(
+    return row.content_hash, _cart_hold(row)
+
+
+async def list_holds(connection: AsyncConnection, *, channel: str = "", limit: int = 50) -> list[CartHold]:
+    """The holds that still keep units, the one that ends first first.
+
+    Args:
+        channel: Only this channel's; all of them when empty.
+    """
+    rows = await connection.execute(_LIST, {"channel": channel, "limit": limit})
+    return [_cart_hold(row) for row in rows]
+
+
+def _cart_hold(row: Any) -> CartHold:
+    return CartHold(
         cart_hold_id=row.cart_hold_id,
         channel=row.channel,
         held_at=row.held_at,

@@ -11,7 +11,7 @@ import pytest
 
 from shared.carts_client import extend_cart, hold_cart, release_cart, show_cart
 from shared.client import Doms
-from shared.database.carts import sweep
+from shared.database.carts import list_holds, sweep
 from shared.domain.carts import CartHold, CartLine, Destination, HoldCart
 from shared.errors import Conflict, InvalidInput, NotFound
 from tests.support.facts import Facts
@@ -164,3 +164,17 @@ async def test_the_sweep_gives_back_what_is_overdue_and_nothing_else(shop: Facts
         assert await sweep(connection) == []
     assert [(await show(shop, name)).status for name in ("old", "new")] == ["given_back", "held"]
     assert (await show(shop, "new")).expires_at > datetime.now(UTC)
+
+
+async def test_carts_that_keep_units_are_listed_by_the_end_of_their_time(shop: Facts) -> None:
+    sku = shop.sku(11)
+    await shop.stock(sku, wh_columbus=9)
+    for cart_id in ("ends-late", "ends-soon", "ended", "released"):
+        await hold(shop, cart(cart_id, (sku, 1), minutes=60 if cart_id == "ends-late" else 15))
+    await expire(shop, "ended")
+    await release_cart(Doms(NO_TEMPORAL, shop.database), "webshop/released", actor="test")
+    async with shop.database.reading() as connection:
+        listed = await list_holds(connection, channel="webshop")
+        assert await list_holds(connection, channel="market") == []
+    mine = [(one.cart_hold_id, one.status) for one in listed if any(units.sku == sku for units in one.units)]
+    assert mine == [("webshop/ended", "overdue"), ("webshop/ends-soon", "held"), ("webshop/ends-late", "held")]

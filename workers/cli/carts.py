@@ -1,4 +1,4 @@
-"""Hold stock for carts: hold, show, extend, release."""
+"""Hold stock for carts: hold, list, show, extend, release."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from workers.cli.staff import Actor
 from workers.connect import doms_client
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.domain.carts import CartHold
 
 app = App(name="carts", help=__doc__)
@@ -75,6 +77,26 @@ async def hold(
     return Answer(held, show=lambda: _shown(held))
 
 
+@app.command(name="list")
+async def list_(*, channel: str = "", limit: int = 50) -> Answer:
+    """List the carts that keep units now, the one whose time is up first first.
+
+    ```
+    doms carts list --channel webshop
+    doms --json carts list | jq -r '.[] | select(.status == "overdue").cart_hold_id'
+    ```
+
+    Args:
+        channel: Only carts of this channel.
+        limit: At most so many.
+    """
+    from shared.database.carts import list_holds
+
+    async with doms_client() as doms, doms.database.reading() as connection:
+        found = await list_holds(connection, channel=channel, limit=limit)
+    return Answer(found, show=lambda: _listed(found))
+
+
 @app.command
 async def show(cart: str) -> Answer:
     """Show what is held for a cart, where, until when, and what has become of it.
@@ -133,6 +155,15 @@ async def release(cart: str, *, actor: Actor = "staff") -> Answer:
     async with doms_client() as doms:
         held = await release_cart(doms, cart, actor=actor)
     return Answer(held, show=lambda: _shown(held))
+
+
+def _listed(found: Sequence[CartHold]) -> Any:
+    rows = [
+        (one.cart_hold_id, one.status, when(one.held_at), when(one.expires_at), sum(units.open for units in one.units),
+         ", ".join(sorted({units.node_id for units in one.units if units.open})))
+        for one in found
+    ]  # fmt: skip
+    return table(f"{len(found)} cart(s)", ("cart", "status", "held at", "until", "units held#", "at"), rows)
 
 
 def _shown(held: CartHold) -> Any:
