@@ -92,10 +92,9 @@ async def read_version(connection: AsyncConnection, version: str = "") -> PriceV
     )
     row = found.first()
     if row is None:
-        missing = (
-            f"there are no prices {version}" if version else "nothing has been priced yet; see `doms prices solve`"
-        )
-        raise NotFound(missing, version=version)
+        if version:
+            raise NotFound(f"there are no prices {version}", version=version)
+        raise NotFound("nothing has been priced yet; see `doms prices solve`")
     return await _version(connection, row)
 
 

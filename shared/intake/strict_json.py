@@ -166,7 +166,7 @@ def _line(row: str, number: int) -> Any:
 
 def _many(values: list[Any]) -> Parsed:
     if not values:
-        refuse_all("empty", "there is no order in the list")
+        refuse_all("empty", "the list is empty")
     if len(values) > MAX_ORDERS:
         refuse_all("too_many", f"the body lists {len(values)} orders; the limit is {MAX_ORDERS}")
     parsed = Parsed()

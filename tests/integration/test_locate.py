@@ -28,7 +28,7 @@ async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
     await facts.database.close()
 
 
-async def history(shop: Facts, body: bytes, since: datetime | None) -> Replay:
+async def history(shop: Facts, body: bytes | None, since: datetime | None = None) -> Replay:
     async with shop.database.transaction() as connection:
         await connection.execute(AGREEING)
         return await read_history(connection, body, since, 100)
@@ -38,7 +38,7 @@ async def test_sites_and_policies_of_one_file_of_orders(shop: Facts) -> None:
     documents = list(make_orders(shop.world, 60, 1, datetime.now(UTC) - timedelta(hours=1)))
     body = b"\n".join(document.model_dump_json().encode() for document in documents)
     assert len(read_orders(body, source="auto")) == 60
-    replay = await history(shop, body, None)
+    replay = await history(shop, body)
     found = located(replay, 2)
     assert (found.orders, len(found.alone), len(found.beside), len(found.gravity)) == (60, 2, 2, 2)
     assert found.beside[1].freight_minor <= found.beside[0].freight_minor <= found.today.freight_minor
@@ -62,12 +62,15 @@ async def test_stored_orders_are_located_alike(shop: Facts) -> None:
     sku = shop.sku()
     await shop.stock(sku, wh_columbus=3)
     await shop.keep((sku, 1))
-    found = located(await history(shop, b"", began), 1)
-    assert (found.orders, [site.place.region for site in found.alone[0].sites]) == (1, ["NY"])
+    for since in (began, None):
+        found = located(await history(shop, None, since), 1)
+        assert (found.orders, [site.place.region for site in found.alone[0].sites]) == (1, ["NY"])
 
 
 async def test_nothing_to_look_at_is_said(shop: Facts) -> None:
     with pytest.raises(NotFound, match="no orders"):
-        located(await history(shop, b"", datetime.now(UTC)), 1)
-    with pytest.raises(InvalidInput):
-        await history_body("", None)
+        located(await history(shop, None, datetime.now(UTC)), 1)
+    with pytest.raises(InvalidInput, match="the body is empty"):
+        await history(shop, b"")
+    with pytest.raises(InvalidInput, match="not both"):
+        await history_body("orders.json", datetime.now(UTC))

@@ -70,7 +70,7 @@ async def changes(*, channel: str, after: int = 0, limit: int = 1000) -> Answer:
 async def publications() -> Answer:
     """Tell where every channel stands that is told what it may sell: its latest update, and whether it has it.
 
-    A channel is told once it names a partner of kind `channel` in `doms load --channels`. The lag is the time from the
+    A channel is told once it names a partner of kind `channel` in `doms load channels`. The lag is the time from the
     oldest change in the latest confirmed update to its confirmation, in seconds.
 
     ```

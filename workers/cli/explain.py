@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workers.cli.drawing import PACKED, packed
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 _TERMS = ("freight", "handling", "dropship_fee", "item_cost", "split_penalty", "lateness", "scarcity", "capacity",
           "clearance", "risk", "customs", "packaging")  # fmt: skip
-_COSTS = (*(f"{name.replace('_', ' ')}#" for name in _TERMS), "total#")
 
 
 async def explain(order_id: str) -> Answer:
     """Explain every decision on an order: each node's cost by term or the reason it fell out, each stage's outcome.
 
-    Scarcity and capacity are what later orders were expected to lose by it (`doms prices show`); nobody pays them.
-    Risk is what the node's rejections and late hand-overs cost on average. Where nodes pack in cartons (`doms load
-    cartons`) each package is told: a carrier charges for the larger of its weight, carton included, and its volume.
+    Costs are in minor units; a term that costs nothing anywhere is left out. Scarcity and capacity are what later
+    orders were expected to lose by it (`doms prices show`); nobody pays them. Risk is what the node's rejections and
+    late hand-overs cost on average. Where nodes pack in cartons (`doms load cartons`) each package is told: a carrier
+    charges for the larger of its weight, carton included, and its volume.
 
     Where carriers quote, the rates that were compared before each label was bought come last.
 
@@ -54,7 +54,11 @@ def drawn(explanation: Explanation) -> Any:
 
 
 def _decision(decision: Decision, currency: str) -> Iterator[Any]:
-    yield table(headline(decision, currency), ("ships from", "by", "units#", "deliver by", *_COSTS), _chosen(decision))
+    terms = _counting(decision.plan)
+    costs = (*(f"{name.replace('_', ' ')}#" for name in terms), "total#")
+    yield table(
+        headline(decision, currency), ("ships from", "by", "units#", "deliver by", *costs), _chosen(decision, terms)
+    )
     if any(one.packages for one in decision.plan.shipments):
         yield table("packages", ("from", *PACKED), _packages(decision, currency))
     if decision.plan.stages:
@@ -63,8 +67,8 @@ def _decision(decision: Decision, currency: str) -> Iterator[Any]:
     if decision.plan.candidates:
         yield table(
             "every node",
-            ("", "node", "holds#", "deliver by", "if it shipped all it can", *_COSTS),
-            _nodes(decision.plan),
+            ("", "node", "holds#", "deliver by", "if it shipped all it can", *costs),
+            _nodes(decision.plan, terms),
         )
     if decision.plan.shortages:
         rows = [(short.line_no, short.sku, short.quantity, short.because) for short in decision.plan.shortages]
@@ -118,11 +122,23 @@ def _replanned(decision: Decision, wave: Replanned, currency: str) -> str:
     )
 
 
-def _chosen(decision: Decision) -> Iterator[tuple[object, ...]]:
+def _counting(plan: Plan) -> tuple[str, ...]:
+    """The terms that cost something somewhere in the plan."""
+    told = [one.cost for one in plan.shipments] + [one.alone for one in plan.candidates if one.alone is not None]
+    return tuple(name for name in _TERMS if any(getattr(cost, name) for cost in told))
+
+
+def _chosen(decision: Decision, terms: Sequence[str]) -> Iterator[tuple[object, ...]]:
     for one in decision.plan.shipments:
         units = sum(line.quantity for line in one.lines)
         until = f" (quoted until {when(one.quoted_until)})" if one.quoted_until else ""
-        yield one.node_id, f"{one.carrier} {one.service}{until}", units, when(one.deliver_by), *_terms(one.cost)
+        yield (
+            one.node_id,
+            f"{one.carrier} {one.service}{until}",
+            units,
+            when(one.deliver_by),
+            *_amounts(one.cost, terms),
+        )
 
 
 def _packages(decision: Decision, currency: str) -> Iterator[tuple[object, ...]]:
@@ -131,7 +147,7 @@ def _packages(decision: Decision, currency: str) -> Iterator[tuple[object, ...]]
             yield one.node_id, *packed(package, currency)
 
 
-def _nodes(plan: Plan) -> Iterator[tuple[object, ...]]:
+def _nodes(plan: Plan, terms: Sequence[str]) -> Iterator[tuple[object, ...]]:
     for one in plan.candidates:
         yield (
             "ships" if one.chosen else "",
@@ -139,7 +155,7 @@ def _nodes(plan: Plan) -> Iterator[tuple[object, ...]]:
             one.fillable,
             when(one.deliver_by),
             _fate(one),
-            *_terms(one.alone),
+            *_amounts(one.alone, terms),
         )
 
 
@@ -147,8 +163,8 @@ def _fate(candidate: Candidate) -> str:
     return "fell out: " + candidate.because if candidate.because is not None else "would cost"
 
 
-def _terms(terms: CostTerms | None) -> tuple[int | None, ...]:
+def _amounts(cost: CostTerms | None, terms: Sequence[str]) -> tuple[int | None, ...]:
     """The terms in minor units, and their sum."""
-    if terms is None:
-        return (None,) * (len(_TERMS) + 1)
-    return (*(getattr(terms, name) for name in _TERMS), terms.total)
+    if cost is None:
+        return (None,) * (len(terms) + 1)
+    return (*(getattr(cost, name) for name in terms), cost.total)

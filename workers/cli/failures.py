@@ -14,6 +14,7 @@ code  meaning
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -57,12 +58,22 @@ def as_doms_error(error: Exception) -> DomsError | None:
     if isinstance(error, DomsError):
         return error
     if isinstance(error, ValidationError):
-        return InvalidInput(
-            [Fault(pointer=_pointer(fault), code=fault["type"], message=fault["msg"]) for fault in error.errors()]
-        )
+        return InvalidInput(list(_faults(error)))
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return NotFound(f"cannot read {error.filename}: {error.strerror}")
     return _unreachable(error)
+
+
+def _faults(error: ValidationError) -> Iterator[Fault]:
+    faults = error.errors()
+    for fault in faults:
+        place = fault["loc"]
+        # Of a list pydantic counts only what is sound: it is too short because of the faults in it.
+        if fault["type"] == "too_short" and any(
+            other["loc"][: len(place)] == place != other["loc"] for other in faults
+        ):
+            continue
+        yield Fault(pointer=_pointer(fault), code=fault["type"], message=fault["msg"].removeprefix("Value error, "))
 
 
 def _pointer(fault: ErrorDetails) -> str:

@@ -37,6 +37,7 @@ async def locate(
     cheapest by the slowest class of services; stock, rent and hands are not known here. Amounts are minor units.
 
     ```
+    doms locate
     doms locate --k 5 --since 2026-06-01
     doms locate --k 3 --orders orders.jsonl --html sites.html
     doms --json locate --k 2 --since 2026-06-01 | jq '.alone[].sites[].place.postal_code'
@@ -45,7 +46,7 @@ async def locate(
     Args:
         k: The most sites.
         orders: A file of order documents, or - for standard input.
-        since: Look at the stored orders received from this time (UTC) on.
+        since: Look only at the stored orders received from this time (UTC) on; at all of them when not given.
         limit: At most so many stored orders.
         html: Write a report with charts and a map to this file as well; it needs no network to be read.
     """

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+#: Columns of a file or pipe; wider than any table.
+_UNBROKEN = 2_000
+
+
 @dataclass(frozen=True)
 class Answer:
     """The result of a command.
@@ -50,7 +54,7 @@ def put(renderable: RenderableType, *, error: bool = False) -> None:
     from rich.text import Text
 
     # Into a file or pipe nothing is wrapped: a line is a row, whatever the width of the last terminal was.
-    width = None if sys.stdout.isatty() or error else 200
+    width = None if sys.stdout.isatty() or error else _UNBROKEN
     sentence = isinstance(renderable, str | Text)
     plain = Text(renderable) if isinstance(renderable, str) else renderable
     Console(stderr=error, width=width, highlight=False).print(plain, soft_wrap=sentence)
@@ -69,7 +73,7 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
     for row in rows:
         drawn.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     # As a title of the table it would be broken to the table's own width.
-    return Group(Text(title, "bold"), drawn)
+    return Group(Text(title, "bold"), drawn if drawn.row_count else Text("  none\n", "dim"))
 
 
 def when(at: datetime | None) -> str:

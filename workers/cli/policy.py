@@ -236,6 +236,9 @@ async def _read(file: str) -> PolicyVersion:
     if file in PRESETS:
         return named(file, PRESETS[file], ProcessPolicy())
     parsed = parse(await asyncio.to_thread(Path(file).read_bytes))
+    if [pointer for pointer, _ in parsed.documents] != [""]:
+        message = "a file holds one policy, an object"
+        raise InvalidInput([*parsed.faults, Fault(pointer="", code="not_an_object", message=message)])
     policy = read_policy(parsed.documents[0][1])
     if isinstance(policy, list) or parsed.faults:
         found = policy if isinstance(policy, list) else []

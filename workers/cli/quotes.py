@@ -28,7 +28,7 @@ app = App(name="quotes", help=__doc__)
 async def list_(*, node: str = "", limit: int = 200) -> Answer:
     """List the quotes that plans go by now; one that has expired is none.
 
-    A quote is for parcels of up to `up to g` grams, a step of the card's weights, from a node to an area: a country and
+    A quote is for parcels of at most so many grams, a step of the card's weights, from a node to an area: a country and
     the first three characters of the postal code. `days` are working days from hand-over.
 
     ```
@@ -49,9 +49,7 @@ async def list_(*, node: str = "", limit: int = 200) -> Answer:
 
 
 def _shown(found: Sequence[LaneQuote], carriers: Sequence[str]) -> Any:
-    asked = (
-        f"asked: {', '.join(carriers)}" if carriers else "no carrier is asked (`doms quotes --help`)"
-    )
+    asked = f"asked: {', '.join(carriers)}" if carriers else "no carrier is asked (`doms quotes --help`)"
     columns = ("from", "to", "up to g#", "by", "price#", "days#", "until", "quote")
     rows = [
         (

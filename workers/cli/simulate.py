@@ -42,7 +42,7 @@ async def simulate(
     Args:
         policy: A version, a name or a preset; give several. The first is what the others are compared with.
         orders: A file of order documents, or - for standard input.
-        since: Replay the stored orders received from this time (UTC) on.
+        since: Replay only the stored orders received from this time (UTC) on; all of them when not given.
         limit: At most so many stored orders.
         html: Write a report with charts and a map to this file as well; it needs no network to be read.
     """

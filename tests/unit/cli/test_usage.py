@@ -116,7 +116,7 @@ def test_help_imports_nothing_heavy() -> None:
         ["orders", "cancel", "webshop/1", "--actor", "\u0000"],
         ["stock", "receive", "wh-columbus", "TOY-1", "0", "--reference", "PO-1"],
         ["returns", "request", "webshop/1"],
-        ["simulate", "--policy", "cheapest"],
+        ["simulate", "--policy", "cheapest", "--orders", "orders.json", "--since", "2026-01-01"],
         ["promise", "10001"],
         ["promise", "10001", "TOY-1:0"],
     ],
@@ -264,3 +264,46 @@ def test_a_reader_that_left_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(app, "build", gone)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert run(["orders", "list"]) == 0
+
+
+def test_without_rows_a_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    output.put(output.table("t", ("name", "units#"), ()))
+    assert capsys.readouterr().out.split() == ["t", "none"]
+
+
+def test_a_row_is_one_line_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    output.put(output.table("t", ("one", "other"), [("a " * 150, "b " * 150)]))
+    assert len([line for line in capsys.readouterr().out.splitlines() if "b b" in line]) == 1
+
+
+def test_a_fault_of_an_element_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", "promise", "10001", "TOY-1", "--method", "drone"]) == 2
+    faults = json.loads(capsys.readouterr().out)["error"]["faults"]
+    assert [fault["pointer"] for fault in faults] == ["/methods/0"]
+    assert run(["--json", "carts", "hold", "webshop/c-1", "TOY-1", "--method", "pickup"]) == 2
+    (fault,) = json.loads(capsys.readouterr().out)["error"]["faults"]
+    assert fault["message"].startswith("pickup_node_id must be given")
+
+
+@pytest.mark.parametrize("body", ['[{"name": "a"}, {"name": "b"}]', '[{"name": "a"}]', "[]"])
+def test_a_policy_file_holds_one_policy(body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(body)
+    assert run(["policy", "validate", str(file)]) == 2
+    assert "order" not in capsys.readouterr().err
+
+
+def test_threads_that_outlive_a_command_do_not_keep_it() -> None:
+    import subprocess
+
+    script = (
+        "import threading, workers.cli.app as app\n"
+        "def run(arguments):\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    print('done')\n"
+        "    return 4\n"
+        "app.run = run\n"
+        "__import__('workers.cli').cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout) == (4, "done\n"), done.stderr
