@@ -40,10 +40,20 @@ class Claim(Model):
 
 _CLAIMS = TypeAdapter(list[Claim])
 
+#: What the claims' carts hold, read again once their positions are locked: it may have been given back meanwhile, and
+#: then the units must be free.
+_OWN = """SELECT h.cart_hold_id, h.node_id, h.sku, h.open FROM cart_hold_line h JOIN cart USING (cart_hold_id)
+        WHERE h.open > 0 AND (SELECT count(*) FROM locked) > 0
+        FOR NO KEY UPDATE OF h"""
+_OWN_AT = """(SELECT jsonb_object_agg(o.cart_hold_id, o.open) FROM own o
+         WHERE o.node_id = l.node_id AND o.sku = l.sku) AS own"""
+_OVERDUE = """EXISTS (SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
+                AND h.expires_at <= statement_timestamp()) AS overdue"""
+
 #: Positions are set from their locked rows: an update checks its constraints on the row of its snapshot first, and
 #: would be refused for units that were given back since.
 #: Answers in one row when every claim fits; else nothing was taken, and the rows, now locked, say what there is.
-_RESERVE = text("""
+_RESERVE = text(f"""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb))
             AS c(owner text, line_no int, order_id text, node_id text, sku text, quantity int)
@@ -68,16 +78,13 @@ _RESERVE = text("""
         SELECT node_id, sku, 'reserve', 0, sum(quantity), owner, :actor
         FROM claim, verdict WHERE ok GROUP BY owner, node_id, sku
     )
-    SELECT v.ok, l.node_id, l.sku, l.available, NULL AS own, EXISTS (
-        SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
-            AND h.expires_at <= statement_timestamp()) AS overdue
+    SELECT v.ok, l.node_id, l.sku, l.available, NULL AS own, {_OVERDUE}
     FROM verdict v LEFT JOIN locked l ON NOT v.ok
-""")
+""")  # noqa: S608 - our own fragments
 
 #: As ``_RESERVE`` for orders made of carts: the units a cart holds go from held to reserved in one move, never through
-#: free, and what the plan does not use of them is given back. The cart's rows are read again once its positions are
-#: locked: they may have been given back meanwhile, and then the units must be free.
-_RESERVE_HELD = text("""
+#: free, and what the plan does not use of them is given back.
+_RESERVE_HELD = text(f"""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(
             owner text, line_no int, order_id text, node_id text, sku text, quantity int, cart_hold_id text)
@@ -92,9 +99,7 @@ _RESERVE_HELD = text("""
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), own AS MATERIALIZED (
-        SELECT h.cart_hold_id, h.node_id, h.sku, h.open FROM cart_hold_line h JOIN cart USING (cart_hold_id)
-        WHERE h.open > 0 AND (SELECT count(*) FROM locked) > 0
-        FOR NO KEY UPDATE OF h
+        {_OWN}
     ), part AS (
         SELECT c.*, least(
             c.quantity, greatest(coalesce(o.open, 0) - (sum(c.quantity) OVER before - c.quantity), 0)) AS own
@@ -134,15 +139,12 @@ _RESERVE_HELD = text("""
         SELECT node_id, sku, 'expire', 0, 0, units - open, 'cart/' || cart_hold_id, :actor FROM used WHERE units < open
     )
     SELECT v.ok, l.node_id, l.sku, l.available,
-        (SELECT jsonb_object_agg(o.cart_hold_id, o.open) FROM own o
-         WHERE o.node_id = l.node_id AND o.sku = l.sku) AS own,
-        EXISTS (SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
-                AND h.expires_at <= statement_timestamp()) AS overdue
+        {_OWN_AT}, {_OVERDUE}
     FROM verdict v LEFT JOIN locked l ON NOT v.ok
-""")
+""")  # noqa: S608 - our own fragments
 
 #: What there is to take, locked: of what carts hold for the orders, too, and of all that decides what must be left.
-_LOOK = text("""
+_LOOK = text(f"""
     WITH claim AS (
         SELECT * FROM jsonb_to_recordset(CAST(:claims AS jsonb)) AS c(node_id text, sku text, cart_hold_id text)
     ), cart AS (
@@ -157,17 +159,12 @@ _LOOK = text("""
         ORDER BY p.node_id, p.sku
         FOR NO KEY UPDATE OF p
     ), own AS MATERIALIZED (
-        SELECT h.cart_hold_id, h.node_id, h.sku, h.open FROM cart_hold_line h JOIN cart USING (cart_hold_id)
-        WHERE h.open > 0 AND (SELECT count(*) FROM locked) > 0
-        FOR NO KEY UPDATE OF h
+        {_OWN}
     )
     SELECT l.node_id, l.sku, l.available,
-        (SELECT jsonb_object_agg(o.cart_hold_id, o.open) FROM own o
-         WHERE o.node_id = l.node_id AND o.sku = l.sku) AS own,
-        EXISTS (SELECT FROM cart_hold_line h WHERE h.sku = l.sku AND h.node_id = l.node_id AND h.open > 0
-                AND h.expires_at <= statement_timestamp()) AS overdue
+        {_OWN_AT}, {_OVERDUE}
     FROM locked l
-""")
+""")  # noqa: S608 - our own fragments
 
 
 async def reserve_each(
