@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.domain.base import Model
+from shared.domain.capacity import NodeCapacity
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import DayLoad, NodeLoad
 from shared.errors import NotFound
@@ -66,6 +67,7 @@ _DAYS = text("""
     ) d
     ORDER BY node_id, day, service
 """)
+_LIMITS = text("SELECT * FROM node_capacity WHERE day >= CAST(:since AS date)")
 #: No plan reaches further than this many days.
 _HORIZON = timedelta(days=450)
 _STANDING = text("""
@@ -110,6 +112,12 @@ class NodeDays(Model):
 async def read_limited(connection: AsyncConnection) -> frozenset[str]:
     """Nodes with a limit, on every day or on some."""
     return frozenset((await connection.execute(_LIMITED)).scalars())
+
+
+async def read_limits(connection: AsyncConnection, since: date) -> tuple[NodeCapacity, ...]:
+    """What is set for single days from ``since`` on."""
+    rows = await connection.execute(_LIMITS, {"since": since})
+    return tuple(NodeCapacity.model_validate(dict(row._mapping)) for row in rows)
 
 
 async def read_loads(connection: AsyncConnection, limited: Collection[str]) -> tuple[NodeLoad, ...]:

@@ -6,13 +6,13 @@ Read it in one transaction that begins with ``snapshots.AGREEING``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import ages, network, prices, risks, trade, zones
+from shared.database import ages, network, node_days, prices, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
@@ -150,5 +150,6 @@ async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], 
         cartons=await read_cartons(connection),
         ineligible=selling.ineligible,
         rules=await read_rules(connection, selling, skus),
+        limits=await node_days.read_limits(connection, at.date() - timedelta(days=1)),
         idle=await ages.read_idle(connection, skus, at),
     )

@@ -16,15 +16,17 @@ from typing import NamedTuple
 
 from shared.domain.availability import NO_RULES, Rules
 from shared.domain.base import Instant, Model
+from shared.domain.capacity import NodeCapacity
 from shared.domain.cartons import Carton
 from shared.domain.network import Node
+from shared.domain.orders import ServiceLevel
 from shared.domain.pools import Pooled, takeable_alone
 from shared.domain.pricing.models import PriceSpan
+from shared.domain.sourcing.agenda import Agenda
 from shared.domain.sourcing.batches import in_sequence
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import (
     IdleStock,
-    NodeLoad,
     NodeRisk,
     Policy,
     ServiceRate,
@@ -73,6 +75,7 @@ class Replay(NamedTuple):
     Attributes:
         stock: What the orders meet; negative where more is promised than there is.
         idle: For how long stock has lain when the first of them comes.
+        limits: What is set for single days of nodes, as it is now.
         prices: What later orders were expected to lose, as planners saw it; spans do not overlap.
         ineligible: Nodes each channel does not sell from, as it is now.
         rules: What is kept for which channel, as it is now.
@@ -92,6 +95,7 @@ class Replay(NamedTuple):
     ineligible: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     rules: Rules = NO_RULES
     idle: tuple[IdleStock, ...] = ()
+    limits: tuple[NodeCapacity, ...] = ()
     prices: tuple[PriceSpan, ...] = ()
 
 
@@ -139,7 +143,7 @@ def _plans(replay: Replay, orders: Iterable[ReplayedOrder], policy: Policy) -> I
     world = World(replay)
     for each in orders:
         found = plan(each.order, world.seen(each.order, each.at), policy)
-        world.consume(found)
+        world.consume(found, each.order.service)
         yield each, found
 
 
@@ -155,8 +159,10 @@ class World:
         self._leaving = list(replay.leaving)
         heapq.heapify(self._leaving)
         self._loads: Counter[str] = Counter()
+        self._days = Agenda(replay.nodes, replay.limits)
         for one in self._leaving:
             self._loads[one.node_id] += one.units
+            self._days.promise(one.node_id, one.at, one.units)
 
     def seen(self, order: SourcingOrder, at: datetime) -> Snapshot:
         """What the planner may know when this order comes."""
@@ -174,7 +180,7 @@ class World:
             ineligible=dict(self._replay.ineligible),
             stock=tuple(row for sku in skus for row in self._stock(sku, pooled.get(sku))),
             pooled=tuple(pooled.values()),
-            loads=tuple(NodeLoad.model_construct(node_id=node, units=units) for node, units in self._loads.items()),
+            loads=tuple(self._days.loads(self._loads)),
             idle=tuple(row for row in self._replay.idle if row.sku in skus),
         )
         span = next((one for one in self._replay.prices if one.begins <= at < one.ends), None)
@@ -201,7 +207,8 @@ class World:
             left = heapq.heappop(self._leaving)
             self._loads[left.node_id] -= left.units
 
-    def consume(self, found: Plan) -> None:
+    def consume(self, found: Plan, service: ServiceLevel) -> None:
+        self._days.take(found, service)
         for shipment in found.shipments:
             units = sum(line.quantity for line in shipment.lines)
             heapq.heappush(self._leaving, Leaving(shipment.ship_by, shipment.node_id, units))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.availability import Allocation, Rules
+from shared.domain.capacity import NodeCapacity
 from shared.domain.pricing.models import PriceList, Prices, PriceSpan, StockPrice
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.models import IdleStock, Policy, SourcingOrder
 from shared.domain.sourcing.presets import PRESETS
-from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder, compare
+from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder, World, compare
 from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import AS_OF, flat_rate, instance, line, node, order, snapshot
 
@@ -90,8 +91,29 @@ def test_nodes_fill_up_and_empty() -> None:
     assert compare(replay(one, two, stock=stock, daily=5), [Policy()]).policies[0].days_to_deliver == 3.5
     full = replay(one, stock=stock, daily=5)._replace(leaving=(Leaving(AS_OF + HOUR, "n1", 5),))
     assert compare(full, [Policy()]).policies[0].days_to_deliver == 5.0
-    gone = full._replace(leaving=(Leaving(AS_OF - HOUR, "n1", 5),))
+    gone = full._replace(leaving=(Leaving(AS_OF - 24 * HOUR, "n1", 5),))
     assert compare(gone, [Policy()]).policies[0].days_to_deliver == 2.0
+
+
+def test_a_replay_fills_days_as_they_are_reserved() -> None:
+    stock, days = {("n1", "a"): 99}, [AS_OF.date() + timedelta(days=n) for n in range(3)]
+    orders = [ReplayedOrder(wants(n), AS_OF + timedelta(minutes=n)) for n in range(3)]
+
+    def promised(*limits: NodeCapacity) -> list[date]:
+        world = World(replay(stock=stock)._replace(limits=limits))
+        found = []
+        for each in orders:
+            planned = plan(each.order, world.seen(each.order, each.at), Policy())
+            world.consume(planned, each.order.service)
+            found.append(planned.shipments[0].ship_by.date())
+        return found
+
+    first, second, third = days
+    assert promised() == [first] * 3
+    of_orders = [NodeCapacity(node_id="n1", day=day, orders=1) for day in days]
+    assert promised(*of_orders) == days
+    closed = NodeCapacity(node_id="n1", day=second, units=0)
+    assert promised(NodeCapacity(node_id="n1", day=first, units=2), closed) == [first, first, third]
 
 
 def test_late_is_after_what_the_customer_was_told() -> None:
