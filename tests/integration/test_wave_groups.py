@@ -241,6 +241,28 @@ async def test_a_day_that_is_full_by_now_refuses_the_group(shop: Facts) -> None:
     assert await where(shop, order_id) == {}
 
 
+async def test_a_day_limited_in_orders_is_planned_around(shop: Facts) -> None:
+    """Two orders that wait find their units where each day has room for one order: they leave on different days."""
+    sku = shop.sku(2)
+    await shop.stock(sku)
+    waiting = [await shop.keep((sku, 1)) for _ in range(2)]
+    for order_id in waiting:
+        await shop.source(order_id)
+    await shop.stock(sku, wh_columbus=2)
+    await shop.run(
+        "INSERT INTO node_capacity (node_id, day, orders) SELECT :n, current_date + d, 1 FROM generate_series(-1, 9) d",
+        n=COLUMBUS,
+    )
+    wave_id = await planned(shop)
+    async with shop.database.reading() as connection:
+        numbers = await wave_runs.open_groups(connection, wave_id)
+    results = [await carried_out(shop, wave_id, number) for number in numbers]
+    assert {result.outcome for result in results} == {Outcome.MOVED}
+    assert [await where(shop, order_id) for order_id in waiting] == [{1: COLUMBUS}, {1: COLUMBUS}]
+    days = await shop.rows("SELECT day, reserved_orders FROM capacity_use WHERE node_id = :n", n=COLUMBUS)
+    assert [row.reserved_orders for row in days] == [1, 1]
+
+
 async def test_other_groups_go_on_when_one_is_refused(shop: Facts) -> None:
     first, second = await in_each_others_way(shop)
     order_id, sku = await waits_where_stock_came(shop)

@@ -1,7 +1,9 @@
 """What orders of a wave share: stock of an item at a node, and what a node can have ready by a day.
 
 A node's days are those of ``shared.domain.sourcing.roads``: what is handed over on a day counts against that
-day and every later one, so that a day passed over leaves more for those that follow.
+day and every later one, so that a day passed over leaves more for those that follow. They are counted in units and,
+where they are limited so, in fulfillment orders, of which each takes at least one of a day until it is handed over.
+Of several limits of one day each is kept by itself: what does not go together on any day is refused when it is moved.
 """
 
 from __future__ import annotations
@@ -9,14 +11,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
-from itertools import islice
+from enum import StrEnum
+from itertools import accumulate, islice
 from typing import NamedTuple
 
 from shared.domain.calendars import local_day, ready_by
-from shared.domain.capacity import ALL, UNLIMITED, Days
+from shared.domain.capacity import ALL, UNLIMITED, Days, left
 from shared.domain.network import Node
 from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import NodeLoad
+from shared.domain.sourcing.models import DayLoad, NodeLoad
 from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.roads import CAPACITY_DAYS, DAYS_AHEAD
 from shared.domain.waves.models import Wave
@@ -29,12 +32,27 @@ class StockLimit(NamedTuple):
     sku: str
 
 
+class Counted(StrEnum):
+    """What a limit of a day counts: a parcel shared by several orders is one fulfillment order of each."""
+
+    UNITS = "units"
+    ORDERS = "orders"
+
+
 class DayLimit(NamedTuple):
-    """Units a node can have ready by its ``nth`` day with room; of one service, or of ``ALL`` together."""
+    """What a node can have ready by its ``nth`` day with room; of one service, or of ``ALL`` together."""
 
     node_id: str
     nth: int
     service: str = ALL
+    counted: Counted = Counted.UNITS
+
+
+class Series(NamedTuple):
+    """What is limited on each day of a node."""
+
+    service: str
+    counted: Counted
 
 
 class SharedDay(NamedTuple):
@@ -56,13 +74,13 @@ class Limits:
         snapshot = wave.snapshot
         self.most: dict[Limit, int] = {StockLimit(row.node_id, row.sku): row.available for row in snapshot.stock}
         self._days: dict[str, tuple[SharedDay, ...]] = {}
-        self._services: dict[str, tuple[str, ...]] = {}
+        self._series: dict[str, tuple[Series, ...]] = {}
         self._zones = {node.node_id: node.place.time_zone for node in snapshot.nodes}
         loads = {load.node_id: load for load in snapshot.loads}
         most = _most_taken(wave)
         for node in snapshot.nodes:
             room = _Room(node, loads.get(node.node_id, NodeLoad(node_id=node.node_id)), snapshot.as_of)
-            if node.ship_enabled and room.may_be_filled(most[node.node_id]):
+            if node.ship_enabled and room.may_be_filled(*most[node.node_id]):
                 self._share(node.node_id, room)
         standing: Counter[Limit] = Counter()
         for order in wave.orders:
@@ -71,25 +89,27 @@ class Limits:
             self.most[limit] = max(self.most.get(limit, 0), units)
 
     def _share(self, node_id: str, room: _Room) -> None:
-        self._days[node_id], self._services[node_id] = room.days, room.services
-        for service in room.services:
-            for nth, units in enumerate(room.until(service)):
-                self.most[DayLimit(node_id, nth, service)] = units
+        self._days[node_id], self._series[node_id] = room.days, room.series
+        for series in room.series:
+            for nth, most in enumerate(room.until(series)):
+                self.most[DayLimit(node_id, nth, *series)] = most
 
     def days_of(self, node_id: str) -> tuple[SharedDay, ...]:
         """The node's days that are told apart; none when its days are not shared."""
         return self._days.get(node_id, ())
 
     def by_day(self, node_id: str) -> Iterator[list[DayLimit]]:
-        """Limits of the node's days, the first day first; a list for each service that has any."""
-        for service in self._services.get(node_id, ()):
-            yield [DayLimit(node_id, nth, service) for nth in range(len(self._days[node_id]))]
+        """Limits of the node's days, the first day first; a list for all that is limited on each of them."""
+        for series in self._series.get(node_id, ()):
+            yield [DayLimit(node_id, nth, *series) for nth in range(len(self._days[node_id]))]
 
     def uses(self, shipments: Iterable[PlannedShipment], service: ServiceLevel) -> Uses:
+        """What these fulfillment orders take."""
         taken: Counter[Limit] = Counter()
         for shipment in shipments:
             units = sum(line.quantity for line in shipment.lines)
-            taken.update(dict.fromkeys(self._by_day(shipment, service), units))
+            for limit in self._by_day(shipment, service):
+                taken[limit] += units if limit.counted is Counted.UNITS else 1
             for line in shipment.lines:
                 taken[StockLimit(shipment.node_id, line.sku)] += line.quantity
         return dict(taken)
@@ -99,9 +119,9 @@ class Limits:
         days = self.days_of(shipment.node_id)
         handed_over = local_day(shipment.ship_by, self._zones.get(shipment.node_id, "UTC"))
         first = sum(known.day < handed_over for known in days[:-1])
-        for limited in self._services.get(shipment.node_id, ()):
-            if limited in (ALL, service):
-                yield from (DayLimit(shipment.node_id, nth, limited) for nth in range(first, len(days)))
+        for series in self._series.get(shipment.node_id, ()):
+            if series.service in (ALL, service):
+                yield from (DayLimit(shipment.node_id, nth, *series) for nth in range(first, len(days)))
 
 
 class _Room:
@@ -111,38 +131,70 @@ class _Room:
         told = load.days is not None
         loads = load.days or ()
         of_services = [day for day in loads if day.service is not None]
-        self.services = (ALL, *sorted({day.service.value for day in of_services if day.service is not None}))
+        services = (ALL, *sorted({day.service.value for day in of_services if day.service is not None}))
         self._days = {ALL: Days(node.daily_units, loads, None)}
-        self._days |= {service: Days(None, of_services, ServiceLevel(service)) for service in self.services[1:]}
+        self._days |= {service: Days(None, of_services, ServiceLevel(service)) for service in services[1:]}
+        self._orders = _orders_left(loads)
+        self.series = (
+            *(Series(service, Counted.UNITS) for service in services),
+            *(Series(service, Counted.ORDERS) for service in sorted(self._orders)),
+        )
         self._undated = max(0, load.units - load.dated)
         self._told = told
         ready = ((ready_by(node, as_of, later=later), later) for later in range(DAYS_AHEAD if told else CAPACITY_DAYS))
         found = (SharedDay(local_day(at, node.place.time_zone), later) for at, later in ready if at is not None)
         self.days = tuple(islice((each for each in found if self._days[ALL].room(each.day)), CAPACITY_DAYS))
 
-    def may_be_filled(self, units: int) -> bool:
-        """Whether so many units could be more than the first day has room for."""
-        return bool(self.days) and any(next(self.until(service)) < units for service in self.services)
+    def may_be_filled(self, units: int, orders: int) -> bool:
+        """Whether so much could be more than the first day has room for."""
+        wanted = {Counted.UNITS: units, Counted.ORDERS: orders}
+        return bool(self.days) and any(next(self.until(series)) < wanted[series.counted] for series in self.series)
 
-    def until(self, service: str) -> Iterator[int]:
-        """Units that can be ready by each of the days. What has no day of its own yet comes before everything new."""
+    def until(self, series: Series) -> Iterator[int]:
+        """What can be ready by each of the days."""
+        if series.counted is Counted.UNITS:
+            return self._units_until(series.service)
+        left_by_day = self._orders[series.service]
+        return accumulate((left_by_day.get(each.day, UNLIMITED) for each in self.days), _added)
+
+    def _units_until(self, service: str) -> Iterator[int]:
+        """Units, of which those that have no day of their own yet come before everything new."""
         ready, undated = 0, self._undated if service == ALL else 0
         for each in self.days:
             room = self._days[service].room(each.day)
             taken = min(undated, room)
             # Where loads are not told by day, those of later days count as none.
             undated = undated - taken if self._told else 0
-            ready = min(UNLIMITED, ready + room - taken)
+            ready = _added(ready, room - taken)
             yield ready
 
 
-def _most_taken(wave: Wave) -> Counter[str]:
-    """The most units that the wave could take of each node."""
+def _added(ready: int, room: int) -> int:
+    return min(UNLIMITED, ready + room)
+
+
+def _orders_left(days: Iterable[DayLoad]) -> dict[str, dict[date, int]]:
+    """Fulfillment orders that may still be given units, by service and day, where any day limits them."""
+    found: dict[str, dict[date, int]] = {}
+    for load in days:
+        if load.order_limit is not None:
+            more = left(load.order_limit, load.used_orders) if left(load.limit, load.used) else 0
+            found.setdefault(load.service.value if load.service else ALL, {})[load.day] = more
+    return found
+
+
+def _most_taken(wave: Wave) -> dict[str, tuple[int, int]]:
+    """The most units, and the most orders of which some are, that the wave could give to each node."""
     wanted: Counter[str] = Counter()
+    holders: dict[str, list[str]] = {}
+    for row in wave.snapshot.stock:
+        holders.setdefault(row.sku, []).append(row.node_id)
+    orders: Counter[str] = Counter()
     for order in wave.orders:
         for line in order.order.lines:
             wanted[line.sku] += line.quantity
-    most: Counter[str] = Counter()
+        orders.update({node_id for line in order.order.lines for node_id in holders.get(line.sku, ())})
+    units: Counter[str] = Counter()
     for row in wave.snapshot.stock:
-        most[row.node_id] += min(row.available, wanted[row.sku])
-    return most
+        units[row.node_id] += min(row.available, wanted[row.sku])
+    return {node.node_id: (units[node.node_id], orders[node.node_id]) for node in wave.snapshot.nodes}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from shared.domain.money import allocate
 from shared.domain.sourcing.plans import CostTerms, PlannedLine, PlannedShipment
@@ -15,14 +16,12 @@ from shared.domain.sourcing.solution import Parts
 from shared.domain.waves.columns import Column
 from shared.domain.waves.limits import Limits
 from shared.domain.waves.models import WaveOrder
-from shared.domain.waves.pricing import Chosen, Pricer
+from shared.domain.waves.pricing import APART, Chosen, Pricer
 from shared.domain.waves.rows import Row, shipments_of
 from shared.domain.waves.standing import short_units
 
 #: Orders that are looked at as one.
 MOST = 4
-#: Line numbers of the second order begin here, of the third at twice this.
-APART = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Union:
         if sum(map(len, shipments)) == len(together):
             return None
         cost = self.pricer.cost_of(chosen) + short_units(self.order, together) * self.pricer.short_milli + change
-        uses = limits.uses(together, self.order.order.service)
+        uses = limits.uses(chain.from_iterable(shipments), self.order.order.service)
         return Column(self.members, cost, uses, shipments, shared_minor=self._saved(chosen))
 
     def _saved(self, chosen: Chosen) -> int:

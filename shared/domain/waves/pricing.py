@@ -11,17 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shared.domain.capacity import ALL
 from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts, by_mask, by_node, pairs_in
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.solution import Parts
-from shared.domain.waves.limits import DayLimit, Limit, StockLimit
+from shared.domain.waves.limits import Counted, DayLimit, Limit, StockLimit
 from shared.domain.waves.models import WaveOrder, WaveRules
 from shared.domain.waves.rows import MILLI, Row, Scale
 
 #: (state, part) pairs a grid may have: a few milliseconds for each question.
 PAIRS = 60_000
 MASK_ATOMS = 10
+#: Of orders looked at as one, line numbers of the second begin here, of the third at twice this.
+APART = 1_000_000
 #: Stands for more than any plan costs: units that have a source are never given up. A grid of 1,000 such units
 #: still fits its integers.
 FIRM = 10**14
@@ -86,21 +89,34 @@ class Pricer:
         self._stock_at = np.array(
             [[index.get(StockLimit(node_id, line.sku), free) for line in self._atoms.lines] for node_id in nodes]
         )
-        self._day_at = np.array(
-            [[index.get(limit, free) for limit in _limits_of(row, self.order)] for row in self.rows]
+        self._day_at, self._orders_at = (
+            np.array([[index.get(limit, free) for limit in _limits_of(row, self.order, counted)] for row in self.rows])
+            for counted in Counted
         )
         self._has_days = any(row.nth is not None for row in self.rows)
         self._units = self._taken.sum(axis=1)
+        self._orders = self._orders_in()
+
+    def _orders_in(self) -> Ints:
+        """Of how many orders each state has units: as many fulfillment orders its shipment is."""
+        owners = np.array([line.line_no // APART for line in self._atoms.lines])
+        found: Ints = np.zeros(len(self._taken), dtype=np.int64)
+        for owner in np.unique(owners):
+            found += self._taken[:, owners == owner].any(axis=1)
+        return found
 
     def quote(self, prices: Ints) -> Quoted:
         """The cheapest plan when a unit costs this much more by limit, in thousandths of a minor unit.
 
         Args:
-            prices: By place in the index; of a day, what a unit handed over then costs in all. The last one is zero.
+            prices: By place in the index; of a day, what a unit, or an order, handed over then costs in all. The last
+                one is zero.
         """
-        stock, days = prices[self._stock_at], prices[self._day_at].sum(axis=1)
-        asked = stock.tobytes() + days.tobytes()
+        stock = prices[self._stock_at]
+        unit, order = prices[self._day_at].sum(axis=1), prices[self._orders_at].sum(axis=1)
+        asked = stock.tobytes() + unit.tobytes() + order.tobytes()
         if asked != self._asked:
+            days = unit[:, None] * self._units + order[:, None] * self._orders if self._has_days else None
             self._asked, self._answer = asked, self._settled_quote(stock, days)
         return self._answer
 
@@ -113,7 +129,7 @@ class Pricer:
             cost += self.scale.milli(priced.terms.total)
         return cost
 
-    def _settled_quote(self, stock: Ints, days: Ints) -> Quoted:
+    def _settled_quote(self, stock: Ints, days: Ints | None) -> Quoted:
         """The cheapest plan as it is packed: asked again while what is packed costs more than was thought."""
         judged = self.scale.judged
         for _ in range(PACKINGS):
@@ -125,9 +141,9 @@ class Pricer:
             self._keys, self._base = keys, self._costs(keys)
         return quoted
 
-    def _quote(self, stock: Ints, days: Ints) -> tuple[Quoted, Choice]:
-        by_row = self._base + days[:, None] * self._units if self._has_days else self._base
-        matrix = np.minimum.reduceat(by_row, self._starts, axis=0) if self._has_days else by_row.copy()
+    def _quote(self, stock: Ints, days: Ints | None) -> tuple[Quoted, Choice]:
+        by_row = self._base if days is None else self._base + days
+        matrix = by_row.copy() if days is None else np.minimum.reduceat(by_row, self._starts, axis=0)
         matrix += stock @ self._taken.T
         np.minimum(matrix, INF, out=matrix)
         matrix[:, 0] = 0
@@ -145,10 +161,10 @@ class Pricer:
         return start + int(by_row[start:stop, state].argmin())
 
 
-def _limits_of(row: Row, order: WaveOrder) -> list[DayLimit]:
+def _limits_of(row: Row, order: WaveOrder, counted: Counted) -> list[DayLimit]:
     """Of the row's day: for all services together, and for the order's. There are none where days are not shared."""
     node_id, nth = row.source.node.node_id, -1 if row.nth is None else row.nth
-    return [DayLimit(node_id, nth), DayLimit(node_id, nth, order.order.service)]
+    return [DayLimit(node_id, nth, service, counted) for service in (ALL, order.order.service)]
 
 
 def _bound_by_more(policy: Policy) -> bool:

@@ -223,6 +223,23 @@ def test_orders_of_one_recipient_travel_together() -> None:
     assert sum(each.shipments[0].cost.freight for each in found.reassignments) == 500
 
 
+def test_a_shared_parcel_is_an_order_of_each_to_the_day_of_its_node() -> None:
+    world = snapshot([node("near", city=0)], {("near", "a"): 9}, rates=[flat_rate(500)])
+    told = (DayLoad(day=DAYS[0], limit=None, order_limit=1),)
+    world = world.model_copy(update={"loads": (NodeLoad(node_id="near", days=told),)})
+    orders = tuple(
+        WaveOrder(
+            order=order(line(1, "a")).model_copy(update={"order_id": f"o{n}"}), policy=Policy(wait_day_minor=100),
+            recipient="ada",
+        )
+        for n in range(2)
+    )  # fmt: skip
+    found = plan_wave(Wave(orders=orders, snapshot=world, rules=NO_CHURN))
+    # The first day has room for one of them; a second parcel costs more than that both wait for the next.
+    assert {one.ship_by.date() for each in found.reassignments for one in each.shipments} == {DAYS[1]}
+    assert [each.order_ids for each in found.consolidations] == [("o0", "o1")]
+
+
 def test_what_stands_stays_even_where_its_node_is_full_or_gone() -> None:
     world = snapshot(
         [node("closed", city=0, ship_enabled=False), node("full", city=0, daily_units=1)],
