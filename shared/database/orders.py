@@ -33,11 +33,13 @@ _KEEP = text("""
         ON CONFLICT DO NOTHING
         RETURNING order_id, received_at
     ), lines AS (
-        INSERT INTO order_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor, unallocated,
-                                bundle_line_no)
-        SELECT k.order_id, l.line_no, l.sku, l.quantity, l.unit_price_minor, l.total_minor, l.quantity, l.bundle_line_no
+        INSERT INTO order_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor, tax_minor,
+                                unallocated, bundle_line_no)
+        SELECT k.order_id, l.line_no, l.sku, l.quantity, l.unit_price_minor, l.total_minor, l.tax_minor,
+               l.quantity, l.bundle_line_no
         FROM kept k, jsonb_to_recordset(CAST(:lines AS jsonb)) AS l(
-            line_no int, sku text, quantity int, unit_price_minor bigint, total_minor bigint, bundle_line_no int)
+            line_no int, sku text, quantity int, unit_price_minor bigint, total_minor bigint, tax_minor bigint,
+            bundle_line_no int)
     ), bundles AS (
         INSERT INTO bundle_line (order_id, line_no, sku, quantity, unit_price_minor, total_minor)
         SELECT k.order_id, b.line_no, b.sku, b.quantity, b.unit_price_minor, b.total_minor

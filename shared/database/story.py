@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.figures import FULFILLMENT, LIFECYCLE, UNITS
 from shared.domain.orders import Fulfillment, Lifecycle, UnitCount, count_units, fulfillment_of, lifecycle_of
 from shared.domain.policy import ProcessPolicy
+from shared.domain.profit import profit_of
 from shared.domain.rollups import Money, payment_of, return_of
 from shared.domain.story import OrderStory, OrderSummary, ReturnStory, TimelineEvent
 from shared.domain.waiting import waits_for
@@ -203,7 +204,9 @@ async def tell(connection: AsyncConnection, order_id: str) -> OrderStory:
         "on_hold": any(hold["released_at"] is None for hold in facts["holds"]),
     }
     told = OrderStory.model_validate(document | facts | rolled_up)
-    return told.model_copy(update={"waits_for": waits_for(told, ProcessPolicy.model_validate(facts["process"]))})
+    waits = waits_for(told, ProcessPolicy.model_validate(facts["process"]))
+    profit = profit_of(told) if told.fulfillments else None
+    return told.model_copy(update={"waits_for": waits, "profit": profit})
 
 
 def _money(facts: dict[str, Any], document: dict[str, Any], units: UnitCount) -> Money:

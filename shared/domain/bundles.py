@@ -14,6 +14,7 @@ class StockLine(Model):
     """A line of items that have stock.
 
     Attributes:
+        total_minor: What the customer pays, tax included.
         bundle_line_no: The line of the bundle that these units are a component of.
     """
 
@@ -22,6 +23,7 @@ class StockLine(Model):
     quantity: int
     unit_price_minor: int
     total_minor: int
+    tax_minor: int = 0
     bundle_line_no: int | None = None
 
 
@@ -48,6 +50,7 @@ def _plain(line: OrderLine) -> StockLine:
         quantity=line.quantity,
         unit_price_minor=line.unit_price_minor,
         total_minor=line.total_minor,
+        tax_minor=line.tax_minor,
     )
 
 
@@ -65,6 +68,7 @@ def _components(line: OrderLine, components: Sequence[Component], number: int) -
             quantity=line.quantity * part.quantity,
             unit_price_minor=each[n] // part.quantity,
             total_minor=net[n] + tax[n],
+            tax_minor=tax[n],
             bundle_line_no=line.line_no,
         )
 

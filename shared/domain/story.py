@@ -7,6 +7,7 @@ from typing import Any
 from shared.domain.base import Instant, Model
 from shared.domain.cartons import PlannedPackage
 from shared.domain.orders import Address, Fulfillment, HoldKind, Lifecycle, Method, ServiceLevel, UnitCount
+from shared.domain.profit import Profit
 from shared.domain.rate_shopping import RateShop
 from shared.domain.rollups import Money, Payment, Return
 from shared.domain.sourcing.plans import CostTerms, Plan
@@ -50,7 +51,11 @@ class TimelineEvent(Model):
 
 
 class LineStory(Model):
-    """One order line and where its units are."""
+    """One order line and where its units are.
+
+    Attributes:
+        total_minor: What the customer pays for it; ``tax_minor`` is part of it.
+    """
 
     line_no: int
     sku: str
@@ -58,6 +63,7 @@ class LineStory(Model):
     quantity: int
     unit_price_minor: int
     total_minor: int
+    tax_minor: int
     units: UnitCount
     bundle_line_no: int | None = None
 
@@ -253,6 +259,7 @@ class OrderStory(Model):
         fulfillment, payment, returned: The roll-ups; ``on_hold`` lies over them.
         lines: Lines of items that have stock; each of ``bundles`` is there as its components.
         plan: The planner's latest decision with every candidate's cost or reason; ``plans`` counts them all.
+        profit: What it earns as things stand; ``None`` while nothing of it has a source.
         waits_for: What it waits for now, a sentence each.
     """
 
@@ -294,4 +301,5 @@ class OrderStory(Model):
     cases: tuple[CaseStory, ...]
     messages: tuple[MessageStory, ...]
     supply: tuple[SupplyStory, ...] = ()
+    profit: Profit | None = None
     waits_for: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from workers.cli.rate_shops import rates_compared
 
 if TYPE_CHECKING:
     from shared.domain.cartons import PlannedPackage
+    from shared.domain.profit import Profit
     from shared.domain.sourcing.plans import Candidate, Plan
     from shared.domain.story import FulfillmentStory, OrderStory, TimelineEvent
 
@@ -41,6 +42,8 @@ def _parts(order: OrderStory) -> Iterator[RenderableType]:
     if order.plan is not None:
         yield _plan(order.plan, order)
     yield _money(order)
+    if order.profit is not None:
+        yield _profit(order.profit, order.currency)
     if order.holds:
         holds = [(h.hold_id, h.kind, h.reason, h.placed_by, when(h.released_at) or "stands") for h in order.holds]
         yield table("holds", ("hold", "kind", "reason", "by", "released"), holds)
@@ -175,6 +178,20 @@ def _money(order: OrderStory) -> RenderableType:
     rows = [(when(o.intended_at), o.kind, money(o.amount_minor, order.currency), o.status, o.reason, o.reference)
             for o in order.operations]  # fmt: skip
     return table(title, ("at", "operation", "amount#", "answer", "reason", "reference"), rows)
+
+
+def _profit(profit: Profit, currency: str) -> RenderableType:
+    title = "profit" if profit.settled else "profit, as it is expected"
+    columns = ("goods and shipping sold#", "refunded#", "goods#", "shipping#", "fees#", "profit#")
+    amounts = (
+        profit.revenue_minor,
+        -profit.refunds_minor,
+        -profit.goods_minor,
+        -profit.shipping_minor,
+        -profit.fees_minor,
+        profit.profit_minor,
+    )
+    return table(title, columns, [tuple(money(amount, currency) for amount in amounts)])
 
 
 def event_line(event: TimelineEvent) -> str:

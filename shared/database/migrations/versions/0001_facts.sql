@@ -189,6 +189,7 @@ CREATE TABLE order_line (
     quantity         int NOT NULL CHECK (quantity > 0),
     unit_price_minor bigint NOT NULL CHECK (unit_price_minor >= 0),
     total_minor      bigint NOT NULL CHECK (total_minor >= 0),
+    tax_minor        bigint NOT NULL DEFAULT 0 CHECK (tax_minor BETWEEN 0 AND total_minor),
     unallocated      int NOT NULL CHECK (unallocated >= 0),
     backordered      int NOT NULL DEFAULT 0 CHECK (backordered >= 0),
     allocated        int NOT NULL DEFAULT 0 CHECK (allocated >= 0),
