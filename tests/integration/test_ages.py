@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-
-import pytest
 
 from shared.database import policies
 from shared.database.ages import read_idle
@@ -15,13 +12,6 @@ from shared.domain.sourcing.models import IdleStock, Policy
 from tests.support.facts import PROCESS, Facts
 
 LONG_AGO, LATELY = timedelta(days=40, hours=1), timedelta(days=3, hours=1)
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 async def moved(shop: Facts, node_id: str, sku: str, cause: str, units: int, ago: timedelta) -> None:

@@ -15,8 +15,8 @@ from shared.database.reservations import Claim
 from shared.database.stock import Move, receive
 from shared.domain.availability import Allocation, available
 from shared.domain.pools import Pool
-from shared.loading import load
 from tests.support.stock import place, reserve, seed
+from tests.support.tables import put
 
 CHANNELS = "channel,rank,every_node\nweb,1,true\napp,2,false\n"
 ELIGIBILITY = "channel,node_id,sells\nweb,n3,false\napp,n1,true\napp,n3,true\n"
@@ -32,10 +32,6 @@ async def database(fresh_database_url: str) -> AsyncIterator[Database]:
     await seed(database, nodes=3, skus=4, on_hand=10)
     yield database
     await database.close()
-
-
-async def put(database: Database, **tables: str) -> None:
-    await load(database, {kind: content.encode() for kind, content in tables.items()})
 
 
 async def sells(database: Database, channel: str, *skus: str) -> list[int]:

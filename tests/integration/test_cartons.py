@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from io import StringIO
 from typing import Any
 
@@ -18,26 +17,15 @@ from shared.domain.sourcing.plans import PlannedShipment
 from shared.errors import InvalidInput
 from shared.gateways.fulfillment.mapping import document_for
 from shared.gateways.protocol import FulfillmentRequest
-from shared.loading import load
 from shared.messages import FulfillmentCall
 from tests.support.facts import Facts
+from tests.support.tables import put
 from workers.cli.drawing import story
 from workers.cli.explain import drawn
 
 NO_TEMPORAL: Any = None
 CARTONS = "name,node_id,length_mm,width_mm,height_mm,max_weight_g,tare_g,cost_minor\n"
 ITEMS = "sku,weight_g,length_mm,width_mm,height_mm,price_minor,cost_minor,currency,own_container\n"
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
-
-
-async def put(shop: Facts, **tables: str) -> None:
-    await load(shop.database, {kind: text.encode() for kind, text in tables.items()})
 
 
 async def planned(shop: Facts, *lines: tuple[str, int]) -> tuple[str, PlannedShipment]:
@@ -63,9 +51,8 @@ def brief(packages: tuple[PlannedPackage, ...]) -> list[tuple[str | None, int, i
 async def items(shop: Facts) -> tuple[str, str]:
     """A mug of 100 x 100 x 100 mm and 400 g, and a chair that is its own container."""
     mug, chair = shop.sku(0), shop.sku(1)
-    await put(
-        shop, items=f"{ITEMS}{mug},400,100,100,100,900,400,USD,false\n{chair},7000,800,500,300,9900,5000,USD,true\n"
-    )
+    rows = f"{mug},400,100,100,100,900,400,USD,false\n{chair},7000,800,500,300,9900,5000,USD,true\n"
+    await put(shop.database, items=ITEMS + rows)
     await shop.stock(mug, wh_columbus=50)
     await shop.stock(chair, wh_columbus=5)
     return mug, chair
@@ -73,7 +60,7 @@ async def items(shop: Facts) -> tuple[str, str]:
 
 async def test_a_shipment_is_planned_asked_for_and_told_as_it_is_packed(shop: Facts) -> None:
     mug, chair = await items(shop)
-    await put(shop, cartons=f"{CARTONS}one,,100,100,100,5000,50,20\nfour,,200,200,100,5000,120,60\n")
+    await put(shop.database, cartons=f"{CARTONS}one,,100,100,100,5000,50,20\nfour,,200,200,100,5000,120,60\n")
     order_id, shipment = await planned(shop, (mug, 3), (chair, 1))
     assert brief(shipment.packages) == [("four", 3, 1320), (None, 1, 24_000)]
     assert shipment.cost.packaging == 60
@@ -99,7 +86,7 @@ async def test_carts_are_promised_as_they_would_be_packed(shop: Facts) -> None:
     cart = Cart(postal_code="10001", lines=(CartLine(sku=mug, quantity=5),))
     doms = Doms(NO_TEMPORAL, shop.database)
     assert not (await doms.promise(cart)).options[0].sources[0].packages
-    await put(shop, cartons=f"{CARTONS}four,,200,200,100,5000,120,60\n")
+    await put(shop.database, cartons=f"{CARTONS}four,,200,200,100,5000,120,60\n")
     (source,) = (await doms.promise(cart)).options[0].sources
     assert brief(source.packages) == [("four", 4, 1720), ("four", 1, 800)]
 
@@ -107,9 +94,9 @@ async def test_carts_are_promised_as_they_would_be_packed(shop: Facts) -> None:
 async def test_a_node_packs_in_its_own_cartons_while_they_are_in_use(shop: Facts) -> None:
     mug, _ = await items(shop)
     own = "big,wh-columbus,300,300,300,20000,300,90"
-    await put(shop, cartons=f"{CARTONS}four,,200,200,100,5000,120,60\n{own}\n")
+    await put(shop.database, cartons=f"{CARTONS}four,,200,200,100,5000,120,60\n{own}\n")
     assert brief((await planned(shop, (mug, 5)))[1].packages) == [("big", 5, 5400)]
-    await put(shop, cartons=f"{CARTONS.strip()},in_use\n{own},false\n")
+    await put(shop.database, cartons=f"{CARTONS.strip()},in_use\n{own},false\n")
     assert [one.carton for one in (await planned(shop, (mug, 5)))[1].packages] == ["four", "four"]
     await shop.run("UPDATE carton SET in_use = false")
     assert (await planned(shop, (mug, 5)))[1].packages == ()
@@ -117,7 +104,7 @@ async def test_a_node_packs_in_its_own_cartons_while_they_are_in_use(shop: Facts
 
 async def test_nothing_is_suggested_for_what_is_no_longer_asked(shop: Facts) -> None:
     mug, _ = await items(shop)
-    await put(shop, cartons=f"{CARTONS}four,,200,200,100,5000,120,60\n")
+    await put(shop.database, cartons=f"{CARTONS}four,,200,200,100,5000,120,60\n")
     order_id, shipment = await planned(shop, (mug, 3))
     assert contents(shipment.packages) == {1: 3}
     await shop.run("UPDATE reservation SET open = 2, released = 1 WHERE order_id = :o", o=order_id)
@@ -126,7 +113,9 @@ async def test_nothing_is_suggested_for_what_is_no_longer_asked(shop: Facts) -> 
 
 async def test_faults_are_told_by_row(shop: Facts) -> None:
     with pytest.raises(InvalidInput) as refused:
-        await put(shop, cartons=f"{CARTONS}a,nowhere,0,10,10,1,,\nb,,10,10,ten,0,-1,\nc,,1,1,1,1,,\nc,,1,1,1,1,,\n")
+        await put(
+            shop.database, cartons=f"{CARTONS}a,nowhere,0,10,10,1,,\nb,,10,10,ten,0,-1,\nc,,1,1,1,1,,\nc,,1,1,1,1,,\n"
+        )
     assert sorted((fault.pointer, fault.code) for fault in refused.value.faults) == [
         ("/2/length_mm", "too_small"),
         ("/2/node_id", "unknown_node_id"),

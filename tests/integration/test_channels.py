@@ -20,6 +20,7 @@ from shared.database.sourcing import Network, read_question
 from shared.domain.pools import Pool, Pooled
 from shared.loading import load
 from tests.support.stock import draft, place, residuals, seed
+from tests.support.tables import put
 
 CHANNELS = "channel,rank,every_node\nweb,2,true\napp,1,false\n"
 MOVES = text("SELECT reference, reserved FROM stock_move WHERE sku = 's1' AND cause = 'reserve' ORDER BY tx, move_id")
@@ -33,7 +34,7 @@ async def database(fresh_database_url: str) -> AsyncIterator[Database]:
     database = Database(fresh_database_url)
     await seed(database, nodes=3, skus=4, on_hand=10)
     tables = {"channels": CHANNELS, "eligibility": ELIGIBILITY, "allocation": "channel,sku,pool\napp,s1,12\n"}
-    await load(database, {kind: content.encode() for kind, content in tables.items()})
+    await put(database, **tables)
     async with database.transaction() as connection:
         await connection.execute(text("UPDATE node SET place = CAST(:place AS jsonb)"), {"place": PLACE})
     yield database

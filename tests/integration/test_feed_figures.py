@@ -8,28 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from shared.database.engine import Database
 from shared.database.reservations import Claim
 from shared.errors import InvalidInput
-from tests.support.feed_desk import Desk
-from tests.support.stock import place, reserve, residuals, seed
+from tests.support.feed_desk import Desk, opened
+from tests.support.stock import place, reserve
 
 
 @pytest.fixture
 async def desk(fresh_database_url: str) -> AsyncIterator[Desk]:
-    """Ten of each of three items at two nodes, since ten days."""
-    database = Database(fresh_database_url)
-    await seed(database, nodes=2, skus=3, on_hand=10)
-    async with database.transaction() as connection:
-        await connection.execute(text("ALTER TABLE stock_move DISABLE TRIGGER append_only"))
-        await connection.execute(text("UPDATE stock_move SET at = at - interval '10 days'"))
-        await connection.execute(text("ALTER TABLE stock_move ENABLE TRIGGER append_only"))
-    desk = Desk(database)
-    yield desk
-    async with database.reading() as connection:
-        told = await residuals(connection)
-    assert told.keys() <= {"lines_unlike_their_reservations"}, told
-    await database.close()
+    async with opened(fresh_database_url) as desk:
+        yield desk
 
 
 async def test_an_older_snapshot_is_refused_whole(desk: Desk) -> None:

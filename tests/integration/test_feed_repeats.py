@@ -64,11 +64,8 @@ class Lines:
 async def desk(fresh_database_url: str) -> AsyncIterator[Desk]:
     """Items under their partner's numbers, of which two items share one, with stock that is ten days old."""
     database = Database(fresh_database_url)
-    await seed(database, nodes=4, skus=ITEMS, on_hand=10)
+    await seed(database, nodes=4, skus=ITEMS, on_hand=10, days_ago=10)
     async with database.transaction() as connection:
-        await connection.execute(text("ALTER TABLE stock_move DISABLE TRIGGER append_only"))
-        await connection.execute(text("UPDATE stock_move SET at = at - interval '10 days'"))
-        await connection.execute(text("ALTER TABLE stock_move ENABLE TRIGGER append_only"))
         await connection.execute(
             text("""
                 INSERT INTO source_offer SELECT node_id, 's' || n, 'P-' || CASE n WHEN 6 THEN 5 ELSE n END, 1, 2, 0

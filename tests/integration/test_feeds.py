@@ -11,31 +11,18 @@ from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
 from shared.database import feed_moves
-from shared.database.engine import Database
 from shared.domain.feeds import Buffer
 from shared.errors import Conflict, Unavailable
 from shared.messages.feeds import FeedRunInput
-from tests.support.feed_desk import Desk
-from tests.support.stock import residuals, seed
+from tests.support.feed_desk import Desk, opened
 
 REAL = Path(__file__).parents[3] / "shared/data/edi/846/Stedi-Demos__malouf_lowes_846_20221006.edi"
 
 
 @pytest.fixture
 async def desk(fresh_database_url: str) -> AsyncIterator[Desk]:
-    """Ten of each of three items at two nodes, since ten days."""
-    database = Database(fresh_database_url)
-    await seed(database, nodes=2, skus=3, on_hand=10)
-    async with database.transaction() as connection:
-        await connection.execute(text("ALTER TABLE stock_move DISABLE TRIGGER append_only"))
-        await connection.execute(text("UPDATE stock_move SET at = at - interval '10 days'"))
-        await connection.execute(text("ALTER TABLE stock_move ENABLE TRIGGER append_only"))
-    desk = Desk(database)
-    yield desk
-    async with database.reading() as connection:
-        told = await residuals(connection)
-    assert told.keys() <= {"lines_unlike_their_reservations"}, told
-    await database.close()
+    async with opened(fresh_database_url) as desk:
+        yield desk
 
 
 async def test_every_row_is_in_or_refused_with_its_reason_and_its_line(desk: Desk) -> None:

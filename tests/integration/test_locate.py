@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,13 +18,6 @@ from workers.cli.history import history_body, read_history
 from workers.cli.locate import drawn, located
 from workers.demo.orders import make_orders
 from workers.report.pages import locations_page, simulation_page
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 async def history(shop: Facts, body: bytes | None, since: datetime | None = None) -> Replay:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy.exc import DBAPIError
 
@@ -14,13 +12,6 @@ from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.presets import PRESETS
 from shared.errors import Conflict, InvalidInput, NotFound
 from tests.support.facts import Facts
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 async def kept(shop: Facts, policy: PolicyVersion) -> PolicyVersion:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,6 @@ from workers.cli import policy as policy_cli
 from workers.cli.explain import drawn
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "policies.md"
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 def policy_of(**sourcing: Any) -> PolicyVersion:

@@ -19,8 +19,8 @@ from shared.database.reservations import Claim
 from shared.database.stock import Move, Settle, receive, settle
 from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.errors import NotFound
-from shared.loading import load
 from tests.support.stock import draft, place, reserve, seed
+from tests.support.tables import put
 
 NOW = datetime.now(UTC)
 
@@ -112,7 +112,7 @@ async def test_an_item_shows_what_each_channel_sells_and_was_told(database: Data
         "channels": "channel,rank,partner_id\nweb,1,shop\napp,2,\n",
         "allocation": "channel,sku,pool,cap,floor,buffer\nweb,,4,,,\nweb,s1,,15,3,1\n",
     }
-    await load(database, {kind: content.encode() for kind, content in tables.items()})
+    await put(database, **tables)
     async with database.transaction() as connection:
         push, _ = await next_push(connection, "web")
         assert push is not None

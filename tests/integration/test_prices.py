@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,13 +19,6 @@ from shared.messages import PriceResult, PriceStep
 from tests.support.facts import Facts
 
 NEAR, FAR = "wh-columbus", "3pl-reno"
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 async def four_weeks_of(shop: Facts, *lines: tuple[str, int]) -> None:

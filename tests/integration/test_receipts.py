@@ -15,18 +15,13 @@ from shared.database.quarantine import Disposal
 from shared.database.stock import Move
 from shared.domain.supply import InboundKind
 from shared.errors import Conflict, NotFound
-from tests.support.facts import Facts
-from tests.support.supply_desk import Shop
+from tests.support.supply_desk import Shop, opened
 
 
 @pytest.fixture
 async def shop(fresh_database_url: str) -> AsyncIterator[Shop]:
-    facts = await Facts.load(fresh_database_url)
-    await facts.stock(facts.sku())
-    shop = Shop(facts)
-    yield shop
-    await shop.books_agree()
-    await facts.database.close()
+    async with opened(fresh_database_url) as shop:
+        yield shop
 
 
 # --- receipts ---------------------------------------------------------------------------------------------

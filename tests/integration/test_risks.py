@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.risks import Risks
@@ -22,13 +20,6 @@ _LATE = "shipped_at = now(), ship_by = now() - interval '1 day', ended_at = now(
 _REJECTED = "excludes_node = true, ended_at = now(), reason = 'closed today'"
 _REROUTED = "excludes_node = true, ended_at = now(), reason = 'rerouted: nearer'"
 _CANCELLED = "ended_at = now(), reason = 'cancelled: changed my mind'"
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 async def asked(shop: Facts, node_id: str, *became: str) -> None:

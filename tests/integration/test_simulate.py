@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,13 +19,6 @@ from shared.errors import InvalidInput
 from tests.support.facts import Facts
 from workers.cli.simulate import drawn
 from workers.demo.orders import make_orders
-
-
-@pytest.fixture
-async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    yield facts
-    await facts.database.close()
 
 
 async def since(shop: Facts, at: datetime, limit: int = 100) -> Replay:

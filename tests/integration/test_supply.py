@@ -13,18 +13,13 @@ from shared.database import supply
 from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.errors import Conflict, InvalidInput
 from shared.loading import load
-from tests.support.facts import Facts
-from tests.support.supply_desk import LATER, SOON, Shop
+from tests.support.supply_desk import LATER, SOON, Shop, opened
 
 
 @pytest.fixture
 async def shop(fresh_database_url: str) -> AsyncIterator[Shop]:
-    facts = await Facts.load(fresh_database_url)
-    await facts.stock(facts.sku())
-    shop = Shop(facts)
-    yield shop
-    await shop.books_agree()
-    await facts.database.close()
+    async with opened(fresh_database_url) as shop:
+        yield shop
 
 
 # --- telling of it ----------------------------------------------------------------------------------------

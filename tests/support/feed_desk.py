@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,7 @@ from shared.domain.feeds import FeedSource
 from shared.feeds_client import take_in
 from shared.messages import Wake
 from shared.messages.feeds import FeedRun, FeedRunInput, FeedWatchInput
+from tests.support.stock import residuals, seed
 
 
 class Woken:
@@ -92,3 +95,15 @@ class Desk:
 
     async def watch(self) -> None:
         await ActivityEnvironment().run(self.feeds.check_freshness, FeedWatchInput())
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Desk]:
+    """The desk of a merchant with ten of each of three items at two nodes, since ten days."""
+    database = Database(url)
+    await seed(database, nodes=2, skus=3, on_hand=10, days_ago=10)
+    yield Desk(database)
+    async with database.reading() as connection:
+        told = await residuals(connection)
+    assert told.keys() <= {"lines_unlike_their_reservations"}, told
+    await database.close()

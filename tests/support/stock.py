@@ -41,8 +41,9 @@ _WORLD = (
     SELECT 'n' || n, 's' || s, :on_hand FROM generate_series(1, :nodes) n, generate_series(1, :skus) s
     """,
     """
-    INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor)
-    SELECT node_id, sku, 'receive', on_hand, 0, 'opening', 'test' FROM stock_position WHERE on_hand > 0
+    INSERT INTO stock_move (node_id, sku, cause, on_hand, reserved, reference, actor, at)
+    SELECT node_id, sku, 'receive', on_hand, 0, 'opening', 'test', now() - make_interval(days => :days_ago)
+    FROM stock_position WHERE on_hand > 0
     """,
 )
 _ORDERS = text("""
@@ -87,11 +88,11 @@ _RESIDUALS = text("""
 """)
 
 
-async def seed(database: Database, *, nodes: int, skus: int, on_hand: int) -> None:
-    """Nodes ``n1…``, items ``s1…``, and every item at every node."""
+async def seed(database: Database, *, nodes: int, skus: int, on_hand: int, days_ago: int = 0) -> None:
+    """Nodes ``n1…``, items ``s1…``, and every item at every node, since so many days."""
     async with database.transaction() as connection:
         for statement in _WORLD:
-            values = {"nodes": nodes, "skus": skus, "on_hand": on_hand}
+            values = {"nodes": nodes, "skus": skus, "on_hand": on_hand, "days_ago": days_ago}
             names = {name for name in values if f":{name}" in statement}
             await connection.execute(text(statement), {name: values[name] for name in names})
     async with database.engine.connect() as connection:

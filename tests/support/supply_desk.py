@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -109,3 +111,14 @@ class Shop:
                 async with self.facts.database.transaction() as connection:
                     found = await run_check(connection, check, run_id="test", started_at=datetime.now(UTC))
                 assert not found.breaks, check.name
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Shop]:
+    """A merchant who has none of the item; in the end all books agree."""
+    facts = await Facts.load(url)
+    await facts.stock(facts.sku())
+    shop = Shop(facts)
+    yield shop
+    await shop.books_agree()
+    await facts.database.close()
