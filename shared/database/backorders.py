@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import carts, wakes
+from shared.database import carts, turns, wakes
 from shared.domain.network import Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -27,6 +27,8 @@ from shared.messages import Wake
 NO_PROMISE = datetime.max.replace(tzinfo=UTC)
 #: An order is sourced seconds after it is woken; after this, what was kept for it is anybody's.
 KEPT_FOR = timedelta(days=1)
+#: How far down the queue is looked for units that those before could not take, in so many times the units.
+_REACHES = tuple(4**n for n in range(12))
 
 _LOCK_WAITING = text("""
     SELECT FROM orders o
@@ -34,22 +36,14 @@ _LOCK_WAITING = text("""
       AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
     ORDER BY o.order_id FOR NO KEY UPDATE
 """)
-#: Stock is locked by now, so nobody is waited for: an order that began to wait just now, under its own step's lock,
-#: is woken or looks again like anybody who waits.
-_LOCKED = text("""
-    SELECT o.order_id FROM orders o
-    WHERE o.closed_at IS NULL
-      AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
-    ORDER BY o.order_id FOR NO KEY UPDATE SKIP LOCKED
-""")
-_WAITING = text("""
+_WAITING = """
     SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
            i.weight_g, i.length_mm, i.width_mm, i.height_mm, i.own_container,
            o.priority, o.promised_at, o.received_at, o.channel, o.place, o.service, o.method, o.pickup_node_id,
            p.sourcing,
            coalesce(h.holds, false) AS holds, CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id,
            coalesce(h.units, 0) AS held, sum(l.backordered) OVER lines - l.backordered AS before,
-           (SELECT coalesce(array_agg(DISTINCT node_id), '{}') FROM fulfillment_order f
+           (SELECT coalesce(array_agg(DISTINCT node_id), '{{}}') FROM fulfillment_order f
             WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded
     FROM order_line l JOIN orders o USING (order_id) JOIN item i USING (sku)
     JOIN policy_version p ON p.version = o.policy_version
@@ -58,10 +52,12 @@ _WAITING = text("""
         WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
         HAVING count(*) > 0
     ) h ON true
-    WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL
+    WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {which}
     WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
     ORDER BY l.order_id, l.line_no
-""")
+"""
+_ALL_WAITING = text(_WAITING.format(which="true"))
+_WAITING_OF = text(_WAITING.format(which="l.order_id = ANY(:order_ids)"))
 #: Positions are locked already, by the moves that brought the units in.
 _FREE = text("""
     SELECT p.node_id, p.sku, p.free FROM stock_position p
@@ -144,7 +140,10 @@ async def lock_waiting(connection: AsyncConnection, skus: Sequence[str]) -> None
 
 async def read_waiting(connection: AsyncConnection, skus: Sequence[str]) -> list[WaitingLine]:
     """Order lines that wait for these items."""
-    rows = await connection.execute(_WAITING, {"skus": list(skus)})
+    return _lines(await connection.execute(_ALL_WAITING, {"skus": list(skus)}))
+
+
+def _lines(rows: Iterable[Any]) -> list[WaitingLine]:
     lines = (_waiting(row) for row in rows)
     return [line for line in lines if line.units]
 
@@ -188,8 +187,8 @@ async def keep_for_waiting(
 ) -> dict[tuple[str, int], int]:
     """Hold what has arrived for those who wait; returns the units of each order line that got some.
 
-    Their processes are owed a wake-up for it.
-    The orders are locked, and the positions, to which the units were added in this transaction.
+    Their processes are owed a wake-up for it. So are those of orders that others have locked, when something is left.
+    The first who wait are locked, and the positions, to which the units were added in this transaction.
 
     Args:
         arrived: Units by node and item.
@@ -197,52 +196,97 @@ async def keep_for_waiting(
         bound: Units of order lines that are bound to what arrived.
         but: Orders that get nothing.
     """
-    skus = sorted({sku for _, sku in arrived})
-    served = set((await connection.execute(_LOCKED, {"skus": skus})).scalars()).difference(but)
-    waiting = [line for line in await read_waiting(connection, skus) if line.turn.order_id in served]
-    waiting.sort(key=lambda line: line.turn)
-    if not waiting:
-        return {}
-    keys = {"node_ids": [node_id for node_id, _ in arrived], "skus": [sku for _, sku in arrived]}
-    free = {(row.node_id, row.sku): row.free for row in await connection.execute(_FREE, keys)}
-    got: dict[tuple[str, int], int] = {}
-    given: list[dict[str, Any]] = []
-    for (node_id, sku), units in sorted(arrived.items()):
-        here = [Coming("", node_id, as_of)]
-        able = (line for line in waiting if line.sku == sku and line.dates(here, timetable, as_of))
-        lines = _first(able, units, got, bound or {})
-        needs = [_need(line, got, bound or {}) for line in lines]
-        for line, taken in zip(lines, serve(units, free[node_id, sku], needs), strict=True):
-            if taken:
-                key = (line.turn.order_id, line.turn.line_no)
-                got[key] = got.get(key, 0) + taken
-                given.append(_row(line, node_id, taken, reference))
-    if given:
+    positions = {"node_ids": [node_id for node_id, _ in arrived], "skus": [sku for _, sku in arrived]}
+    free = {(row.node_id, row.sku): row.free for row in await connection.execute(_FREE, positions)}
+    counter = _Counter(dict(arrived), free, timetable, as_of, dict(bound or {}))
+    seen, busy = set(but), set[str]()
+    for reach in _REACHES:
+        units = {sku: units * reach for sku, units in counter.left().items()}
+        if not units:
+            break
+        turn = await turns.lock_next(connection, units, seen, counter.bound_orders().difference(seen))
+        if not (turn.locked or turn.busy):
+            break
+        seen.update(turn.locked, turn.busy)
+        busy.update(turn.busy)
+        of_turn = {"skus": list(units), "order_ids": turn.locked}
+        counter.serve(_lines(await connection.execute(_WAITING_OF, of_turn)))
+    if counter.given:
+        given = [_row(*each, reference) for each in counter.given]
         values = {"given": json.dumps(given), "reference": reference, "actor": actor, "expires_at": as_of + KEPT_FOR}
         await connection.execute(_KEEP, values)
-        await wakes.ask(connection, {order_id for order_id, _ in got}, wake=Wake(kind="stock_arrived"))
-    return got
+    owed = {order_id for order_id, _ in counter.got}.union(busy if counter.left() else ())
+    await wakes.ask(connection, owed, wake=Wake(kind="stock_arrived"))
+    return counter.got
 
 
-def _first(
-    able: Iterable[WaitingLine],
-    units: int,
-    got: Mapping[tuple[str, int], int],
-    bound: Mapping[tuple[str, int], int],
-) -> list[WaitingLine]:
-    """As many lines as may get something of so many units: whether more of them could be served is not worked out."""
-    lines: list[WaitingLine] = []
-    for line in able:
-        lines.append(line)
-        units -= _need(line, got, bound).units
-        if units <= 0 and not bound:
-            break
-    return lines
+class _Counter:
+    """What has arrived is handed out here, to some of those who wait at a time.
 
+    Attributes:
+        got: Units of each order line that got some.
+        given: Who got how many units of which node.
+    """
 
-def _need(line: WaitingLine, got: Mapping[tuple[str, int], int], bound: Mapping[tuple[str, int], int]) -> Waiting:
-    key = (line.turn.order_id, line.turn.line_no)
-    return Waiting(line.turn, line.units - got.get(key, 0), bound.get(key, 0))
+    def __init__(
+        self,
+        arrived: dict[tuple[str, str], int],
+        free: Mapping[tuple[str, str], int],
+        timetable: Timetable,
+        as_of: datetime,
+        bound: dict[tuple[str, int], int],
+    ) -> None:
+        self._arrived, self._free = arrived, dict(free)
+        self._timetable, self._as_of, self._bound = timetable, as_of, bound
+        self.got: dict[tuple[str, int], int] = {}
+        self.given: list[tuple[WaitingLine, str, int]] = []
+
+    def bound_orders(self) -> set[str]:
+        return {order_id for order_id, _ in self._bound}
+
+    def left(self) -> dict[str, int]:
+        """Units of each item that somebody may still get; those of safety stock only who was promised them."""
+        left: dict[str, int] = {}
+        for at, units in self._arrived.items():
+            if (units := units if self._bound else min(units, self._free[at])) > 0:
+                left[at[1]] = left.get(at[1], 0) + units
+        return left
+
+    def serve(self, lines: Iterable[WaitingLine]) -> None:
+        """Hand out to these, who come after all who were served before."""
+        waiting = sorted(lines, key=lambda line: line.turn)
+        for (node_id, sku), units in sorted(self._arrived.items()):
+            here = [Coming("", node_id, self._as_of)]
+            able = (line for line in waiting if line.sku == sku and line.dates(here, self._timetable, self._as_of))
+            first = self._first(able, units)
+            free = self._free[node_id, sku]
+            for line, taken in zip(first, serve(units, free, [self._need(line) for line in first]), strict=True):
+                if taken:
+                    self._hand_out(line, node_id, taken)
+        self._bound = {}
+
+    def _first(self, able: Iterable[WaitingLine], units: int) -> list[WaitingLine]:
+        """As many as may get something of so many units: whether more could be served is not worked out."""
+        lines: list[WaitingLine] = []
+        if not units:
+            return lines
+        for line in able:
+            lines.append(line)
+            units -= self._need(line).units
+            if units <= 0 and not self._bound:
+                break
+        return lines
+
+    def _need(self, line: WaitingLine) -> Waiting:
+        key = (line.turn.order_id, line.turn.line_no)
+        return Waiting(line.turn, line.units - self.got.get(key, 0), self._bound.get(key, 0))
+
+    def _hand_out(self, line: WaitingLine, node_id: str, units: int) -> None:
+        key, at = (line.turn.order_id, line.turn.line_no), (node_id, line.sku)
+        self.got[key] = self.got.get(key, 0) + units
+        self._arrived[at] -= units
+        self._free[at] -= units
+        self.given.append((line, node_id, units))
 
 
 def _row(line: WaitingLine, node_id: str, units: int, reference: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import wakes
+from shared.database import turns, wakes
 from shared.database.engine import Database, around_races
 from shared.database.stock import Move, receive
 
@@ -27,13 +27,6 @@ T = TypeVar("T")
 
 _WAITED_FOR = text("SELECT DISTINCT sku FROM order_line WHERE backordered > 0")
 _WAITED_FOR_OF = text("SELECT DISTINCT sku FROM order_line WHERE backordered > 0 AND sku = ANY(:skus)")
-#: Also the order that is about to give something back: all are locked in the order of their ids.
-_LOCK = text("""
-    SELECT FROM orders o
-    WHERE o.order_id = ANY(:order_ids) OR o.closed_at IS NULL
-      AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
-    ORDER BY o.order_id FOR NO KEY UPDATE
-""")
 #: What an order may give back of what others wait for.
 _GIVEN_BACK = text("""
     SELECT DISTINCT l.sku FROM order_line l
@@ -55,7 +48,7 @@ _RISEN = text("""
 
 @dataclass(frozen=True)
 class Queue:
-    """The orders that wait for some items, locked; without a timetable nobody does."""
+    """Items that some wait for, the first of them locked; without a timetable nobody does."""
 
     skus: Sequence[str] = ()
     timetable: Timetable | None = None
@@ -66,33 +59,36 @@ class Queue:
         """Keep what has become free in this transaction for who waits.
 
         Returns:
-            The orders that got some, and those that have room on a day now.
+            The orders that got some, and those that have something to look for now.
 
         Args:
             but: Orders that are not served, for they are who leaves it.
         """
-        roomy = set(await wakes.asked_here(connection)).difference(but)
-        if self.timetable is None:
-            return roomy
+        if self.timetable is not None:
+            await self._keep(connection, self.timetable, as_of or datetime.now(UTC), but)
+        return set(await wakes.asked_here(connection)).difference(but)
+
+    async def _keep(
+        self, connection: AsyncConnection, timetable: Timetable, as_of: datetime, but: Collection[str]
+    ) -> None:
         rows = (await connection.execute(_RISEN, {"skus": list(self.skus)})).all()
         if not rows:
-            return roomy
+            return
         from shared.database.backorders import keep_for_waiting  # it plans, which loads numpy
 
-        got = await keep_for_waiting(
+        await keep_for_waiting(
             connection,
             {(row.node_id, row.sku): int(row.units) for row in rows},
-            self.timetable,
+            timetable,
             reference=f"{min(row.reference for row in rows)}/kept",
-            as_of=as_of or datetime.now(UTC),
+            as_of=as_of,
             actor=min(row.actor for row in rows),
             but=but,
         )
-        return roomy | {order_id for order_id, _ in got}
 
 
 async def line_up(connection: AsyncConnection, skus: Collection[str], *, order_ids: Sequence[str] = ()) -> Queue:
-    """Lock the orders that wait for any of these items, before the transaction locks other orders or stock.
+    """Lock the first orders that wait for any of these items, before the transaction locks other orders or stock.
 
     Args:
         order_ids: Orders that the transaction locks, too. When nobody waits they are left to it.
@@ -121,7 +117,7 @@ async def line_up_for_table(connection: AsyncConnection, skus: Collection[str]) 
 
 
 async def line_up_behind(connection: AsyncConnection, order_id: str) -> Queue:
-    """Lock an order that is about to give units back, and with it the orders that wait for its items."""
+    """Lock an order that is about to give units back, and with it the first that wait for its items."""
     skus = sorted((await connection.execute(_GIVEN_BACK, {"order_id": order_id})).scalars())
     return await _queue(connection, skus, (order_id,))
 
@@ -146,7 +142,7 @@ async def _queue(connection: AsyncConnection, skus: Sequence[str], order_ids: Se
     from shared.database.timetables import read_timetable  # it plans, which loads numpy
 
     timetable = await read_timetable(connection)
-    await connection.execute(_LOCK, {"skus": list(skus), "order_ids": list(order_ids)})
+    await turns.lock_first(connection, skus, order_ids)
     return Queue(skus, timetable)
 
 

@@ -51,7 +51,11 @@ _FIND = text("""
     SELECT wake_id FROM wake
     WHERE order_id = ANY(:order_ids) AND (kind = 'replanned') = (:kind = 'replanned') OR sku = ANY(:skus)
 """)
-_FORGET = text("DELETE FROM wake WHERE wake_id = ANY(:wake_ids)")
+#: What somebody else forgets at this moment is left to them: two who wait for each other's would wait for ever.
+_FORGET = text("""
+    DELETE FROM wake WHERE wake_id IN (
+        SELECT wake_id FROM wake WHERE wake_id = ANY(:wake_ids) ORDER BY wake_id FOR UPDATE SKIP LOCKED)
+""")
 #: Orders that have not planned since: all that are told of stock wait for something.
 _UNTOLD = text("""
     SELECT wake_id, order_id, sku, kind FROM wake w
