@@ -68,7 +68,7 @@ _SAME: tuple[tuple[Callable[[Candidate], object], str], ...] = (
 def keeps_out(candidate: Candidate) -> str:
     """Why a fulfillment order may share with nobody; empty when it may."""
     if not candidate.recipient:
-        return "its channel does not say who the customer is"
+        return "its order does not say who the customer is (customer_ref)"
     if candidate.told:
         return f"{candidate.node_id} was already told to ship it"
     if candidate.held:

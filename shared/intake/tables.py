@@ -167,6 +167,11 @@ class _Reader:
             return list(self._told(number, error)), None
 
     def _told(self, number: int, error: ValidationError) -> Iterator[Fault]:
+        told = set[int | str]()
         for detail in error.errors(include_url=False, include_input=False, include_context=False):
             column = next((part for part in reversed(detail["loc"]) if part in self._table.columns), "")
+            # Each kind of value that a cell may hold refuses it once; the first says what it is meant to be.
+            if column in told:
+                continue
+            told |= {column} - {""}
             yield fault_of(detail["type"], detail["msg"], f"/{number}/{column}".rstrip("/"))

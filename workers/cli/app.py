@@ -23,15 +23,15 @@ _AFTERWORD = (
     "Exit codes: 0 done, 2 bad usage or input, 3 not found, 4 refused, 5 a server does not answer."
 )
 _COMMANDS = (
-    (_WORK, "orders", "workers.cli.orders:app", "List, show, submit, cancel, reroute, hold, release, watch orders."),
+    (_WORK, "orders", "workers.cli.orders:app", "List, show, submit, watch, cancel, reroute, hold, merge orders."),
     (_WORK, "explain", "workers.cli.explain:explain", "Why an order ships from where it ships."),
     (_WORK, "promise", "workers.cli.promise:promise", "What a cart could be promised."),
-    (_WORK, "carts", "workers.cli.carts:app", "Hold stock for carts: hold, show, extend, release."),
+    (_WORK, "carts", "workers.cli.carts:app", "Hold stock for carts: hold, list, show, extend, release."),
     (_WORK, "policy", "workers.cli.policy:app", "Show, check, keep, compare and switch sourcing policies."),
     (_WORK, "simulate", "workers.cli.simulate:simulate", "What other policies would have made of the same orders."),
     (_WORK, "locate", "workers.cli.locate:locate", "Where nodes would stand best for the orders that came."),
     (_WORK, "prices", "workers.cli.prices:app", "Show and work out what later orders lose by a unit less."),
-    (_WORK, "waves", "workers.cli.waves:app", "Show what planning waiting orders again together would save."),
+    (_WORK, "waves", "workers.cli.waves:app", "Plan waiting orders again together, and move them: run, list, show."),
     (_WORK, "quotes", "workers.cli.quotes:app", "See what carriers quote, and until when."),
     (_WORK, "returns", "workers.cli.returns:app", "Request, list, show, approve, decline returns."),
     (_WORK, "stock", "workers.cli.stock:app", "Show stock and what channels may sell of it, receive stock."),

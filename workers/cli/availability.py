@@ -24,9 +24,9 @@ async def available(
     told apart with its dates; orderable is both. The version is where `doms stock changes` goes on from.
 
     ```
-    doms stock available --channel webshop TOY-0001 TOY-0002
+    doms stock available --channel webshop TRN-1001 KIT-1007
     doms --json stock available --channel webshop --all
-    doms --json stock available --channel webshop TOY-0001 | jq '.items[] | {available, coming, orderable}'
+    doms --json stock available --channel webshop TRN-1001 | jq '.items[] | {available, coming, orderable}'
     ```
 
     Args:

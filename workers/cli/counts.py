@@ -59,8 +59,8 @@ async def record(
     from a file with `doms load counts FILE.csv`.
 
     ```
-    doms counts record wh-columbus TOY-0001 38 --reason lost
-    doms counts record wh-columbus TOY-0001 38 --at 2026-08-03T06:30:00-04:00 --reference sheet-17
+    doms counts record wh-columbus TRN-1001 38 --reason lost
+    doms counts record wh-columbus TRN-1001 38 --at 2026-08-03T06:30:00-04:00 --reference sheet-17
     ```
 
     Args:

@@ -14,7 +14,7 @@ code  meaning
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -112,7 +112,17 @@ def put_error(error: DomsError, *, as_json: bool) -> None:
         return
     put(_red(str(error)), error=True)
     for name, value in error.details.items():
-        put(_plain(f"  {name}: {value}"), error=True)
+        if not _said(value, str(error)):
+            put(_plain(f"  {name}: {value}"), error=True)
+
+
+def _said(detail: Any, message: str) -> bool:
+    """Whether the message tells a detail already, which then is for programs only."""
+    if isinstance(detail, Mapping):
+        return all(_said(part, message) for pair in detail.items() for part in pair)
+    if isinstance(detail, list | tuple):
+        return all(_said(part, message) for part in detail)
+    return str(detail) in message
 
 
 def _red(message: str) -> Any:

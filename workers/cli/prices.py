@@ -25,7 +25,7 @@ _ROWS = 40
 
 
 @app.command
-async def show(*, version: str = "", node: str = "", sku: str = "") -> Answer:
+async def show(version: str = "", *, node: str = "", sku: str = "") -> Answer:
     """Show a price version, the latest when none is named, the dearest first.
 
     An order's decision names the version it was planned with: `doms explain`.
@@ -33,7 +33,7 @@ async def show(*, version: str = "", node: str = "", sku: str = "") -> Answer:
     ```
     doms prices show
     doms prices show --node wh-columbus
-    doms --json prices show --sku TOY-0001 | jq .stock
+    doms --json prices show --sku TRN-1001 | jq .stock
     ```
 
     Args:

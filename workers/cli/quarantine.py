@@ -21,7 +21,7 @@ async def release(node: str, sku: str, quantity: int, *, reference: str, actor: 
     """Put quarantined units on hand, for the orders that wait first.
 
     ```
-    doms stock quarantine release wh-columbus TOY-0001 2 --reference inspection-17
+    doms stock quarantine release wh-columbus TRN-1001 2 --reference inspection-17
     ```
 
     Args:
@@ -44,7 +44,7 @@ async def write_off(node: str, sku: str, quantity: int, *, reference: str, actor
     """Write quarantined units off: they are gone.
 
     ```
-    doms stock quarantine write-off wh-columbus TOY-0001 3 --reference scrap-4
+    doms stock quarantine write-off wh-columbus TRN-1001 3 --reference scrap-4
     ```
 
     Args:

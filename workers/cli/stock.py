@@ -36,8 +36,8 @@ async def show(sku: str, *, moves: int = 10) -> Answer:
     feed that says what lies at a node, or the ledger; as of is the moment of the feed's figures, or of the latest move.
 
     ```
-    doms stock show TOY-0001
-    doms --json stock show TOY-0001 | jq '.coming[] | {node_id, expected_at, open, bound}'
+    doms stock show TRN-1001
+    doms --json stock show TRN-1001 | jq '.coming[] | {node_id, expected_at, open, bound}'
     ```
 
     Args:
@@ -57,7 +57,7 @@ async def positions(*, node: str = "", node_type: str = "", after: str = "", lim
 
     ```
     doms stock positions --node wh-columbus --limit 20
-    doms stock positions --node-type store --after store-soho/TOY-0001
+    doms stock positions --node-type store --after store-soho/TRN-1001
     ```
 
     Args:
@@ -91,7 +91,7 @@ async def history(sku: str, *, node: str = "", moves: int = 20) -> Answer:
     The exit code is 4 when the moves of a position do not lead to what it says today.
 
     ```
-    doms stock history TOY-0001 --node wh-columbus
+    doms stock history TRN-1001 --node wh-columbus
     ```
 
     Args:
@@ -112,7 +112,7 @@ async def receive(node: str, sku: str, quantity: int, *, reference: str, actor: 
     """Book stock that has arrived, and wake the orders that wait for it.
 
     ```
-    doms stock receive wh-columbus TOY-0001 40 --reference PO-1234
+    doms stock receive wh-columbus TRN-1001 40 --reference PO-1234
     ```
 
     Args:

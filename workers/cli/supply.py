@@ -27,9 +27,9 @@ def _repeated(name: str, about: str) -> Parameter:
     return Parameter(name=name, negative="", show_default=False, help=f"{about}; may be repeated.")
 
 
-Lines = Annotated[tuple[str, ...], _repeated("--line", "Item and units, as TOY-0001:40")]
-Good = Annotated[tuple[str, ...], _repeated("--line", "Item and units that can be sold, as TOY-0001:38")]
-Damaged = Annotated[tuple[str, ...], _repeated("--damaged", "Item and units that go to quarantine, as TOY-0001:2")]
+Lines = Annotated[tuple[str, ...], _repeated("--line", "Item and units, as TRN-1001:40")]
+Good = Annotated[tuple[str, ...], _repeated("--line", "Item and units that can be sold, as TRN-1001:38")]
+Damaged = Annotated[tuple[str, ...], _repeated("--damaged", "Item and units that go to quarantine, as TRN-1001:2")]
 Short = Annotated[
     tuple[str, ...], _repeated("--short", "An item of which nothing more comes: what is still open is missing")
 ]
@@ -40,7 +40,7 @@ async def list_(*, sku: str = "", node: str = "", every: bool = False, limit: in
     """List what is expected, the earliest first.
 
     ```
-    doms supply list --sku TOY-0001
+    doms supply list --sku TRN-1001
     ```
 
     Args:
@@ -92,8 +92,8 @@ async def create(
     Many at once: `doms load supply FILE`.
 
     ```
-    doms supply create PO-1234 --node wh-columbus --expected-at 2026-12-01 --line TOY-0001:40 --line TOY-0002:12
-    doms supply create T-7 --kind transfer --origin st-1 --node wh-columbus --expected-at 2026-12-01 --line TOY-0001:4
+    doms supply create PO-1234 --node wh-columbus --expected-at 2026-12-01 --line TRN-1001:40 --line KIT-1007:12
+    doms supply create T-7 --kind transfer --origin st-1 --node wh-columbus --expected-at 2026-12-01 --line TRN-1001:4
     ```
 
     Args:
@@ -178,8 +178,8 @@ async def receive(
     What comes beyond the expected is taken in and opens a case. The same reference counts once.
 
     ```
-    doms supply receive PO-1234 --reference asn-1 --line TOY-0001:38 --damaged TOY-0001:2
-    doms supply receive PO-1234 --reference asn-2 --line TOY-0002:10 --short TOY-0002
+    doms supply receive PO-1234 --reference asn-1 --line TRN-1001:38 --damaged TRN-1001:2
+    doms supply receive PO-1234 --reference asn-2 --line KIT-1007:10 --short KIT-1007
     ```
 
     Args:
@@ -254,7 +254,7 @@ def _counted(good: tuple[str, ...], damaged: tuple[str, ...], short: tuple[str, 
 
 
 def _units(entries: tuple[str, ...]) -> dict[str, int]:
-    """Read ``TOY-0001:38`` as 38 units of an item.
+    """Read ``TRN-1001:38`` as 38 units of an item.
 
     Raises:
         InvalidInput: an entry is not that, or an item stands there twice.
@@ -267,7 +267,7 @@ def _units(entries: tuple[str, ...]) -> dict[str, int]:
         sku, _, units = entry.rpartition(":")
         pointer = f"/lines/{place}"
         if not sku or not units.isdecimal():
-            message = f"{entry!r} is not ITEM:UNITS, such as TOY-0001:40"
+            message = f"{entry!r} is not ITEM:UNITS, such as TRN-1001:40"
             faults.append(Fault(pointer=pointer, code="not_a_quantity", message=message))
         elif sku in read:
             faults.append(

@@ -30,7 +30,7 @@ from shared.errors import (
 from shared.messages import CancelOrder, CommandOutcome
 from workers.cli import app, orders, output
 from workers.cli.app import run
-from workers.cli.failures import as_doms_error, exit_code
+from workers.cli.failures import as_doms_error, exit_code, put_error
 
 ORDER = {
     "channel": "webshop",
@@ -307,3 +307,12 @@ def test_threads_that_outlive_a_command_do_not_keep_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=20)
     assert (done.returncode, done.stdout) == (4, "done\n"), done.stderr
+
+
+def test_a_detail_that_the_message_tells_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    error = Conflict("webshop/1 lacks 3 of TOY-1", order_id="webshop/1", short={"TOY-1": 3}, since="noon")
+    put_error(error, as_json=False)
+    assert capsys.readouterr().err.splitlines() == ["error: webshop/1 lacks 3 of TOY-1", "  since: noon"]
+    put_error(error, as_json=True)
+    details = json.loads(capsys.readouterr().out)["error"]["details"]
+    assert details == {"order_id": "webshop/1", "short": {"TOY-1": 3}, "since": "noon"}

@@ -91,3 +91,8 @@ def test_no_bytes_make_it_fail(content: bytes, kind: str) -> None:
     for each in (content, header + content):
         sheet = read_table(kind, each)
         assert sheet.faults or sheet.rows
+
+
+def test_a_cell_is_refused_once_whatever_it_may_hold() -> None:
+    sheet = read_table("capacity", b"node_id,day,service,units\nwh-1,2026-11-27,next-week,5\n")
+    assert [(fault.pointer, fault.code) for fault in sheet.faults] == [("/2/service", "unknown_value")]
