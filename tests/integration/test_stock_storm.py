@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import text
 
-from shared.database.checks import CHECKS
 from shared.database.engine import Database
 from shared.database.plans import committer
-from shared.database.reconciliation import run_check
+from tests.support.books import books_agree
 from tests.support.killer import Killer
 from tests.support.stock import Line, place, residuals, seed
 from tests.support.storm import HANDFUL, SHARES, Storm
@@ -59,11 +57,7 @@ async def test_all_that_is_done_to_stock_at_once_leaves_the_books_in_order(fresh
 
 async def check_books(database: Database, storm: Storm) -> None:
     """No check finds a break, nothing is oversold, and what was answered is what is on record."""
-    for check in CHECKS:
-        if not check.late:
-            async with database.transaction() as connection:
-                found = await run_check(connection, check, run_id="test", started_at=datetime.now(UTC))
-            assert not found.breaks, check.name
+    await books_agree(database)
     async with database.reading() as connection:
         assert await residuals(connection) == {}
         assert set((await connection.execute(_WON)).scalars()) == storm.won

@@ -10,12 +10,11 @@ from typing import Any, cast
 
 from shared import supply_client
 from shared.client import Doms
-from shared.database.checks import CHECKS
 from shared.database.engine import Database
 from shared.database.receipts import Received
-from shared.database.reconciliation import run_check
 from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from shared.messages import Wake
+from tests.support.books import books_agree
 from tests.support.facts import Facts
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=5)
@@ -104,14 +103,6 @@ class Shop:
     async def cases(self) -> set[str]:
         return {row.kind for row in await self.facts.rows("SELECT kind FROM exception_case")}
 
-    async def books_agree(self) -> None:
-        """Every check of the reconciliation that is not about lateness finds nothing."""
-        for check in CHECKS:
-            if not check.late:
-                async with self.facts.database.transaction() as connection:
-                    found = await run_check(connection, check, run_id="test", started_at=datetime.now(UTC))
-                assert not found.breaks, check.name
-
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Shop]:
@@ -120,5 +111,5 @@ async def opened(url: str) -> AsyncIterator[Shop]:
     await facts.stock(facts.sku())
     shop = Shop(facts)
     yield shop
-    await shop.books_agree()
+    await books_agree(facts.database)
     await facts.database.close()
