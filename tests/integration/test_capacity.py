@@ -3,111 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, date, datetime, timedelta
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from activities.orders import Orders
-from shared.database.checks import CHECKS
 from shared.database.engine import Database
 from shared.database.node_days import read_node_days
-from shared.domain.calendars import local_day, ready_by
 from shared.domain.orders import ServiceLevel
 from shared.errors import InvalidInput
 from shared.loading import load
-from shared.messages import CancelUnits, LineQuantity, SourceRequest
-from tests.support.facts import PROCESS, Facts
-from tests.support.stock import residuals
+from shared.messages import CancelUnits, LineQuantity
+from tests.support.capacity import NODE, days_of_orders, limit, opened, shipping_days, source_all, used
+from tests.support.facts import Facts
 
-NODE = "wh-columbus"
 HEADER = b"node_id,day,service,units\n"
 
 
 @pytest.fixture
 async def shop(fresh_database_url: str) -> AsyncIterator[Facts]:
-    facts = await Facts.load(fresh_database_url)
-    await facts.stock(facts.sku(), wh_columbus=1000)
-    yield facts
-    await check_books(facts)
-    await facts.database.close()
-
-
-async def check_books(shop: Facts) -> None:
-    """Days are the sum of their claims, claims have units to ship, and stock is one story."""
-    async with shop.database.reading() as connection:
-        assert await residuals(connection) == {}
-        for check in CHECKS:
-            if check.name in ("capacity_claims", "capacity_owners"):
-                rows = await connection.execute(text(check.query))
-                assert [row for row in rows if row.broken] == []
-        over = """
-            SELECT count(*) FROM capacity_use
-            WHERE reserved + consumed > units + excess OR reserved_orders + consumed_orders > orders + excess_orders
-        """
-        assert (await connection.execute(text(over))).scalar_one() == 0
-
-
-async def limit(shop: Facts, units: int | None) -> None:
-    await shop.run("UPDATE node SET daily_units = :units WHERE node_id = :node", units=units, node=NODE)
-
-
-async def shipping_days(shop: Facts, count: int) -> list[date]:
-    node = shop.world.node(NODE)
-    found = [ready_by(node, datetime.now(UTC), later=later) for later in range(count)]
-    return [local_day(at, node.place.time_zone) for at in found if at is not None]
-
-
-async def days_of_orders(shop: Facts) -> Counter[date]:
-    """Units by the day on which they are to be handed over, as customers were promised."""
-    node = shop.world.node(NODE)
-    rows = await shop.rows("SELECT ship_by, units FROM fulfillment_order WHERE ended_at IS NULL AND shipped_at IS NULL")
-    found: Counter[date] = Counter()
-    for row in rows:
-        found[local_day(row.ship_by, node.place.time_zone)] += row.units
-    return found
-
-
-async def used(shop: Facts) -> dict[date, tuple[int, int]]:
-    """Reserved and consumed units by day, of all services together."""
-    async with shop.database.reading() as connection:
-        since = datetime.now(UTC).date() - timedelta(days=2)
-        [found] = await read_node_days(connection, NODE, since=since, days=60)
-    return {day.day: (day.reserved, day.consumed) for day in found.days if not day.service}
-
-
-async def used_orders(shop: Facts) -> dict[date, tuple[int, int]]:
-    """Reserved and consumed orders by day, of all services together."""
-    rows = await shop.rows("SELECT day, reserved_orders, consumed_orders FROM capacity_use WHERE service = ''")
-    return {row.day: (row.reserved_orders, row.consumed_orders) for row in rows}
-
-
-async def limit_orders(shop: Facts, orders: int, *, service: str = "") -> None:
-    """So many orders on each of the next weeks' days."""
-    today = datetime.now(UTC).date()
-    rows = "".join(f"{NODE},{today + timedelta(days=n)},{service},{orders}\n" for n in range(30))
-    await load(shop.database, {"capacity": f"node_id,day,service,orders\n{rows}".encode()})
-
-
-async def source_all(shops: Sequence[Orders], order_ids: Sequence[str]) -> None:
-    await asyncio.gather(
-        *(
-            shops[n % len(shops)].source(
-                SourceRequest(
-                    step_key=f"{order_id}/source/{uuid.uuid4().hex}",
-                    order_id=order_id,
-                    as_of=datetime.now(UTC),
-                    policy=PROCESS,
-                )
-            )
-            for n, order_id in enumerate(order_ids)
-        )
-    )
+    async with opened(fresh_database_url) as facts:
+        yield facts
 
 
 async def test_many_at_once_fill_one_day_after_the_other(shop: Facts) -> None:
@@ -313,82 +231,6 @@ async def test_faults_of_a_capacity_table_are_told_by_row(shop: Facts) -> None:
         ("/3/day", "unknown_value"),
     }
     assert {fault.pointer for fault in refused.value.faults} >= {"/4/service", "/4/units"}
-
-
-async def test_orders_fill_a_day_whatever_their_units(shop: Facts, fresh_database_url: str) -> None:
-    await limit_orders(shop, 7)
-    order_ids = [await shop.keep((shop.sku(), 1 + n % 3)) for n in range(24)]
-    databases = [Database(fresh_database_url, pool_size=2) for _ in range(2)]
-    shops = [Orders(database) for database in databases]
-    for _ in range(3):
-        # As their processes do, those that lost the race for days too often look again.
-        await source_all(shops, order_ids)
-    for one, database in zip(shops, databases, strict=True):
-        await one.aclose()
-        await database.close()
-    assert await used_orders(shop) == dict(zip(await shipping_days(shop, 4), [(7, 0)] * 3 + [(3, 0)], strict=True))
-
-
-async def test_units_and_orders_both_close_a_day(shop: Facts) -> None:
-    await limit(shop, 10)
-    await limit_orders(shop, 2)
-    first, second, third = await shipping_days(shop, 3)
-    for units in (1, 9, 1, 12):
-        await shop.source(await shop.keep((shop.sku(), units)))
-    assert await days_of_orders(shop) == {first: 10, second: 1, third: 12}
-    taken = {day: units for day, units in (await used(shop)).items() if any(units)}
-    assert taken == {first: (10, 0), second: (1 + 2, 0), third: (10, 0)}
-    assert await used_orders(shop) == {first: (2, 0), second: (2, 0), third: (1, 0)}
-
-
-async def test_an_order_of_a_day_ends_with_its_last_unit(shop: Facts) -> None:
-    await limit_orders(shop, 2)
-    [first] = await shipping_days(shop, 1)
-    cancelled, rejected, shipped, short = [await shop.keep((shop.sku(), 3)) for _ in range(4)]
-    await shop.source(cancelled)
-    request = CancelUnits(
-        step_key=f"{cancelled}/cancel/some",
-        order_id=cancelled,
-        actor="agent-1",
-        reason="test",
-        lines=(LineQuantity(line_no=1, quantity=2),),
-    )
-    async with aclosing(Orders(shop.database)) as orders:
-        await orders.cancel(request)
-    assert (await used_orders(shop))[first] == (1, 0)
-    await shop.cancel(cancelled)
-    assert (await used_orders(shop))[first] == (0, 0)
-    await shop.source(rejected)
-    await shop.release(rejected)
-    await shop.reject(rejected)
-    assert (await used_orders(shop))[first] == (0, 0)
-    for order_id, missing in ((shipped, 0), (short, 2)):
-        await shop.source(order_id)
-        await shop.release(order_id)
-        await shop.ship(order_id, short=missing)
-    assert (await used_orders(shop))[first] == (0, 2)
-    await shop.source(await shop.keep((shop.sku(), 1)))
-    assert (await used_orders(shop))[first] == (0, 2)
-
-
-async def test_a_service_has_a_limit_of_orders_of_its_own(shop: Facts) -> None:
-    first, second = await shipping_days(shop, 2)
-    await limit_orders(shop, 1, service="standard")
-    for service in (ServiceLevel.STANDARD, ServiceLevel.EXPEDITED, ServiceLevel.STANDARD, ServiceLevel.EXPEDITED):
-        await shop.source(await shop.keep((shop.sku(), 4), service=service))
-    assert await days_of_orders(shop) == {first: 12, second: 4}
-
-
-async def test_a_limit_of_orders_lowered_below_what_is_taken_adds_nothing(shop: Facts) -> None:
-    await limit_orders(shop, 3)
-    for _ in range(3):
-        await shop.source(await shop.keep((shop.sku(), 1)))
-    await limit_orders(shop, 1)
-    first, second = await shipping_days(shop, 2)
-    [day] = await shop.rows("SELECT orders, reserved_orders, excess_orders FROM capacity_use")
-    assert tuple(day) == (1, 3, 2)
-    await shop.source(await shop.keep((shop.sku(), 1)))
-    assert await used_orders(shop) == {first: (3, 0), second: (1, 0)}
 
 
 async def test_a_row_of_a_capacity_table_limits_something(shop: Facts) -> None:
