@@ -26,6 +26,8 @@ _RECEIPTS = text("""
     SELECT reference, actor, at, result FROM inbound_receipt WHERE inbound_id = :inbound_id ORDER BY at, reference
 """)
 
+_ADVICE = text("SELECT partner_id, sent_at, fault FROM transfer_advice WHERE inbound_id = :inbound_id")
+
 
 class ExpectedLine(Model):
     """One item of an inbound, and what came of its units.
@@ -66,9 +68,6 @@ class ExpectedSupply(Model):
     def units(self) -> int:
         """Units still to come."""
         return sum(line.open for line in self.lines)
-
-
-_ADVICE = text("SELECT partner_id, sent_at, fault FROM transfer_advice WHERE inbound_id = :inbound_id")
 
 
 class WaitingOrder(Model):
