@@ -179,9 +179,9 @@ async def test_a_large_order_does_not_hold_up_small_ones(database: Database) -> 
 
 @pytest.mark.slow
 async def test_connections_die_and_the_books_still_agree(database: Database, fresh_database_url: str) -> None:
-    """30,000 orders, a twentieth of them sent twice, more than there is stock for, and a backend killed every 600."""
-    attempts, skus, seed_ = 30_000, 12, 20260803
-    await seed(database, nodes=3, skus=skus, on_hand=1_100)
+    """10,000 orders, a twentieth of them sent twice, more than there is stock for, and a backend killed every 250."""
+    attempts, skus, seed_ = 10_000, 12, 20260803
+    await seed(database, nodes=3, skus=skus, on_hand=360)
     chance = random.Random(seed_)
     orders: dict[str, list[Line]] = {}
     for n in range(attempts):
@@ -189,7 +189,7 @@ async def test_connections_die_and_the_books_still_agree(database: Database, fre
         orders[f"o{n}"] = [(i, f"s{sku}", chance.choice((1, 1, 1, 2))) for i, sku in enumerate(wanted, start=1)]
     await place(database, orders)
     answers: dict[str, list[SourceResult | None]] = {}
-    async with processes(fresh_database_url, 3) as committers, Killer(fresh_database_url, every=600) as killer:
+    async with processes(fresh_database_url, 3) as committers, Killer(fresh_database_url, every=250) as killer:
         todo = iter(orders.items())
 
         async def client() -> None:
