@@ -18,6 +18,7 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
+from shared.domain.sourcing.criteria import criterion
 from shared.domain.sourcing.models import DayPrice, IdleStock, NodeRisk, Policy, Snapshot, SourcingOrder, WantedLine
 from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.weights import Weights
@@ -129,6 +130,9 @@ def shipment_cost(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]])
     handling = (at.handling_order_minor + units * at.handling_unit_minor) * weights.handling
     clearance = sum(n * cleared(case, at, sku) for sku, n in needed.items()) * weights.clearance
     beside = scarcity + clearance + risk(case, at) * weights.risk
+    for name, percent in weights.criteria.items():
+        asked = criterion(name).criterion
+        beside += percent * sum(n * asked(case[0], at, sku) for sku, n in needed.items())
     return moving + handling + fee * weights.dropship_fee + goods * weights.item_cost + beside
 
 
@@ -277,7 +281,7 @@ def weighing_case(seed: int) -> Case:
     wanted, seen, policy = random_case(seed)
     rng = random.Random(-seed)
     rules = {
-        "weights": Weights(**{name: rng.choice([0, 30, 100, 100, 100, 250]) for name in Weights.model_fields}),
+        "weights": Weights(**{name: rng.choice([0, 30, 100, 100, 100, 250]) for name in Weights().by_term()}),
         "clear_unit_minor": rng.choice([0, 0, 250]),
         "clear_aged_minor": rng.choice([0, 0, 400]),
         "wait_day_minor": rng.choice([0, 40]),
@@ -313,10 +317,18 @@ def priced_case(seed: int) -> Case:
     return wanted, seen.model_copy(update=told), policy.model_copy(update=dear)
 
 
+def criterion_case(seed: int) -> Case:
+    """A priced case whose policy weighs a criterion of a package, too."""
+    wanted, seen, policy = priced_case(seed)
+    criteria = {"carbon": random.Random(seed + 1).choice([0, 50, 100, 300])}
+    return wanted, seen, policy.model_copy(update={"weights": policy.weights.model_copy(update={"criteria": criteria})})
+
+
 def weighed(found: Plan, policy: Policy) -> int:
     """What the plan's own terms come to by the policy's weights, in hundredths."""
-    percents = dict(policy.weights)
-    return sum(getattr(one.cost, term) * percent for one in found.shipments for term, percent in percents.items())
+    percents = policy.weights.by_term()
+    terms = [one.cost.by_term() for one in found.shipments]
+    return sum(cost.get(term, 0) * percent for cost in terms for term, percent in percents.items())
 
 
 def check_best(case: Case) -> None:

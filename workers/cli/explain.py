@@ -24,7 +24,8 @@ async def explain(order_id: str) -> Answer:
     Costs are in minor units; a term that costs nothing anywhere is left out. Scarcity and capacity are what later
     orders were expected to lose by it (`doms prices show`); nobody pays them. Risk is what the node's rejections and
     late hand-overs cost on average. Where nodes pack in cartons (`doms load cartons`) each package is told: a carrier
-    charges for the larger of its weight, carton included, and its volume.
+    charges for the larger of its weight, carton included, and its volume. Criteria of your own packages that the policy
+    weighs (docs/extending.md) are terms under their names, with the package's version.
 
     Where carriers quote, the rates that were compared before each label was bought come last.
 
@@ -59,6 +60,8 @@ def _decision(decision: Decision, currency: str) -> Iterator[Any]:
     yield table(
         headline(decision, currency), ("ships from", "by", "units#", "deliver by", *costs), _chosen(decision, terms)
     )
+    if decision.plan.criteria:
+        yield table("own criteria", ("criterion", "of package"), decision.plan.criteria.items())
     if any(one.packages for one in decision.plan.shipments):
         yield table("packages", ("from", *PACKED), _packages(decision, currency))
     if decision.plan.stages:
@@ -125,7 +128,8 @@ def _replanned(decision: Decision, wave: Replanned, currency: str) -> str:
 def _counting(plan: Plan) -> tuple[str, ...]:
     """The terms that cost something somewhere in the plan."""
     told = [one.cost for one in plan.shipments] + [one.alone for one in plan.candidates if one.alone is not None]
-    return tuple(name for name in _TERMS if any(getattr(cost, name) for cost in told))
+    terms = (*_TERMS, *sorted({name for cost in told for name in cost.criteria}))
+    return tuple(name for name in terms if any(cost.by_term().get(name) for cost in told))
 
 
 def _chosen(decision: Decision, terms: Sequence[str]) -> Iterator[tuple[object, ...]]:
@@ -167,4 +171,5 @@ def _amounts(cost: CostTerms | None, terms: Sequence[str]) -> tuple[int | None, 
     """The terms in minor units, and their sum."""
     if cost is None:
         return (None,) * (len(terms) + 1)
-    return (*(getattr(cost, name) for name in terms), cost.total)
+    amounts = cost.by_term()
+    return (*(amounts.get(name, 0) for name in terms), cost.total)

@@ -87,7 +87,7 @@ class _Network:
             for sku, row in source.stock.items():
                 if sku in skus:
                     held[sku][n] = row.available
-                    goods[sku][n] = row.unit_cost_minor + row.customs_minor + row.scarcity_minor + row.clearance_minor
+                    goods[sku][n] = row.unit_minor
         self.held, self.goods = held, goods
         self.fixed = [source.fixed for source in sources]
         self.each = [source.node.handling_unit_minor for source in sources]

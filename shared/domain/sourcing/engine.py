@@ -1,9 +1,9 @@
 """The planner: one order, one snapshot, one policy, one decision with its reasons.
 
-``plan`` is pure and total: it reads no clock and no other state, the order of nodes, rows and rates in the
-snapshot does not matter, and the same input always gives the same answer to the byte. It fills as many units
-as the rules allow, and among such plans takes the cheapest, its terms weighed as the policy says; ties go to the
-lower ``node_id``.
+``plan`` is pure, and total as long as a merchant's own criteria answer: it reads no clock and no other state, the
+order of nodes, rows and rates in the snapshot does not matter, and the same input always gives the same answer to the
+byte. It fills as many units as the rules allow, and among such plans takes the cheapest, its terms weighed as the
+policy says; ties go to the lower ``node_id``.
 
 A node makes at most one shipment of an order. With ``allow_line_split`` off, a line comes whole from one node
 or is short whole. A policy with stages is applied stage by stage; each plans what the ones before it left.
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from shared.domain.sourcing.conditions import ConditionFailed
 from shared.domain.sourcing.confines import Confines
+from shared.domain.sourcing.criteria import versions
 from shared.domain.sourcing.merging import together
 from shared.domain.sourcing.methods import fetched, seen_by
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
@@ -31,10 +32,15 @@ def plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:
     Units that cannot be planned come back as shortages. The plan is proven cheapest when ``optimal`` is set;
     otherwise ``gap_minor`` bounds what a better one could save. Of a plan that several stages have a part in, both
     are said of each part.
+
+    Raises:
+        CriterionFailed: one of the policy's own criteria is not installed, or does not answer as it has to.
     """
     seen = seen_by(order.method, order.pickup_node_id, snapshot)
     planned = plan_beside_pools(order, seen, policy, _plan) if seen.pooled else _plan(order, seen, policy)
-    return fetched(planned, order, snapshot)
+    whole = fetched(planned, order, snapshot)
+    used = versions(policy)
+    return whole.model_copy(update={"criteria": used}) if used else whole
 
 
 def _plan(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Plan:

@@ -84,6 +84,7 @@ class Stock(Model):
         scarcity_minor: What later orders are expected to lose by one unit less here (``shared.domain.pricing``).
         clearance_minor: What the policy adds for a unit from here while more of the item lie elsewhere, or longer.
         customs_minor: Duty on a unit that crosses a border on its way.
+        criteria: What a unit adds by a merchant's own criteria, by name.
     """
 
     node_id: Identifier
@@ -95,6 +96,13 @@ class Stock(Model):
     scarcity_minor: Minor = 0
     clearance_minor: Minor = 0
     customs_minor: Minor = 0
+    criteria: dict[str, int] = Field(default_factory=dict, exclude_if=unused)
+
+    @property
+    def unit_minor(self) -> int:
+        """What taking one unit costs beside its handling."""
+        known = self.unit_cost_minor + self.customs_minor + self.scarcity_minor + self.clearance_minor
+        return known + sum(self.criteria.values()) if self.criteria else known
 
 
 class DayLoad(Model):

@@ -10,9 +10,10 @@ from pydantic import Field
 from shared.domain.base import Identifier, Instant, Model, Quantity, Sku, unused
 from shared.domain.cartons import PlannedPackage
 from shared.domain.sourcing.stages import Rest, StageTried
+from shared.domain.sourcing.terms import Terms
 
 
-class CostTerms(Model):
+class CostTerms(Terms):
     """A shipment's cost by term, minor units. Their sum, weighed by the policy, is what the planner minimises.
 
     Attributes:
@@ -20,6 +21,7 @@ class CostTerms(Model):
         clearance: What the policy adds for units that are not taken where most of their item lie, or longest.
         risk: What the node's rejections and late hand-overs cost a shipment on average.
         customs: Duties, which we pay. ``packaging``: cartons.
+        criteria: What a merchant's own criteria add, by name.
     """
 
     freight: int = 0
@@ -43,7 +45,7 @@ class CostTerms(Model):
     @property
     def total(self) -> int:
         later = self.scarcity + self.capacity + self.clearance
-        return self.paid + self.split_penalty + self.lateness + later + self.risk
+        return self.paid + self.split_penalty + self.lateness + later + self.risk + sum(self.criteria.values())
 
 
 class PlannedLine(Model):
@@ -156,6 +158,7 @@ class Plan(Model):
         stages: The policy's stages as the order met them; empty when it has none.
         rest: What becomes of the shortages, where a stage says so.
         replanned: The wave that made it; ``None`` for the planner's own.
+        criteria: The package and its version that each of the policy's own criteria came from.
     """
 
     order_id: str
@@ -172,6 +175,7 @@ class Plan(Model):
     stages: Annotated[tuple[StageTried, ...], Field(exclude_if=unused)] = ()
     rest: Annotated[Rest | None, Field(exclude_if=unused)] = None
     replanned: Annotated[Replanned | None, Field(exclude_if=unused)] = None
+    criteria: dict[str, str] = Field(default_factory=dict, exclude_if=unused)
 
     @property
     def total_minor(self) -> int:

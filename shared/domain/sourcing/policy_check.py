@@ -14,6 +14,7 @@ from shared.domain.geo import distance_km
 from shared.domain.network import Node, Place
 from shared.domain.policies import PolicyVersion, named
 from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.criteria import CriterionFailed, criterion
 from shared.domain.sourcing.finding import Finding
 from shared.domain.sourcing.models import Policy, ServiceRate
 from shared.domain.sourcing.presets import PRESETS
@@ -110,6 +111,7 @@ def check_policy(
         *_cut_off(sourcing, nodes, rates, destinations),
         *_contradictions(sourcing),
         *check_stages(sourcing, nodes, channels),
+        *_criteria(sourcing),
         *_durations(policy.process),
     ]
 
@@ -155,7 +157,7 @@ def _reaches(nodes: Sequence[Node], place: Place, reach: int) -> bool:
 
 
 def _contradictions(policy: Policy) -> Iterator[Finding]:
-    if not any(policy.weights.model_dump(exclude=set(_LATENT)).values()):
+    if not any(percent for name, percent in policy.weights.by_term().items() if name not in _LATENT):
         yield Finding(pointer="/sourcing/weights", code="nothing_counts", message="every weight is zero")
     elif policy.wait_day_minor and not policy.weights.lateness:
         message = "a price on waiting has no effect when lateness weighs nothing"
@@ -163,6 +165,18 @@ def _contradictions(policy: Policy) -> Iterator[Finding]:
     if policy.max_shipments == 1 and policy.weights.split_penalty > max(100, policy.weights.freight):
         message = "an order is never split when max_shipments is 1, so splitting need not weigh more"
         yield Finding(pointer="/sourcing/weights/split_penalty", code="contradictory", message=message)
+
+
+def _criteria(policy: Policy) -> Iterator[Finding]:
+    weighing = {"/sourcing": policy.weights}
+    weighing |= {f"/sourcing/stages/{n}": stage.weights for n, stage in enumerate(policy.stages) if stage.weights}
+    for pointer, weights in weighing.items():
+        for name in weights.criteria:
+            try:
+                criterion(name)
+            except CriterionFailed as error:
+                place = f"{pointer}/weights/criteria/{name}"
+                yield Finding(pointer=place, code="unknown_criterion", message=str(error))
 
 
 def _durations(process: ProcessPolicy) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from shared.domain.kept import Same
 from shared.domain.network import Node, NodeType
 from shared.domain.sourcing.cartonising import Cartons
 from shared.domain.sourcing.clearing import cleared
+from shared.domain.sourcing.criteria import valued
 from shared.domain.sourcing.freight import Load, Quote, Way, Weight, billable_g, cheapest
 from shared.domain.sourcing.lanes import Lanes
 from shared.domain.sourcing.models import NodeRisk, Policy, Snapshot, SourcingOrder, Stock
@@ -55,11 +56,9 @@ class Source:
         return held.available if held is not None else 0
 
     def unit_cost(self, sku: str) -> int:
-        """What taking one unit costs beside its handling: the goods, their duty, what later orders lose, clearance."""
+        """What taking one unit costs beside its handling: the goods, their duty, what later orders lose, ..."""
         held = self.stock.get(sku)
-        if held is None:
-            return 0
-        return held.unit_cost_minor + held.customs_minor + held.scarcity_minor + held.clearance_minor
+        return 0 if held is None else held.unit_minor
 
     def load(self, parts: Parts, dim_divisor: int) -> Load:
         """These units as carriers price them from here."""
@@ -74,13 +73,17 @@ class Source:
     def priced(self, parts: Parts, units: int, quote: Quote) -> Priced:
         """These units, ``units`` in all, by this way."""
         item_cost = scarcity = clearance = customs = 0
+        criteria: dict[str, int] = {}
         for line, quantity in parts:
             row = self.stock[line.sku]
             item_cost += quantity * row.unit_cost_minor
             scarcity += quantity * row.scarcity_minor
             clearance += quantity * row.clearance_minor
             customs += quantity * row.customs_minor
+            for name, minor in row.criteria.items():
+                criteria[name] = criteria.get(name, 0) + quantity * minor
         terms = CostTerms.made(
+            criteria=criteria,
             freight=quote.carriage.freight,
             handling=self.node.handling_order_minor + units * self.node.handling_unit_minor,
             dropship_fee=dropship_fee(self.node),
@@ -129,6 +132,11 @@ def risk_minor(risk: NodeRisk, policy: Policy) -> int:
 
 
 def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
+    """Who may give, as the policy has it.
+
+    Raises:
+        CriterionFailed: one of the policy's own criteria cannot be asked.
+    """
     wanted: Counter[str] = Counter()
     for line in order.lines:
         wanted[line.sku] += line.quantity
@@ -141,6 +149,8 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
             held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
     if policy.clear_unit_minor or policy.clear_aged_minor:
         held = cleared(held, snapshot.idle, policy)
+    if policy.weights.criteria:
+        held = valued(held, order, snapshot.nodes, policy.weights.criteria)
     lanes = Lanes(order, snapshot.trade)
     stays = _restrict(lanes, snapshot, held)
     roads = Roads(order, snapshot, policy, lanes)

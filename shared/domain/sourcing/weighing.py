@@ -6,8 +6,10 @@ that are all alike change no choice, and then nothing is weighed at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 from shared.domain.kept import Same
 from shared.domain.network import Node
@@ -62,20 +64,20 @@ class Judged:
 
 def judge(sources: tuple[Source, ...], policy: Policy) -> Judged:
     """The sources as the policy weighs them."""
-    weights = dict(policy.weights)
+    weights = policy.weights.by_term()
     if len(set(weights.values())) > 1:
-        unpriced = _without_prices(sources)
+        unpriced = _without_prices(sources, policy.weights.criteria)
         weights = {name: percent for name, percent in weights.items() if name not in unpriced}
     if len(set(weights.values())) == 1:
         return Judged(sources, policy)
     unit = gcd(*weights.values())
-    reduced = Weights.model_construct(**{name: percent // unit for name, percent in weights.items()})
+    reduced = Weights.of_terms({name: percent // unit for name, percent in weights.items()})
     rules = policy.model_copy(update={"split_penalty_minor": policy.split_penalty_minor * reduced.split_penalty})
     weighing = _Weighing(reduced)
     return Judged(tuple(weighing.weighed(source) for source in sources), rules, unit)
 
 
-def _without_prices(sources: tuple[Source, ...]) -> set[str]:
+def _without_prices(sources: tuple[Source, ...], criteria: Iterable[str]) -> set[str]:
     """Terms that are zero in every plan, as no source has a price: what they weigh says nothing."""
     rows = [row for source in sources for row in source.stock.values()]
     priced = {
@@ -88,6 +90,7 @@ def _without_prices(sources: tuple[Source, ...]) -> set[str]:
         "customs": any(row.customs_minor for row in rows),
         "packaging": any(source.cartons is not None for source in sources),
     }
+    priced |= {name: any(row.criteria[name] for row in rows) for name in criteria}
     return {name for name, is_priced in priced.items() if not is_priced}
 
 
@@ -127,11 +130,14 @@ class _Weighing:
         )
 
     def _row(self, row: Stock) -> Stock:
-        amounts = {
+        amounts: dict[str, Any] = {
             name: amount * weight
             for name, weight in self._of_items.items()
             if weight != 1 and (amount := getattr(row, name))
         }
+        if row.criteria:
+            weights = self._weights.criteria
+            amounts["criteria"] = {name: minor * weights.get(name, 1) for name, minor in row.criteria.items()}
         return row.model_copy(update=amounts) if amounts else row
 
     def _way(self, way: Way) -> Way:

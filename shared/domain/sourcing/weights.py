@@ -6,17 +6,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.domain.base import Model
+from shared.domain.base import Identifier, unused
+from shared.domain.sourcing.terms import Terms
 
 Percent = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
-class Weights(Model):
+class Weights(Terms):
     """How much each cost term counts when plans are compared, in percent; only their ratio matters.
 
     A plan is always told in the money it costs, whatever its terms weigh. A policy for which scarcity or capacity
     weighs nothing does not look at such prices at all.
+
+    Attributes:
+        criteria: Of packages that are installed; one that weighs nothing is told but does not count.
     """
+
+    criteria: dict[Identifier, Percent] = Field(default_factory=dict, max_length=20, exclude_if=unused)
 
     freight: Percent = 100
     handling: Percent = 100

@@ -124,5 +124,5 @@ def _share(shipment: PlannedShipment, turn: int) -> CostTerms:
         units[line.line_no // APART] = units.get(line.line_no // APART, 0) + line.quantity
     turns = sorted(units)
     place, weights = turns.index(turn), [units[each] for each in turns]
-    terms = shipment.cost.model_dump()
-    return CostTerms(**{name: allocate(amount, weights)[place] for name, amount in terms.items()})
+    terms = shipment.cost.by_term()
+    return CostTerms.of_terms({name: allocate(amount, weights)[place] for name, amount in terms.items()})

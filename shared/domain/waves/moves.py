@@ -12,6 +12,7 @@ from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work, works_of
 from shared.domain.network import Node
 from shared.domain.releasing import last_call
+from shared.domain.sourcing.criteria import versions
 from shared.domain.sourcing.plans import Because, Plan, PlannedShipment, Replanned, Shortage
 from shared.domain.waves.models import Consolidation, Reassignment, Wave, WaveOrder, WavePlan
 
@@ -147,6 +148,7 @@ def _move(order: WaveOrder, each: Reassignment, why: Replanned, knows: _Knows) -
         optimal=False,
         price_version=snapshot.price_version,
         replanned=why,
+        criteria=versions(order.policy),
     )
     stays = [shipment for shipment in order.standing if any(_alike(shipment, other) for other in each.shipments)]
     works = works_of(plan, snapshot.nodes, knows.limited, order.order.service)

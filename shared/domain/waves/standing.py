@@ -44,14 +44,14 @@ def _milli(turn: int, shipment: PlannedShipment, order: WaveOrder, pricer: Price
                 priced = source.priced(parts, units, Quote(weighed, carriage))
                 return pricer.scale.milli(priced.terms.total) + split
     kept = shipment.cost.model_copy(update={"split_penalty": 0, "scarcity": 0, "capacity": 0, "clearance": 0})
-    return _weighed(kept.model_dump(), order, pricer) + split
+    return _weighed(kept.by_term(), order, pricer) + split
 
 
 def _weighed(terms: dict[str, int], order: WaveOrder, pricer: Pricer) -> int:
     if pricer.scale.judged.unit is None:
         return sum(terms.values()) * MILLI
-    weights = order.policy.weights.model_dump()
-    return sum(amount * weights[name] * MILLI // 100 for name, amount in terms.items())
+    weights = order.policy.weights.by_term()
+    return sum(amount * weights.get(name, 0) * MILLI // 100 for name, amount in terms.items())
 
 
 def _rows_of(shipment: PlannedShipment, rows: Sequence[Row]) -> Iterator[int]:

@@ -69,7 +69,7 @@ def test_prices_never_leave_a_unit_unfilled(seed: int) -> None:
 @given(st.integers(0, 2**32), st.integers(1, 10_000))
 def test_weights_that_are_all_alike_change_nothing(seed: int, percent: int) -> None:
     wanted, seen, policy = random_case(seed)
-    alike = policy.model_copy(update={"weights": Weights(**dict.fromkeys(Weights.model_fields, percent))})
+    alike = policy.model_copy(update={"weights": Weights(**dict.fromkeys(Weights().by_term(), percent))})
     assert plan(wanted, seen, alike) == plan(wanted, seen, policy)
 
 

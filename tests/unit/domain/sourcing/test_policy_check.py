@@ -57,7 +57,7 @@ def test_every_fault_comes_at_once() -> None:
 
 def test_a_policy_must_leave_something() -> None:
     assert codes(version(exclude_nodes=("n1", "n2"))) == {("/sourcing/exclude_nodes", "no_node_left")}
-    nothing = Weights(**dict.fromkeys(Weights.model_fields, 0))
+    nothing = Weights(**dict.fromkeys(Weights().by_term(), 0))
     assert codes(version(weights=nothing)) == {("/sourcing/weights", "nothing_counts")}
 
 

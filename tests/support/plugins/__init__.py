@@ -1,0 +1,27 @@
+"""A package of criteria, found through the path it lies on as an installed one is."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.domain.sourcing.criteria import criterion
+
+#: What has to be on ``sys.path`` for the package to be installed.
+PATH = str(Path(__file__).parent)
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """The package is installed here, and gone again after."""
+    sys.path.insert(0, PATH)
+    importlib.invalidate_caches()
+    criterion.cache_clear()
+    try:
+        yield
+    finally:
+        sys.path.remove(PATH)
+        criterion.cache_clear()
