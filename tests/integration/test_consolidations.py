@@ -27,6 +27,7 @@ from tests.support.parcels import (
     on_the_way,
     packages,
     packed,
+    packed_together,
     planned,
     released,
     scanned,
@@ -173,11 +174,7 @@ async def test_the_last_to_pack_buys_once_for_all_to_the_cent(shop: Facts, ada: 
 
 
 async def test_a_crash_before_the_record_leaves_the_same_purchase_to_find(shop: Facts, ada: str) -> None:
-    one, two = await planned(shop, ada), await planned(shop, ada)
-    await merged(shop, one, two)
-    for order_id in (one, two):
-        await released(shop, order_id)
-        await packed(shop, order_id)
+    one, two = await packed_together(shop, ada)
     begun, again = await labelling(shop, two), await labelling(shop, two)
     assert [(parcel.reference, parcel.unsure) for parcel in begun.parcels] == [(begun.parcels[0].reference, False)]
     assert [(parcel.reference, parcel.unsure) for parcel in again.parcels] == [(begun.parcels[0].reference, True)]
@@ -226,11 +223,7 @@ async def test_who_leaves_after_the_label_leaves_it_to_the_others(shop: Facts, a
 
 
 async def test_race_of_unmerge_and_label_label_first(shop: Facts, ada: str) -> None:
-    one, two = await planned(shop, ada), await planned(shop, ada)
-    await merged(shop, one, two)
-    for order_id in (one, two):
-        await released(shop, order_id)
-        await packed(shop, order_id)
+    one, two = await packed_together(shop, ada)
     async with shop.database.transaction() as connection:
         await labels.begin_labelling(connection, call(two), now=datetime.now(UTC))
         leaving = asyncio.create_task(separated(shop, one))
@@ -242,11 +235,7 @@ async def test_race_of_unmerge_and_label_label_first(shop: Facts, ada: str) -> N
 
 
 async def test_race_of_unmerge_and_label_unmerge_first(shop: Facts, ada: str) -> None:
-    one, two = await planned(shop, ada), await planned(shop, ada)
-    await merged(shop, one, two)
-    for order_id in (one, two):
-        await released(shop, order_id)
-        await packed(shop, order_id)
+    one, two = await packed_together(shop, ada)
     async with shop.database.transaction() as connection:
         request = Separate(step_key=f"{one}/u", order_id=one, actor="pia")
         assert (await consolidations.separate(connection, request)).done

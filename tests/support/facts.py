@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import text
 
 from activities.orders import Orders
+from shared.client import Doms
 from shared.database import fulfillment, holds, inbox, network, orders, payments, policies, returns, story
 from shared.database.deliveries import read_delivery
 from shared.database.engine import Database
@@ -114,14 +115,15 @@ class Facts:
             )
         return order_id
 
-    async def source(self, order_id: str) -> None:
+    async def source(self, order_id: str, doms: Doms | None = None) -> None:
+        """Source the order; ``doms`` wakes others by it."""
         request = SourceRequest(
             step_key=f"{order_id}/source/{uuid.uuid4().hex}",
             order_id=order_id,
             as_of=datetime.now(UTC),
             policy=PROCESS,
         )
-        await Orders(self.database).source(request)
+        await Orders(self.database, doms).source(request)
 
     async def pay(self, order_id: str, kind: str, *, declined: bool = False) -> None:
         """One payment operation, answered."""

@@ -113,13 +113,19 @@ async def bought(shop: Facts, work: Labelling) -> Parcel:
     return parcels[0]
 
 
-async def on_the_way(shop: Facts, ada: str) -> tuple[str, str, Label]:
-    """Two orders packed into one parcel, with its label."""
+async def packed_together(shop: Facts, ada: str) -> tuple[str, str]:
+    """Two orders packed into one parcel, whose label nobody buys yet."""
     one, two = await planned(shop, ada), await planned(shop, ada)
     await merged(shop, one, two)
     for order_id in (one, two):
         await released(shop, order_id)
         await packed(shop, order_id)
+    return one, two
+
+
+async def on_the_way(shop: Facts, ada: str) -> tuple[str, str, Label]:
+    """Two orders packed into one parcel, with its label."""
+    one, two = await packed_together(shop, ada)
     label = (await bought(shop, await labelling(shop, two))).label()
     assert label is not None
     return one, two, label

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -22,7 +21,6 @@ from shared.database.rises import book_arrival
 from shared.database.stock import Move, receive
 from shared.domain.counts import Count
 from shared.domain.feeds import FeedSource
-from shared.domain.policy import ProcessPolicy
 from shared.feeds_client import take_in
 from shared.gateways.partner_messages import FulfillmentRejected
 from shared.gateways.protocol import CancelAnswer, CancelRequest
@@ -33,7 +31,6 @@ from shared.messages import (
     FulfillmentCall,
     LineQuantity,
     ReturnStep,
-    SourceRequest,
     Wake,
     Withdraw,
     fulfillment_order_id,
@@ -79,13 +76,7 @@ class Shop:
         return order_id
 
     async def source(self, order_id: str) -> None:
-        request = SourceRequest(
-            step_key=f"{order_id}/source/{uuid.uuid4().hex}",
-            order_id=order_id,
-            as_of=datetime.now(UTC),
-            policy=ProcessPolicy(),
-        )
-        await Orders(self.database, self.doms).source(request)
+        await self.facts.source(order_id, self.doms)
 
     async def stock(self, units: int) -> None:
         await self.facts.stock(self.sku, **{NODE.replace("-", "_"): units})
