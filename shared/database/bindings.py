@@ -79,23 +79,32 @@ _WRITE = text("""
     FROM change c WHERE i.inbound_id = c.inbound_id AND i.sku = c.sku
 """)
 #: What an order is promised follows from where its units come from. Without any date the last one told stands.
+#: Orders that began to wait since they were locked may be locked by others, who are not waited for, as stock is locked
+#: by now: they are told to look for themselves.
 _PROMISE = text("""
-    WITH now_promised AS (
+    WITH locked AS MATERIALIZED (
+        SELECT order_id, promised_at FROM orders WHERE order_id = ANY(:order_ids) FOR NO KEY UPDATE SKIP LOCKED
+    ), now_promised AS (
         SELECT o.order_id, o.promised_at AS before, greatest(
             (SELECT max(deliver_by) FROM fulfillment_order f
              WHERE f.order_id = o.order_id AND f.status NOT IN ('cancelled', 'replanned')),
             (SELECT max(promised_at) FROM supply_binding b WHERE b.order_id = o.order_id)) AS promised_at
-        FROM orders o WHERE o.order_id = ANY(:order_ids)
+        FROM locked o
     ), changed AS (
         UPDATE orders o SET promised_at = n.promised_at FROM now_promised n
         WHERE o.order_id = n.order_id AND n.promised_at IS DISTINCT FROM n.before AND n.promised_at IS NOT NULL
         RETURNING o.order_id, n.before, n.promised_at
+    ), noted AS (
+        INSERT INTO timeline (order_id, actor, event, detail)
+        SELECT order_id, 'doms', 'promise changed',
+               jsonb_build_object('from', before, 'to', promised_at, 'because', CAST(:because AS text))
+        FROM changed ORDER BY order_id
     )
-    INSERT INTO timeline (order_id, actor, event, detail)
-    SELECT order_id, 'doms', 'promise changed',
-           jsonb_build_object('from', before, 'to', promised_at, 'because', CAST(:because AS text))
-    FROM changed ORDER BY order_id
-    RETURNING order_id
+    SELECT order_id FROM changed
+    UNION ALL
+    SELECT order_id FROM unnest(CAST(:order_ids AS text[])) AS w(order_id)
+    WHERE order_id NOT IN (SELECT order_id FROM locked)
+    ORDER BY order_id
 """)
 
 

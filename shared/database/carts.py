@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.engine import Database
+from shared.database.engine import Database, around_races
 from shared.database.rises import serve_at_once
 from shared.domain.carts import CartHold, CartUnits, WantedUnits
 from shared.domain.orders import Method, ServiceLevel
@@ -201,18 +201,25 @@ async def hold_units(
         "partial": partial,
     }
     pooled = [item for item in pooled if any(sku == item.sku for _, sku in claims)]
+    async for attempt in around_races():
+        with attempt:
+            row = await _hold(database, values, claims, pooled)
+    return _UNITS.validate_python(row.units) if row is not None and row.opened else None
+
+
+async def _hold(database: Database, values: Mapping[str, Any], claims: Mapping[Key, int], pooled: list[Pooled]) -> Any:
+    """Hold claims, at once when no pool and no overdue cart has a say in it; ``None`` when they do not fit."""
     if not pooled:
         async with database.statement() as connection:
-            row = (await connection.execute(_HOLD, values | _of(claims) | {"look_for_overdue": True})).one()
+            row = (await connection.execute(_HOLD, {**values, **_of(claims), "look_for_overdue": True})).one()
         if not row.overdue:
-            return _UNITS.validate_python(row.units) if row.opened else None
+            return row
     async with database.transaction() as connection:
         await give_back_at(connection, {*claims, *((node_id, item.sku) for item in pooled for node_id in item.nodes)})
         fits = await _beside_pools(connection, claims, pooled) if pooled else dict(claims)
-        if (fits != claims and not partial) or not fits:
+        if (fits != claims and not values["partial"]) or not fits:
             return None
-        row = (await connection.execute(_HOLD, values | _of(fits) | {"look_for_overdue": False})).one()
-    return _UNITS.validate_python(row.units) if row.opened else None
+        return (await connection.execute(_HOLD, {**values, **_of(fits), "look_for_overdue": False})).one()
 
 
 def _of(claims: Mapping[Key, int]) -> dict[str, str]:

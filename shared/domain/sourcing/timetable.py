@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from shared.domain.network import Node
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, Stock, WantedLine
+
+#: Dates that are remembered: who waits is asked about again whenever supply of the item changes.
+_REMEMBERED = 50_000
 
 
 class Coming(NamedTuple):
@@ -29,6 +33,7 @@ class Timetable:
     def __init__(self, network: Snapshot) -> None:
         self._network = network
         self._nodes = {node.node_id: node for node in network.nodes}
+        self._date = lru_cache(maxsize=_REMEMBERED)(self._work_out)
 
     def dates(
         self, order: SourcingOrder, line: WantedLine, policy: Policy, coming: Iterable[Coming], *, as_of: datetime
@@ -38,14 +43,19 @@ class Timetable:
         Args:
             as_of: Now; supply that is overdue is taken to come at once.
         """
-        asked = order.model_copy(update={"lines": (line,), "needed_by": None})
+        one = line.model_copy(update={"line_no": 1})
+        asked = order.model_copy(update={"order_id": "", "lines": (one,), "needed_by": None})
         found: dict[str, datetime] = {}
         for supply in coming:
-            node = self._nodes.get(supply.node_id)
-            promised = node and plan(asked, self._there(node, line, max(supply.expected_at, as_of)), policy).promised_at
-            if promised:
+            if promised := self._date(asked, policy, supply.node_id, max(supply.expected_at, as_of)):
                 found[supply.inbound_id] = promised
         return found
+
+    def _work_out(self, asked: SourcingOrder, policy: Policy, node_id: str, there_at: datetime) -> datetime | None:
+        node = self._nodes.get(node_id)
+        if node is None:
+            return None
+        return plan(asked, self._there(node, asked.lines[0], there_at), policy).promised_at
 
     def _there(self, node: Node, line: WantedLine, as_of: datetime) -> Snapshot:
         stock = Stock(node_id=node.node_id, sku=line.sku, available=line.quantity)
