@@ -11,8 +11,10 @@ from shared.domain.network import Node
 from shared.domain.sourcing.engine import plan
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder, Stock, WantedLine
 
-#: Dates that are remembered: who waits is asked about again whenever supply of the item changes.
-_REMEMBERED = 50_000
+#: Orders whose dates are remembered: who waits is asked about again whenever supply of the item changes.
+_REMEMBERED = 20_000
+#: Dates of one order, by node and by when its units are there.
+Known = dict[tuple[str, datetime], datetime | None]
 
 
 class Coming(NamedTuple):
@@ -33,7 +35,7 @@ class Timetable:
     def __init__(self, network: Snapshot) -> None:
         self._network = network
         self._nodes = {node.node_id: node for node in network.nodes}
-        self._date = lru_cache(maxsize=_REMEMBERED)(self._work_out)
+        self._known = lru_cache(maxsize=_REMEMBERED)(self._nothing_known)
 
     def dates(
         self, order: SourcingOrder, line: WantedLine, policy: Policy, coming: Iterable[Coming], *, as_of: datetime
@@ -45,11 +47,26 @@ class Timetable:
         """
         one = line.model_copy(update={"line_no": 1})
         asked = order.model_copy(update={"order_id": "", "lines": (one,), "needed_by": None})
+        known = self._known(asked, policy)
         found: dict[str, datetime] = {}
         for supply in coming:
-            if promised := self._date(asked, policy, supply.node_id, max(supply.expected_at, as_of)):
+            if promised := self._date(known, asked, policy, supply, as_of):
                 found[supply.inbound_id] = promised
         return found
+
+    def _date(
+        self, known: Known, asked: SourcingOrder, policy: Policy, supply: Coming, as_of: datetime
+    ) -> datetime | None:
+        there = (supply.node_id, supply.expected_at)
+        if supply.expected_at <= as_of:  # another moment every time: not worth remembering
+            return self._work_out(asked, policy, supply.node_id, as_of)
+        if there not in known:
+            known[there] = self._work_out(asked, policy, *there)
+        return known[there]
+
+    @staticmethod
+    def _nothing_known(asked: SourcingOrder, policy: Policy) -> Known:
+        return {}
 
     def _work_out(self, asked: SourcingOrder, policy: Policy, node_id: str, there_at: datetime) -> datetime | None:
         node = self._nodes.get(node_id)
