@@ -60,7 +60,7 @@ _SAVE_RATES = text("""
 _SAVE_PARTNERS = text("""
     INSERT INTO partner SELECT * FROM jsonb_populate_recordset(NULL::partner, CAST(:rows AS jsonb))
     ON CONFLICT (partner_id) DO UPDATE SET kind = excluded.kind, base_url = excluded.base_url, quotes = excluded.quotes,
-        edi_id = excluded.edi_id, edi_sender_id = excluded.edi_sender_id
+        connector = excluded.connector, edi_id = excluded.edi_id, edi_sender_id = excluded.edi_sender_id
 """)
 _SAVE_ITEMS = text("""
     INSERT INTO item SELECT * FROM jsonb_populate_recordset(NULL::item, CAST(:rows AS jsonb))

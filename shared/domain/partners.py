@@ -27,6 +27,8 @@ class PartnerEndpoint(Model):
 
     Attributes:
         quotes: Whether a carrier's account is asked for quotes; else its rate card is all there is.
+        connector: Of an installed package, by which it is spoken to (``shared.gateways.connectors``); ``None`` is our
+            own protocol.
         edi_id: The X12 interchange id of whoever runs nodes; with one it is told of transfers on their way (943).
         edi_sender_id: Who we are to it.
     """
@@ -35,6 +37,7 @@ class PartnerEndpoint(Model):
     kind: PartnerKind
     base_url: str
     quotes: bool = False
+    connector: Identifier | None = None
     edi_id: InterchangeId | None = None
     edi_sender_id: InterchangeId = "DOMS"
 
@@ -42,6 +45,12 @@ class PartnerEndpoint(Model):
     def _only_carriers_quote(self) -> PartnerEndpoint:
         if self.quotes and self.kind is not PartnerKind.CARRIER:
             raise ValueError("only a carrier can be asked for quotes")
+        return self
+
+    @model_validator(mode="after")
+    def _only_who_moves_goods_is_connected(self) -> PartnerEndpoint:
+        if self.connector is not None and self.kind not in (PartnerKind.CARRIER, PartnerKind.FULFILLMENT):
+            raise ValueError("only a carrier or who runs nodes can have a connector")
         return self
 
     @model_validator(mode="after")

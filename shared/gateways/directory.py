@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from shared.domain.partners import PartnerEndpoint, PartnerKind
 from shared.errors import PartnerUnavailable
 from shared.gateways.carriers.client import CarrierClient
 from shared.gateways.channels.client import ChannelClient, SalesChannel
+from shared.gateways.connectors import connected
 from shared.gateways.fulfillment.client import FulfillmentClient
 from shared.gateways.guard import Limits
 from shared.gateways.http import PartnerHttp
 from shared.gateways.payments.client import PaymentClient
 from shared.gateways.protocol import Carrier, FulfillmentPartner, PaymentProvider
 from shared.gateways.signing import token_for
+
+C = TypeVar("C")
 
 
 class Gateways:
@@ -36,13 +40,13 @@ class Gateways:
         return PaymentClient(self._http(partner_id, PartnerKind.PAYMENT))
 
     def carrier(self, partner_id: str) -> Carrier:
-        return CarrierClient(self._http(partner_id, PartnerKind.CARRIER))
+        return self._connected(self._http(partner_id, PartnerKind.CARRIER), CarrierClient)
 
     def quotes(self, partner_id: str) -> Carrier:
         """The carrier, to be asked for quotes: by a pool and a breaker of their own, as labels must be bought from a
         carrier that is slow to say what they cost.
         """
-        return CarrierClient(self._http(partner_id, PartnerKind.CARRIER, of=self._quoting))
+        return self._connected(self._http(partner_id, PartnerKind.CARRIER, of=self._quoting), CarrierClient)
 
     @property
     def quoting(self) -> Sequence[str]:
@@ -50,7 +54,7 @@ class Gateways:
         return sorted(name for name, partner in self._partners.items() if partner.quotes)
 
     def fulfillment(self, partner_id: str) -> FulfillmentPartner:
-        return FulfillmentClient(self._http(partner_id, PartnerKind.FULFILLMENT))
+        return self._connected(self._http(partner_id, PartnerKind.FULFILLMENT), FulfillmentClient)
 
     def channel(self, partner_id: str) -> SalesChannel:
         return ChannelClient(self._http(partner_id, PartnerKind.CHANNEL))
@@ -74,6 +78,9 @@ class Gateways:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _connected(self, http: PartnerHttp, own: Callable[[PartnerHttp], C]) -> C:
+        return connected(self._partners[http.partner_id], http, own)
 
     def _http(self, partner_id: str, kind: PartnerKind, *, of: dict[str, PartnerHttp] | None = None) -> PartnerHttp:
         clients = self._https if of is None else of

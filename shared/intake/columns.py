@@ -108,6 +108,7 @@ TABLES: Mapping[str, Table] = {
         kind=Column("fulfillment", required=True),
         base_url=Column("https://partner.example/api", required=True),
         quotes=Column("false", cells.flag),
+        connector=Column(""),
         edi_id=Column(""),
         edi_sender_id=Column("DOMS"),
     ),

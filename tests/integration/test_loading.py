@@ -116,7 +116,7 @@ async def test_a_dry_run_counts_and_keeps_nothing(database: Database) -> None:
 
 async def test_a_whole_merchant_is_loaded_at_once_and_again(database: Database) -> None:
     tables = {kind: table.template() for kind, table in TABLES.items()}
-    others = "usps,carrier,https://usps.example,true,,\nwebshop,channel,https://shop.example,,,\n"
+    others = "usps,carrier,https://usps.example,true,,,\nwebshop,channel,https://shop.example,,,,\n"
     bundle = "SET-0001,Train set,900,400,300,100,2499,1280,USD,\n"
     more = {"partners": tables["partners"] + others, "items": tables["items"] + bundle}
     first = await put_all(database, tables | more)

@@ -61,7 +61,7 @@ def as_doms_error(error: Exception) -> DomsError | None:
         return InvalidInput(list(_faults(error)))
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
         return NotFound(f"cannot read {error.filename}: {error.strerror}")
-    return _unreachable(error)
+    return _failing_criterion(error) or _unreachable(error)
 
 
 def _faults(error: ValidationError) -> Iterator[Fault]:
@@ -78,6 +78,12 @@ def _faults(error: ValidationError) -> Iterator[Fault]:
 
 def _pointer(fault: ErrorDetails) -> str:
     return "".join(f"/{part}" for part in fault["loc"])
+
+
+def _failing_criterion(error: Exception) -> DomsError | None:
+    from shared.domain.sourcing.criteria import CriterionFailed
+
+    return Conflict(str(error)) if isinstance(error, CriterionFailed) else None
 
 
 def _unreachable(error: Exception) -> DomsError | None:

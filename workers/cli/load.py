@@ -31,7 +31,8 @@ async def load(
 
     A row is the whole record; an empty cell is the default. Money is in minor units, weight in grams, sides in
     millimetres. `stock` says what was counted, reserved units included; the difference becomes moves of the ledger,
-    and the same file again changes nothing. `partners` says of a carrier's account whether it is asked for `quotes`.
+    and the same file again changes nothing. `partners` says of a carrier's account whether it is asked for `quotes`,
+    and by which `connector` of an installed package a carrier or who runs nodes is spoken to (docs/extending.md).
     `counts` are cycle counts, compared with the record of the moment they
     were made at. `cartons` are what a node packs in, by its inside; those without a node are packed in by every node
     that has none of its own. With them, shipments are planned and priced as they are packed. `capacity` is what a node

@@ -9,11 +9,10 @@ planner is: the same arguments must always get the same answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple, Protocol
 
 from shared.domain.network import Node
+from shared.domain.plugins import NoPlugin, plugin
 from shared.domain.sourcing.models import Policy, SourcingOrder, Stock
 from shared.domain.sourcing.weights import Weights
 
@@ -61,30 +60,18 @@ class Installed(NamedTuple):
         return answer
 
 
-@lru_cache(maxsize=64)
 def criterion(name: str) -> Installed:
-    """The criterion of this name. What is installed does not change while a process lives.
+    """The criterion of this name.
 
     Raises:
         CriterionFailed: no package brings it, several do, or it cannot be loaded.
     """
-    found = list(entry_points(group=GROUP, name=name))
-    if not found:
-        installed = ", ".join(sorted({entry.name for entry in entry_points(group=GROUP)}))
-        raise CriterionFailed(f"no criterion {name} is installed; there are: {installed or 'none'}")
     if name in Weights.model_fields:
-        raise CriterionFailed(f"{name} is a cost term already: rename the criterion of {_version(found[0])}")
-    if len(found) > 1:
-        raise CriterionFailed(f"criterion {name} is brought by {' and '.join(sorted(map(_version, found)))}: keep one")
+        raise CriterionFailed(f"{name} is a cost term of the planner's own: a criterion needs another name")
     try:
-        loaded = found[0].load()
-    except Exception as error:  # importing a package can raise anything
-        raise CriterionFailed(f"criterion {name} of {_version(found[0])} cannot be loaded: {error}") from error
-    return Installed(name, _version(found[0]), loaded)
-
-
-def _version(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "an unknown package"
+        return Installed(*plugin(GROUP, name))
+    except NoPlugin as error:
+        raise CriterionFailed(str(error)) from error
 
 
 def valued(held: Held, order: SourcingOrder, nodes: Sequence[Node], names: Iterable[str]) -> Held:

@@ -1,4 +1,4 @@
-"""A package of criteria, found through the path it lies on as an installed one is."""
+"""A package of criteria and a connector, found through the path it lies on as an installed one is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.domain.sourcing.criteria import criterion
+from shared.domain.plugins import plugin
 
 #: What has to be on ``sys.path`` for the package to be installed.
 PATH = str(Path(__file__).parent)
@@ -19,9 +19,9 @@ def installed() -> Iterator[None]:
     """The package is installed here, and gone again after."""
     sys.path.insert(0, PATH)
     importlib.invalidate_caches()
-    criterion.cache_clear()
+    plugin.cache_clear()
     try:
         yield
     finally:
         sys.path.remove(PATH)
-        criterion.cache_clear()
+        plugin.cache_clear()

@@ -3,7 +3,8 @@
 CREATE TABLE partner (
     partner_id text PRIMARY KEY,
     kind       text NOT NULL CHECK (kind IN ('payment', 'carrier', 'fulfillment')),
-    base_url   text NOT NULL
+    base_url   text NOT NULL,
+    connector  text
 );
 
 CREATE TABLE node (

@@ -95,9 +95,9 @@ def test_waves_and_simulations_weigh_it_alike() -> None:
         ("broken", r"criterion broken of doms-example 1.2.0, asked about a at far for o-1, raised KeyError"),
         ("fractional", r"criterion fractional .* gave 1.5"),
         ("negative", r"criterion negative .* gave -1"),
-        ("missing", r"criterion missing of doms-example 1.2.0 cannot be loaded"),
-        ("freight", r"freight is a cost term already"),
-        ("unheard", r"no criterion unheard is installed; there are: broken, carbon, "),
+        ("missing", r"missing of doms.criteria in doms-example 1.2.0 cannot be loaded"),
+        ("freight", r"freight is a cost term of the planner's own"),
+        ("unheard", r"no unheard of doms.criteria is installed; there are: broken, carbon, "),
     ],
 )
 def test_what_does_not_answer_is_an_error_with_its_name(name: str, why: str) -> None:
