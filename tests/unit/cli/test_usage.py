@@ -15,6 +15,7 @@ import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.domain.orders import OrderDocument, Verdict
+from shared.domain.sourcing.criteria import CriterionFailed
 from shared.domain.story import TimelineEvent
 from shared.errors import (
     Conflict,
@@ -231,6 +232,7 @@ def test_exit_codes(error: DomsError, code: int) -> None:
 def test_a_server_that_does_not_answer_is_not_a_bug_of_ours() -> None:
     assert isinstance(as_doms_error(RPCError("gone", RPCStatusCode.UNAVAILABLE, b"")), Unavailable)
     assert as_doms_error(RPCError("odd", RPCStatusCode.INTERNAL, b"")) is None
+    assert isinstance(as_doms_error(CriterionFailed("carbon gave 1.5")), Conflict)
     assert as_doms_error(KeyError("bug")) is None
 
 
