@@ -11,9 +11,9 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.carts import Carts
 from shared import carts_client
-from shared.database import carts, feeds, fulfillment, inbox, network, rises, units
+from shared.database import carts, feeds, fulfillment, network, rises, units
 from shared.database.batcher import Batcher
-from shared.database.engine import Database, around_races
+from shared.database.engine import Database
 from shared.database.plans import Draft
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import ServiceRate
@@ -21,8 +21,9 @@ from shared.gateways.partner_messages import (
     FulfillmentRejected,
     FulfillmentShipped,
     Package,
-    PartnerMessage,
     ShippedLine,
+    TrackingStatus,
+    TrackingUpdated,
 )
 from shared.messages import (
     CancelUnits,
@@ -34,13 +35,28 @@ from shared.messages import (
     fulfillment_order_id,
 )
 from tests.support.stock import AS_OF, Line, draft
-from tests.support.storm_stock import LATER, Step, StockSteps
+from tests.support.storm_returns import CARRIER, ReturnSteps, tracking_no
+from tests.support.storm_stock import LATER, Step
 
 #: A plan's race is what this is about; what else happens to stock happens as often as it can between them.
 SHARES = {
     "reserve": 170, "replan": 20, "hold": 20, "extend": 6, "expire": 8, "release": 6, "sweep": 2, "cancel": 8,
     "withdraw": 4, "tell": 16, "ship": 10, "reject": 4, "arrive": 4, "write_off": 4, "expect": 3, "depart": 6,
-    "receive": 6, "slip": 2, "give_up": 1, "inspect": 3, "count": 4, "feed": 1, "load": 1,
+    "receive": 6, "slip": 2, "give_up": 1, "inspect": 3, "count": 4, "snapshot": 1, "delta": 1, "load": 1,
+    "bring": 5, "ask": 5, "grade": 3, "settle": 3,
+}  # fmt: skip
+#: Each of these happens at least so often in 30,000 attempts, a fraction of what is usual, or has stopped happening.
+FLOORS = {
+    "reserve": {"won": 2000, "beaten": 5000}, "replan": {"won": 50}, "hold": {"held": 30, "refused": 30},
+    "extend": {"extended": 8, "refused": 8}, "expire": {"expired": 50}, "release": {"released": 30},
+    "sweep": {"swept": 8}, "cancel": {"cancelled": 8, "served others": 25},
+    "withdraw": {"withdrawn": 1, "served others": 12}, "tell": {"told": 80}, "ship": {"applied": 50},
+    "reject": {"applied": 5, "served others": 5}, "arrive": {"booked": 25}, "write_off": {"booked": 2, "refused": 8},
+    "expect": {"told": 15}, "depart": {"departed": 4, "refused": 15}, "receive": {"booked": 15, "refused": 5},
+    "slip": {"dated": 5}, "give_up": {"given up": 2}, "inspect": {"released": 1, "written off": 2, "refused": 5},
+    "count": {"counted": 15}, "snapshot": {"applied": 2}, "delta": {"applied": 2}, "load": {"loaded": 1},
+    "bring": {"applied": 20}, "ask": {"approved": 5, "refused": 5}, "grade": {"as new": 2, "worn": 1},
+    "settle": {"settled": 4},
 }  # fmt: skip
 HANDFUL = 8
 #: As the clock would, and as nobody else may: only under the position's lock does a hold's row change.
@@ -59,7 +75,7 @@ _HELD = text("""
 """)
 
 
-class Storm(StockSteps):
+class Storm(ReturnSteps):
     """A world of ``n1…`` and ``s1…``, its orders, and what was done to them.
 
     Attributes:
@@ -76,11 +92,12 @@ class Storm(StockSteps):
         nodes: int,
         skus: int,
     ) -> None:
-        super().__init__(hands, chance, nodes=nodes, skus=skus)
-        self._committers, self._lines, self._todo = committers, orders, iter(orders)
+        super().__init__(hands, orders, chance, nodes=nodes, skus=skus)
+        self._committers, self._todo = committers, iter(orders)
         self._waiting: list[str] = []
         self._planned: list[tuple[str, int]] = []
         self._told: list[tuple[str, int]] = []
+        self._shipped: list[tuple[str, int]] = []
         self._carts: list[str] = []
         self._steps = 0
         self.won: set[str] = set()
@@ -98,7 +115,8 @@ class Storm(StockSteps):
         )
         async with self._hands[0].transaction() as connection:
             await network.save_rates(connection, [rate])
-            await feeds.define(connection, self._source, actor="test")
+            for source in self._sources.values():
+                await feeds.define(connection, source, actor="test")
 
     async def attempt(self) -> None:
         """Do one thing, and find out what came of it; orders come a handful at a time."""
@@ -235,27 +253,48 @@ class Storm(StockSteps):
 
     def _ship(self, key: str) -> Step:
         """All of it, or one unit short of each line."""
-        order_id, n = self._chance.choice(self._told) if self._told else ("o0", 1)
+        chosen = order_id, n = self._chance.choice(self._told) if self._told else ("o0", 1)
         short = self._chance.random() < 0.2
         lines = tuple(
             ShippedLine(line_no=i, sku=s, quantity=q - short) for i, s, q in self._lines[order_id] if q > short
         )
-        packages = (Package(package_no=1, lines=lines),) if lines else ()
         reference = fulfillment_order_id(order_id, n)
-        return self._said(FulfillmentShipped(message_id=key, reference=reference, at=AS_OF, packages=packages))
+        parcel = Package(package_no=1, lines=lines, carrier=CARRIER, tracking_no=tracking_no(reference))
+        message = FulfillmentShipped(message_id=key, reference=reference, at=AS_OF, packages=(parcel,) if lines else ())
 
-    def _reject(self, key: str) -> Step:
-        order_id, n = self._chance.choice(self._told) if self._told else ("o0", 1)
-        return self._said(FulfillmentRejected(message_id=key, reference=fulfillment_order_id(order_id, n), at=AS_OF))
-
-    def _said(self, message: PartnerMessage) -> Step:
         async def step(hand: Database) -> str:
             if not self._told:
                 return "nothing"
-            async for attempt in around_races():
-                with attempt:
-                    async with hand.transaction() as connection:
-                        taken = await inbox.take(connection, "p", message)
-            return "served others" if taken.served else "applied"
+            applied = await self._tell_us(hand, "p", message)
+            self._shipped.append(chosen)
+            return applied
+
+        return step
+
+    def _reject(self, key: str) -> Step:
+        order_id, n = self._chance.choice(self._told) if self._told else ("o0", 1)
+        message = FulfillmentRejected(message_id=key, reference=fulfillment_order_id(order_id, n), at=AS_OF)
+
+        async def step(hand: Database) -> str:
+            return await self._tell_us(hand, "p", message) if self._told else "nothing"
+
+        return step
+
+    def _bring(self, key: str) -> Step:
+        """A parcel is with its customer, who may send some of it back from now on."""
+        order_id, n = self._chance.choice(self._shipped) if self._shipped else ("o0", 1)
+        scan = TrackingUpdated(
+            message_id=key,
+            reference=tracking_no(fulfillment_order_id(order_id, n)),
+            at=AS_OF,
+            status=TrackingStatus.DELIVERED,
+        )
+
+        async def step(hand: Database) -> str:
+            if not self._shipped:
+                return "nothing"
+            applied = await self._tell_us(hand, CARRIER, scan)
+            self._delivered.append(order_id)
+            return applied
 
         return step
