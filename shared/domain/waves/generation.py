@@ -11,15 +11,17 @@ Pure and deterministic: work is limited by counts, never by a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from shared.domain.sourcing.grid import Ints
+from shared.domain.sourcing.models import Stock
 from shared.domain.waves.columns import Column
 from shared.domain.waves.diving import dive
-from shared.domain.waves.limits import Limit, Limits
+from shared.domain.waves.limits import Limit, Limits, StockLimit
 from shared.domain.waves.master import Master, Relaxed
 from shared.domain.waves.merging import Union, packing_together, unions
 from shared.domain.waves.models import Wave, WavePlan
@@ -86,11 +88,11 @@ class _Generation:
 
     def plan(self) -> WavePlan:
         relaxed = self._generate()
-        chosen = self._choose(relaxed)
-        return told(self.wave, self.limits, self.standing, [self.master.columns[place] for place in chosen]).model_copy(
+        chosen = self._filled([self.master.columns[place] for place in self._choose(relaxed)])
+        return told(self.wave, self.limits, self.standing, chosen).model_copy(
             update={
                 "frozen": sum(not pricer.able for pricer in self.pricers),
-                "bound_minor": min(round(self.bound), self._cost(chosen)) // MILLI,
+                "bound_minor": min(round(self.bound), sum(column.cost for column in chosen)) // MILLI,
                 "plans": len(self.master.columns),
                 "rounds": self.rounds,
             }
@@ -170,10 +172,13 @@ class _Generation:
         if len(offer.members) > 1:
             return self.unions[offer.members].column(chosen, offer.change, self.limits)
         (place,) = offer.members
-        order, pricer = self.wave.orders[place], self.pricers[place]
+        return self._column_of(place, self.pricers[place], chosen, offer.change)
+
+    def _column_of(self, place: int, pricer: Pricer, chosen: Chosen, change: int) -> Column:
+        order = self.wave.orders[place]
         shipments = tuple(shipments_of(pricer.rows, pricer.scale, chosen, order.policy))
         cost = pricer.cost_of(chosen) + short_units(order, shipments) * pricer.short_milli
-        return Column((place,), cost + offer.change, self.limits.uses(shipments, order.order.service), (shipments,))
+        return Column((place,), cost + change, self.limits.uses(shipments, order.order.service), (shipments,))
 
     # --- the bound ----------------------------------------------------------------------------------------
 
@@ -208,6 +213,37 @@ class _Generation:
         chosen = self.master.choose(sorted(among | set(start)), start, self.rules.branches, self.rules.gap_target / 2)
         return sorted(chosen)
 
+    def _filled(self, chosen: list[Column]) -> list[Column]:
+        """The choice with orders that are short planned once more, on what the others leave.
+
+        At any price a unit pays, or none of its line does: no price calls for the plan that takes what is left of one.
+        """
+        taken: Counter[Limit] = Counter()
+        for column in chosen:
+            taken.update(column.uses)
+        for turn, column in enumerate(chosen):
+            if len(column.members) == 1 and short_units(self.wave.orders[column.members[0]], column.shipments[0]):
+                taken.subtract(column.uses)
+                chosen[turn] = self._on_what_is_left(column, taken)
+                taken.update(chosen[turn].uses)
+        return chosen
+
+    def _on_what_is_left(self, column: Column, taken: Counter[Limit]) -> Column:
+        (place,) = column.members
+        order = self.wave.orders[place]
+        left = {limit: most - taken[limit] for limit, most in self.limits.most.items() if most > taken[limit]}
+        stock = tuple(_left_of(self.wave.snapshot.stock, {line.sku for line in order.order.lines}, left))
+        if all(row.available <= column.uses.get(StockLimit(row.node_id, row.sku), 0) for row in stock):
+            return column
+        seen = self.wave.snapshot.model_copy(update={"stock": stock})
+        pricer = Pricer(order, Network(seen, self.limits).rows(order), self.index, self.rules)
+        offer = pricer.able and self._offer((place,), pricer.quote(self._prices({})))
+        if not offer or offer.quoted.chosen is None:
+            return column
+        found = self._column_of(place, pricer, offer.quoted.chosen, offer.change)
+        fits = all(units <= left.get(limit, 0) for limit, units in found.uses.items())
+        return found if fits and found.cost < column.cost else column
+
     def _vary(self, relaxed: Relaxed) -> None:
         """Plans for prices around the optimal ones: whole choices need some that no fraction does."""
         for factor in VARIED:
@@ -216,3 +252,10 @@ class _Generation:
 
     def _cost(self, places: list[int]) -> int:
         return sum(self.master.columns[place].cost for place in places)
+
+
+def _left_of(stock: Iterable[Stock], skus: set[str], left: Mapping[Limit, int]) -> Iterator[Stock]:
+    for row in stock:
+        units = left.get(StockLimit(row.node_id, row.sku), 0)
+        if units and row.sku in skus:
+            yield row.model_copy(update={"available": units})
