@@ -15,6 +15,7 @@ from shared.database.checks import CHECKS, Check
 from shared.database.engine import Database, around_races
 from shared.database.inbox import WakeUp
 from shared.database.wakes import AskedWake
+from shared.errors import NotFound
 from shared.messages import ReconcileResult, ReconcileStep, ReturnInput, Wake
 from shared.wakes_client import tell, tell_waiting
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 class Resume(Protocol):
     """What takes a process up again; ``shared.client.Doms`` does. Each is safe to repeat."""
 
-    async def wake(self, workflow_id: str, wake: Wake) -> None: ...
+    async def wake(self, workflow_id: str, wake: Wake) -> bool: ...
     async def resume_order(self, order_id: str) -> None: ...
     async def resume_return(self, opened: ReturnInput) -> None: ...
 
@@ -81,20 +82,17 @@ class Reconciliation(ReconciliationActivities):
         return ReconcileResult(run_id=step.run_id, repaired=sum(counts.values()), checked=counts)
 
     async def _send_wake_ups(self, older_than: float) -> int:
-        done = 0
-        while True:
-            async with self._database.reading() as connection:
-                page = await inbox.unsignalled(connection, older_than=older_than)
-            sent = await _each(page, self._send)
-            done += sent
-            # Sent ones are no longer on the next page; a page of failures only would come again for ever.
-            if sent == 0:
-                return done
+        unheard = self._pages(
+            inbox.unsignalled, older_than, lambda wake_up: (wake_up.partner_id, wake_up.message_id), after=("", "")
+        )
+        return sum([await _each(page, self._send) async for page in unheard])
 
     async def _send(self, wake_up: WakeUp) -> None:
-        await self._resume.wake(wake_up.workflow_id, wake_up.wake)
-        async with self._database.transaction() as connection:
-            await inbox.mark_signalled(connection, wake_up)
+        heard = await self._resume.wake(wake_up.workflow_id, wake_up.wake)
+        async with self._database.statement() as connection:
+            settled = await inbox.mark_signalled(connection, wake_up, heard=heard)
+        if not settled:
+            raise NotFound(f"{wake_up.workflow_id} does not run although its order is open")
 
     async def _tell_owed(self, older_than: float) -> int:
         """Tell who is to look again and was not told, because whoever was about to died."""

@@ -351,13 +351,15 @@ class Doms:
             await tell(self.database, self, waiting)
         return loaded
 
-    async def wake(self, workflow_id: str, wake: Wake) -> None:
-        """Tell a process of a recorded fact; one that is over needs no telling."""
+    async def wake(self, workflow_id: str, wake: Wake) -> bool:
+        """Tell a process of a recorded fact; whether there is one that heard: one that is over needs no telling."""
         try:
             await self._temporal.get_workflow_handle(workflow_id).signal(wake.kind, wake)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+            return False
+        return True
 
 
 def _attributes(start: OrderStart) -> TypedSearchAttributes:

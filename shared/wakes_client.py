@@ -17,7 +17,7 @@ REPLANNED = Wake(kind="replanned")
 class Processes(Protocol):
     """What tells a process of a recorded fact; ``shared.client.Doms`` does."""
 
-    async def wake(self, workflow_id: str, wake: Wake) -> None: ...
+    async def wake(self, workflow_id: str, wake: Wake) -> object: ...
 
 
 async def tell(database: Database, processes: Processes, order_ids: Collection[str], *, wake: Wake = ARRIVED) -> None:

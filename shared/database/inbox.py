@@ -56,13 +56,18 @@ _EARLY = text("""
     WHERE applied_at IS NULL AND reference = ANY(:references) ORDER BY received_at
     FOR UPDATE
 """)
+#: Nobody heard it: of an order that is over nobody has to, any other is owed it until its process runs again.
 _SIGNALLED = text("""
-    UPDATE message_in SET signalled_at = now() WHERE partner_id = :partner_id AND message_id = :message_id
+    UPDATE message_in m SET signalled_at = now()
+    WHERE partner_id = :partner_id AND message_id = :message_id
+      AND (:heard OR NOT EXISTS (SELECT FROM orders o WHERE o.order_id = m.order_id AND o.closed_at IS NULL))
+    RETURNING message_id
 """)
 _UNSIGNALLED = text("""
     SELECT partner_id, message_id, workflow_id, wake FROM message_in
     WHERE wake IS NOT NULL AND signalled_at IS NULL AND received_at < now() - make_interval(secs => :older_than)
-    ORDER BY received_at LIMIT :limit
+      AND (partner_id, message_id) > (:partner_id, :message_id)
+    ORDER BY partner_id, message_id LIMIT :limit
 """)
 
 
@@ -186,15 +191,27 @@ async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[Wa
     return wakes
 
 
-async def mark_signalled(connection: AsyncConnection, wake_up: WakeUp) -> None:
-    """The process has heard of it. One statement: it needs no transaction around it."""
-    values = {"partner_id": wake_up.partner_id, "message_id": wake_up.message_id}
-    await connection.execute(_SIGNALLED, values)
+async def mark_signalled(connection: AsyncConnection, wake_up: WakeUp, *, heard: bool) -> bool:
+    """The process has heard of it, or there was none; whether nothing is owed to it any more.
+
+    One statement: it needs no transaction around it.
+    """
+    values = {"partner_id": wake_up.partner_id, "message_id": wake_up.message_id, "heard": heard}
+    return (await connection.execute(_SIGNALLED, values)).first() is not None
 
 
-async def unsignalled(connection: AsyncConnection, *, older_than: float, limit: int = 500) -> list[WakeUp]:
-    """Wake-ups that were written down and, as far as we know, never sent. ``older_than`` is in seconds."""
-    rows = await connection.execute(_UNSIGNALLED, {"older_than": older_than, "limit": limit})
+async def unsignalled(
+    connection: AsyncConnection, *, older_than: float, after: tuple[str, str] = ("", ""), limit: int = 500
+) -> list[WakeUp]:
+    """Wake-ups no process has heard as far as we know, a page at a time.
+
+    Args:
+        older_than: Seconds since the message came.
+        after: Partner and message of the last one of the page before.
+    """
+    partner_id, message_id = after
+    values = {"older_than": older_than, "partner_id": partner_id, "message_id": message_id, "limit": limit}
+    rows = await connection.execute(_UNSIGNALLED, values)
     return [
         WakeUp(
             partner_id=row.partner_id,

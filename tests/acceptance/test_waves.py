@@ -143,7 +143,7 @@ async def carried_out_by_one_that_dies(shop: System) -> None:
     """A wave whose worker is gone before any process was told."""
 
     class Mute(Doms):
-        async def wake(self, workflow_id: str, wake: Wake) -> None:
+        async def wake(self, workflow_id: str, wake: Wake) -> bool:
             raise ConnectionError("killed")
 
     step = WaveStep(channel="webshop", wave_id=f"webshop/{datetime.now(UTC):%H%M%S%f}", started_at=datetime.now(UTC))

@@ -62,10 +62,14 @@ class Resumed:
         self.woken: list[tuple[str, str]] = []
         self.started: list[str] = []
         self.poison: set[str] = set()
+        self.missing: set[str] = set()
 
-    async def wake(self, workflow_id: str, wake: Wake) -> None:
+    async def wake(self, workflow_id: str, wake: Wake) -> bool:
         self._note(workflow_id)
+        if workflow_id in self.missing:
+            return False
         self.woken.append((workflow_id, wake.kind))
+        return True
 
     async def resume_order(self, order_id: str) -> None:
         self._note(order_id)
@@ -221,6 +225,26 @@ async def test_what_a_crash_left_behind_is_taken_up_once(shop: Facts) -> None:
     again: ReconcileResult = await ActivityEnvironment().run(activity.resume_stragglers, step)
     # The wake-ups are marked; orders and returns show that they are resumed by what their processes write.
     assert again.checked == {"wake_ups": 0, "orders": 1, "returns": 1}
+
+
+async def test_what_no_process_heard_is_owed_until_one_does_or_the_order_is_over(shop: Facts) -> None:
+    order_id, over = [await shop.until_delivered((shop.sku(), 1)) for _ in range(2)]
+    await shop.run("UPDATE message_in SET signalled_at = NULL, received_at = now() - interval '1 hour'")
+    await shop.run("UPDATE orders SET closed_at = CASE order_id WHEN :over THEN now() END", over=over)
+    resumed = Resumed()
+    resumed.missing = {f"order/{order_id}", f"order/{over}"}
+    step = ReconcileStep(run_id="run-1", started_at=datetime.now(UTC), resend_after=timedelta(seconds=30))
+    activity = Reconciliation(shop.database, resumed)
+
+    result: ReconcileResult = await ActivityEnvironment().run(activity.resume_stragglers, step)
+    unheard = await shop.rows("SELECT order_id FROM message_in WHERE wake IS NOT NULL AND signalled_at IS NULL")
+
+    assert result.checked["wake_ups"] == 2
+    assert [row.order_id for row in unheard] == [order_id] * 2
+    resumed.missing = set()
+    again: ReconcileResult = await ActivityEnvironment().run(activity.resume_stragglers, step)
+    assert again.checked["wake_ups"] == 2
+    assert sorted(resumed.woken) == [(f"order/{order_id}", "delivered"), (f"order/{order_id}", "shipped")]
 
 
 async def test_wake_ups_that_cannot_be_sent_end_the_run(shop: Facts) -> None:

@@ -221,7 +221,7 @@ class Facts:
         async with self.database.transaction() as connection:
             taken = await inbox.take(connection, partner_id, message)
             for wake in taken.wakes if signalled else ():
-                await inbox.mark_signalled(connection, wake)
+                await inbox.mark_signalled(connection, wake, heard=True)
         return taken
 
     # --- its returns --------------------------------------------------------------------------------------

@@ -63,11 +63,12 @@ class Shop:
         self.doms = Doms(cast(Any, None), self.database)
         self.doms.wake = self.wake  # type: ignore[method-assign]
 
-    async def wake(self, workflow_id: str, wake: Wake) -> None:
+    async def wake(self, workflow_id: str, wake: Wake) -> bool:
         assert wake.kind in ("stock_arrived", "supply_changed", "rejected")
         if self.dies:
             raise Died(workflow_id)
         self.woken.add(workflow_id.removeprefix("order/"))
+        return True
 
     async def order(self, units: int, **changes: Any) -> str:
         """An order, sourced: of what is free, or it waits."""

@@ -204,13 +204,13 @@ class StockSteps:
 
         async def step(_: Database) -> str:
             async with self._one_at_a_time[kind]:
-                return await self._persist(lambda again: self._run_feed(again, key, self._sources[kind], content))
+                source, at = self._sources[kind], self._source_at  # the same moment again, or it is another file
+                return await self._persist(lambda again: self._run_feed(again, key, source, content, at))
 
         return step
 
-    async def _run_feed(self, hand: Database, key: str, source: FeedSource, content: str) -> str:
-        file, at = io.BytesIO(content.encode()), self._source_at
-        run = await take_in(hand, source, file, name=key, as_of=at, actor="test")
+    async def _run_feed(self, hand: Database, key: str, source: FeedSource, content: str, at: datetime) -> str:
+        run = await take_in(hand, source, io.BytesIO(content.encode()), name=key, as_of=at, actor="test")
         request = FeedRunInput(source_id=run.source_id, run_id=run.run_id)
         activities, env = Feeds(hand, cast(Any, _Desk(hand)), {}), ActivityEnvironment()
         for activity in (activities.stage, activities.apply, activities.finish):

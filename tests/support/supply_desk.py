@@ -28,9 +28,10 @@ class Desk:
         self.database = database
         self.woken: list[str] = []
 
-    async def wake(self, workflow_id: str, wake: Wake) -> None:
+    async def wake(self, workflow_id: str, wake: Wake) -> bool:
         assert wake.kind in ("supply_changed", "stock_arrived")
         self.woken.append(workflow_id.removeprefix("order/"))
+        return True
 
 
 class Shop:

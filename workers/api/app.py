@@ -73,9 +73,9 @@ class Inbox:
         raise AssertionError("around_races ends with a result or an error")
 
     async def _wake(self, wake_up: WakeUp) -> None:
-        await self._doms.wake(wake_up.workflow_id, wake_up.wake)
+        heard = await self._doms.wake(wake_up.workflow_id, wake_up.wake)
         async with self._doms.database.statement() as connection:
-            await inbox.mark_signalled(connection, wake_up)
+            await inbox.mark_signalled(connection, wake_up, heard=heard)
 
 
 def _parse(body: bytes) -> PartnerMessage:
