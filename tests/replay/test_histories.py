@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+from temporalio.client import WorkflowHistory
 
-from tests.support.histories import load, replay
+from tests.support.histories import load, replaying
 
 STORED = sorted((Path(__file__).parent / "histories").glob("*.json.gz"))
 
 
-def test_enough_paths_are_stored() -> None:
-    assert len(STORED) >= 50
+async def _stored() -> AsyncIterator[WorkflowHistory]:
+    for path in STORED:
+        yield load(path)
 
 
-@pytest.mark.parametrize("path", STORED, ids=lambda path: path.name.partition(".")[0])
-async def test_a_stored_history_replays(path: Path) -> None:
-    await replay(load(path))
+async def test_stored_histories_replay() -> None:
+    failures = {}
+    replayed = 0
+    async with replaying(_stored()) as results:
+        async for result in results:
+            replayed += 1
+            if result.replay_failure:
+                failures[result.history.workflow_id] = result.replay_failure
+    assert not failures
+    assert replayed == len(STORED) >= 50
