@@ -181,6 +181,8 @@ class Orders(OrderActivities):
 
     @activity.defn(name="orders.catch_up")
     async def catch_up(self, request: CatchUp) -> CaughtUp:
+        # What was planned again may wait no more, and leave supply that it was bound to.
+        await self._pass_on(request.order_id)
         async with self._database.reading() as connection:
             return await units.catch_up(connection, request)
 

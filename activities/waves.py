@@ -9,7 +9,6 @@ from datetime import datetime
 from temporalio import activity
 
 from activities.beating import beating
-from shared import supply_client
 from shared.client import Doms
 from shared.contracts import WaveActivities
 from shared.database import wave_groups, wave_runs, waves
@@ -68,8 +67,6 @@ class Waves(WaveActivities):
                 result = await self._group(step.wave_id, number)
                 await tell(self._database, self._doms, result.moved, wake=REPLANNED)
                 await tell(self._database, self._doms, result.served)
-                for order_id in result.filled:
-                    await supply_client.pass_on(self._doms, order_id)
             async with self._database.reading() as connection:
                 return await wave_runs.read_summary(connection, step.wave_id)
 

@@ -101,16 +101,12 @@ class GroupResult(Model):
     Attributes:
         moved: Its orders.
         served: Other orders for which units are kept that the group left free.
-        filled: Orders that wait for fewer units, and may be bound to supply that they do not need.
-        again: It was settled before, and this is what it came to then.
     """
 
     outcome: Outcome
     because: str = ""
     moved: tuple[str, ...] = ()
     served: tuple[str, ...] = ()
-    filled: tuple[str, ...] = ()
-    again: bool = False
 
 
 class _Refused(Exception):
@@ -175,14 +171,14 @@ _FILLED: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
 
 
 async def carry_out(connection: AsyncConnection, wave_id: str, number: int) -> GroupResult:
-    """Move a group's orders or none of them, once: repeated, it answers with its first result.
+    """Move a group's orders or none of them, once: repeated, it moves nobody and answers with the first outcome.
 
     The caller's transaction keeps what became of it, also of a group that is refused.
     """
     group = {"wave_id": wave_id, "number": number}
     row = (await connection.execute(_GROUP, group)).one()
     if row.outcome is not None:
-        return GroupResult(outcome=row.outcome, because=row.because, again=True)
+        return GroupResult(outcome=row.outcome, because=row.because)
     moves = GroupMove.model_validate(row.moves)
     try:
         async with connection.begin_nested():
@@ -191,7 +187,6 @@ async def carry_out(connection: AsyncConnection, wave_id: str, number: int) -> G
             outcome=Outcome.MOVED,
             moved=tuple(move.order_id for move in moves.orders),
             served=tuple(sorted(served)),
-            filled=tuple(move.order_id for move in moves.orders if move.filled),
         )
     except _Refused as refused:
         result = GroupResult(outcome=refused.outcome, because=refused.because)

@@ -6,12 +6,15 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.orders import Orders
+from shared import supply_client
+from shared.client import Doms
 from shared.database import wave_groups, wave_runs
 from shared.database.decisions import explain
 from shared.database.fulfillment import begin_release
@@ -19,8 +22,10 @@ from shared.database.steps import lock_order
 from shared.database.units import cancel_units, catch_up
 from shared.database.wave_groups import GroupResult, Outcome
 from shared.database.waves import due
+from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.messages import CancelUnits, CatchUp, FulfillmentCall, LineQuantity
 from tests.support.facts import Facts
+from tests.support.supply_desk import SOON, Desk
 from tests.support.wave_groups import carried_out, check_books, planned, story, where
 from workers.cli.explain import headline
 from workers.cli.waves import told
@@ -108,13 +113,13 @@ async def test_the_decision_says_which_wave_and_what_it_saved(shop: Facts) -> No
     assert found.saved_minor == group.saved_minor == found.before_minor - found.after_minor > 300
 
 
-async def test_a_repeat_answers_with_the_first_result(shop: Facts) -> None:
+async def test_a_repeat_answers_with_the_first_outcome(shop: Facts) -> None:
     first, _ = await in_each_others_way(shop)
     wave_id = await planned(shop)
     await carried_out(shop, wave_id)
     moves = await shop.rows("SELECT count(*) AS n FROM stock_move")
     again = await carried_out(shop, wave_id)
-    assert (again.outcome, again.again) == (Outcome.MOVED, True)
+    assert again == GroupResult(outcome=Outcome.MOVED), "nobody is moved again"
     assert await shop.rows("SELECT count(*) AS n FROM stock_move") == moves
     assert await where(shop, first) == {2: COLUMBUS}
 
@@ -201,12 +206,35 @@ async def waits_where_stock_came(shop: Facts) -> tuple[str, str]:
 async def test_an_order_that_waits_is_filled(shop: Facts) -> None:
     order_id, sku = await waits_where_stock_came(shop)
     result = await carried_out(shop, await planned(shop))
-    assert (result.outcome, result.filled) == (Outcome.MOVED, (order_id,))
+    assert (result.outcome, result.moved) == (Outcome.MOVED, (order_id,))
     assert await where(shop, order_id) == {1: COLUMBUS}
     (line,) = (await shop.tell(order_id)).lines
     assert (line.units.backordered, line.units.allocated) == (0, 1)
     assert (await shop.tell(order_id)).promised_at is not None
     assert await free(shop, sku) == {}
+
+
+async def test_supply_that_a_filled_order_leaves_is_promised_to_who_waits(shop: Facts) -> None:
+    """By its own process, which is told until it has heard: the wave's may die any time."""
+    desk = cast(Doms, Desk(shop.database))
+    sku = shop.sku(2)
+    await shop.stock(sku)
+    order_id = await shop.keep((sku, 1))
+    await shop.source(order_id)
+    waits = await shop.keep((sku, 1), channel="pos")
+    await shop.source(waits)
+    line = InboundLine(sku=sku, quantity=1)
+    coming = Inbound(
+        inbound_id="PO-1", kind=InboundKind.PURCHASE_ORDER, node_id=COLUMBUS, expected_at=SOON, lines=(line,)
+    )
+    await supply_client.create_inbound(desk, coming, actor="buyer")
+    bound = "SELECT order_id, inbound_id FROM supply_binding"
+    assert [tuple(row) for row in await shop.rows(bound)] == [(order_id, "PO-1")]
+    await shop.stock(sku, wh_columbus=1)
+    assert (await carried_out(shop, await planned(shop))).moved == (order_id,)
+    assert await shop.rows(bound) == []
+    await Orders(shop.database, desk).catch_up(CatchUp(order_id=order_id, known=()))
+    assert [tuple(row) for row in await shop.rows(bound)] == [(waits, "PO-1")]
 
 
 async def test_stock_that_a_new_order_takes_is_not_taken_from_it(shop: Facts) -> None:
