@@ -186,7 +186,8 @@ async def consolidate(
 
     Args:
         locked: The orders that are locked, in a transaction that may lock no more of them: nothing is done when one of
-            these shares with others. Without any they are locked here, before anything else is.
+            these shares with others, or when not all may share one parcel. Without any they are locked here, before
+            anything else is.
 
     Raises:
         Regrouped: one of them shares with others by now; begin the transaction again.
@@ -199,6 +200,8 @@ async def consolidate(
     elif not order_ids <= set(locked):
         return ()
     groups = may_share(await named(connection, owners))
+    if locked and {len(group) for group in groups} != {len(owners)}:
+        return ()
     return tuple([await _join(connection, group, because=because, actor=actor) for group in groups])
 
 

@@ -70,6 +70,19 @@ async def test_who_may_share_no_parcel_by_now_is_not_moved_for_one(shop: Facts) 
     assert await shared(shop) == []
 
 
+async def test_a_parcel_is_shared_by_all_for_whom_it_was_planned_or_by_nobody(shop: Facts) -> None:
+    third_item = shop.sku(9)
+    await shop.stock(third_item, wh_columbus=1)
+    third = await shop.keep((third_item, 1), customer_ref="ada")
+    await shop.source(third)
+    await of_one_customer(shop)
+    wave_id = await planned(shop)
+    await shop.hold(third)
+    result = await carried_out(shop, wave_id)
+    assert (result.outcome, "may not share" in result.because) == (Outcome.ORDER_CHANGED, True)
+    assert await shared(shop) == []
+
+
 async def test_nobody_shares_where_the_policy_does_not_say_so(shop: Facts) -> None:
     await of_one_customer(shop)
     await shop.run("UPDATE orders SET policy_version = :v", v=Policy().version)
