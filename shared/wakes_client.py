@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from shared.database import orders, overdue, wakes
@@ -22,8 +22,14 @@ class Processes(Protocol):
 
 async def tell(database: Database, processes: Processes, order_ids: Collection[str], *, wake: Wake = ARRIVED) -> None:
     """Wake orders, and forget that it was owed to them."""
-    if order_ids:
-        await _tell(database, processes, order_ids, (), wake)
+    if not order_ids:
+        return
+    # Before they are told: what is owed from then on is of something they may not see.
+    async with database.reading() as connection:
+        owed = await wakes.owed_to(connection, order_ids, wake=wake)
+    for order_id in order_ids:
+        await processes.wake(order_workflow_id(order_id), wake)
+    await _forget(database, owed)
 
 
 async def give_overdue_back(database: Database, processes: Processes, skus: Collection[str]) -> None:
@@ -37,19 +43,15 @@ async def tell_waiting(database: Database, processes: Processes, skus: Collectio
     if not skus:
         return 0
     async with database.reading() as connection:
+        # Before it is seen who waits: what is owed from then on may be owed to who did not yet.
+        owed = await wakes.owed_for(connection, skus)
         waiting = await orders.orders_waiting_for(connection, sorted(skus))
-    await _tell(database, processes, waiting, skus, ARRIVED)
+    await tell(database, processes, waiting)
+    await _forget(database, owed)
     return len(waiting)
 
 
-async def _tell(
-    database: Database, processes: Processes, order_ids: Collection[str], skus: Collection[str], wake: Wake
-) -> None:
-    # Before they are told: what is owed from then on is of something they may not see.
-    async with database.reading() as connection:
-        owed = await wakes.find(connection, order_ids, skus, wake=wake)
-    for order_id in order_ids:
-        await processes.wake(order_workflow_id(order_id), wake)
+async def _forget(database: Database, owed: Sequence[int]) -> None:
     if owed:
         async with database.statement() as connection:
             await wakes.forget(connection, owed)

@@ -47,10 +47,10 @@ _ASKED_HERE = text("""
     WHERE tx = pg_current_xact_id() AND kind = 'stock_arrived' AND order_id IS NOT NULL ORDER BY wake_id
 """)
 #: Who is told that there is more looks for stock; only who is told of a wave reads what it has planned again.
-_FIND = text("""
-    SELECT wake_id FROM wake
-    WHERE order_id = ANY(:order_ids) AND (kind = 'replanned') = (:kind = 'replanned') OR sku = ANY(:skus)
+_OWED_TO = text("""
+    SELECT wake_id FROM wake WHERE order_id = ANY(:order_ids) AND (kind = 'replanned') = (:kind = 'replanned')
 """)
+_OWED_FOR = text("SELECT wake_id FROM wake WHERE sku = ANY(:skus)")
 #: What somebody else forgets at this moment is left to them: two who wait for each other's would wait for ever.
 _FORGET = text("""
     DELETE FROM wake WHERE wake_id IN (
@@ -106,12 +106,15 @@ async def asked_here(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(_ASKED_HERE)).scalars())
 
 
-async def find(
-    connection: AsyncConnection, order_ids: Collection[str], skus: Collection[str], *, wake: Wake
-) -> Sequence[int]:
-    """The wake-ups that are owed to these orders, or to all that wait for these items, and that this one stands for."""
-    values = {"order_ids": list(order_ids), "skus": list(skus), "kind": wake.kind}
-    return (await connection.execute(_FIND, values)).scalars().all()
+async def owed_to(connection: AsyncConnection, order_ids: Collection[str], *, wake: Wake) -> Sequence[int]:
+    """The wake-ups that are owed to these orders and that this one stands for."""
+    values = {"order_ids": list(order_ids), "kind": wake.kind}
+    return (await connection.execute(_OWED_TO, values)).scalars().all()
+
+
+async def owed_for(connection: AsyncConnection, skus: Collection[str]) -> Sequence[int]:
+    """The wake-ups that are owed to all that wait for these items."""
+    return (await connection.execute(_OWED_FOR, {"skus": list(skus)})).scalars().all()
 
 
 async def forget(connection: AsyncConnection, wake_ids: Collection[int]) -> None:

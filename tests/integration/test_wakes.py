@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation, Resume
+from shared import wakes_client
+from shared.database import wakes
 from shared.messages import ReconcileResult, ReconcileStep
 from tests.support.facts import Facts
 from tests.support.rises import RISES, UNITS, Died, Rise, Shop
@@ -20,7 +22,7 @@ from workers.demo.world import make_world
 @pytest.fixture(scope="module")
 async def facts(database_url: str) -> AsyncIterator[Facts]:
     """One shop for all; each test takes an item of its own."""
-    facts = await Facts.load(database_url, make_world(items=2 * len(RISES) + 1))
+    facts = await Facts.load(database_url, make_world(items=2 * len(RISES) + 2))
     yield facts
     await facts.database.close()
 
@@ -82,3 +84,32 @@ async def test_who_has_looked_by_itself_is_not_told(facts: Facts) -> None:
     shop.dies, before = False, set(shop.woken)
     assert await take_up(shop) == 0
     assert (shop.woken, await owed(shop)) == (before, 0)
+
+
+async def test_what_somebody_else_owes_meanwhile_is_not_forgotten(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, (order_id, *_) = await waited_for(facts, 2 * len(RISES) + 1, RISES[0])
+    for each in await facts.rows("SELECT order_id FROM order_line WHERE sku = :sku", sku=shop.sku):
+        await shop.source(each.order_id)
+    late: list[str] = []
+
+    async def before_another_comes(*args: Any) -> list[str]:
+        """One who comes now waits, and whoever narrows a buffer then dies before it is told."""
+        waiting = await orders_waiting_for(*args)
+        late.append(await shop.order(2))
+        async with shop.database.transaction() as connection:
+            await wakes.ask_waiting(connection, [shop.sku])
+        return waiting
+
+    orders_waiting_for = wakes_client.orders.orders_waiting_for
+    monkeypatch.setattr(wakes_client.orders, "orders_waiting_for", before_another_comes)
+    shop.dies = False
+    shop.woken.clear()
+    await wakes_client.tell_waiting(shop.database, shop.doms, [shop.sku])
+    monkeypatch.undo()
+
+    assert order_id not in shop.woken
+    assert shop.woken.isdisjoint(late)
+    assert await take_up(shop) > 0
+    assert shop.woken == set(late)
