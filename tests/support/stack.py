@@ -20,7 +20,7 @@ from workers.stack.temporal import EmbeddedTemporal, temporal_running
 
 TEMPLATE = "doms_template"
 #: A copied database is 800 files, which a disk takes 0.5 s to make and memory 0.02 s: a minute and more of a session.
-_MEMORY = Path("/dev/shm")  # noqa: S108
+_MEMORY = Path("/dev/shm")
 #: Bytes that must be free for what the servers of a session write, most of it Postgres' journal.
 _ROOM = 4 * 2**30
 
