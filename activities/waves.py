@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 
 from temporalio import activity
 
@@ -44,10 +44,10 @@ class Waves(WaveActivities):
             async with self._database.reading() as connection:
                 if await wave_runs.is_kept(connection, step.wave_id):
                     return
+            # Not when the wave began: whoever goes on with one that was left behind plans from then on.
+            as_of = datetime.now(UTC)
             async with self._database.transaction() as connection:
-                wave = await waves.read_wave(
-                    connection, step.channel, step.started_at, rules=step.rules, limit=step.limit
-                )
+                wave = await waves.read_wave(connection, step.channel, as_of, rules=step.rules, limit=step.limit)
             began = time.monotonic()
             found = await asyncio.to_thread(plan_wave, wave)
             seconds = time.monotonic() - began
@@ -74,5 +74,5 @@ class Waves(WaveActivities):
         async for attempt in around_faults():
             with attempt:
                 async with self._database.transaction() as connection:
-                    return await wave_groups.carry_out(connection, wave_id, number)
+                    return await wave_groups.carry_out(connection, wave_id, number, now=datetime.now(UTC))
         raise AssertionError("a retry either returns or raises")

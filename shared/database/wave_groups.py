@@ -8,6 +8,7 @@ else is ever offered any of it. Whoever has lost a race is refused, with the who
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -93,6 +94,7 @@ class Outcome(StrEnum):
     ORDER_CHANGED = "order_changed"  #: its node was told of it, it was cancelled, it was sourced: it is not as it was
     STOCK_TAKEN = "stock_taken"
     DAY_FULL = "day_full"
+    TOO_LATE = "too_late"  #: a node's cut-off has passed since: it would hand over later than was planned
 
 
 class GroupResult(Model):
@@ -170,7 +172,7 @@ _MOVED, _STOOD = TypeAdapter(list[_Moved]), TypeAdapter(tuple[Stood, ...])
 _FILLED: TypeAdapter[list[dict[str, Any]]] = TypeAdapter(list[dict[str, Any]])
 
 
-async def carry_out(connection: AsyncConnection, wave_id: str, number: int) -> GroupResult:
+async def carry_out(connection: AsyncConnection, wave_id: str, number: int, *, now: datetime) -> GroupResult:
     """Move a group's orders or none of them, once: repeated, it moves nobody and answers with the first outcome.
 
     The caller's transaction keeps what became of it, also of a group that is refused.
@@ -181,6 +183,7 @@ async def carry_out(connection: AsyncConnection, wave_id: str, number: int) -> G
         return GroupResult(outcome=row.outcome, because=row.because)
     moves = GroupMove.model_validate(row.moves)
     try:
+        _require_time(moves, now)
         async with connection.begin_nested():
             served = await _move(connection, wave_id, moves, row.channel)
         result = GroupResult(
@@ -192,6 +195,13 @@ async def carry_out(connection: AsyncConnection, wave_id: str, number: int) -> G
         result = GroupResult(outcome=refused.outcome, because=refused.because)
     await connection.execute(_END, group | {"outcome": result.outcome, "because": result.because})
     return result
+
+
+def _require_time(group: GroupMove, now: datetime) -> None:
+    openings = (opening for move in group.orders for opening in move.opens)
+    late = sorted({each.shipment.node_id for each in openings if each.cutoff is not None and each.cutoff <= now})
+    if late:
+        raise _Refused(Outcome.TOO_LATE, f"the cut-off of {', '.join(late)} has passed since it was planned")
 
 
 async def _move(connection: AsyncConnection, wave_id: str, group: GroupMove, channel: str) -> set[str]:

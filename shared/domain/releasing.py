@@ -11,10 +11,16 @@ from shared.domain.network import Node
 MARGIN = timedelta(minutes=15)
 
 
-def last_call(node: Node, planned_at: datetime) -> datetime | None:
-    """Until when the node may be told of what was planned then; ``None`` when it never works."""
+def cutoff_of(node: Node, planned_at: datetime) -> datetime | None:
+    """When the node is told too late of what was planned then to keep its hand-over; ``None`` when it never works."""
     day = release_day(node, planned_at)
-    return None if day is None else at(day, node.calendar.cutoff, node.place.time_zone) - MARGIN
+    return None if day is None else at(day, node.calendar.cutoff, node.place.time_zone)
+
+
+def last_call(node: Node, planned_at: datetime) -> datetime | None:
+    """Until when the node may be kept waiting for what was planned then; ``None`` when it never works."""
+    cutoff = cutoff_of(node, planned_at)
+    return None if cutoff is None else cutoff - MARGIN
 
 
 def release_at(node: Node, planned_at: datetime, release_after: timedelta) -> datetime | None:

@@ -80,7 +80,7 @@ async def _carried_out(database: Database, wave_id: str, numbers: list[int]) -> 
     began = time.perf_counter()
     for number in numbers:
         async with database.transaction() as connection:
-            result = await wave_groups.carry_out(connection, wave_id, number)
+            result = await wave_groups.carry_out(connection, wave_id, number, now=datetime.now(UTC))
         assert result.outcome is Outcome.MOVED, result.because
     return time.perf_counter() - began
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from rich.console import Console
 from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.testing import ActivityEnvironment
 
 from activities.orders import Orders
+from activities.waves import Waves
 from shared import supply_client
 from shared.client import Doms
 from shared.database import wave_groups, wave_runs
@@ -24,6 +26,7 @@ from shared.database.wave_groups import GroupResult, Outcome
 from shared.database.waves import due
 from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.messages import CancelUnits, CatchUp, FulfillmentCall, LineQuantity
+from shared.messages.waves import WaveStep
 from tests.support.facts import Facts
 from tests.support.supply_desk import SOON, Desk
 from tests.support.wave_groups import carried_out, check_books, planned, story, where
@@ -157,7 +160,7 @@ async def test_a_cancellation_that_was_second_cancels_what_was_moved(shop: Facts
     first, _ = await in_each_others_way(shop)
     wave_id = await planned(shop)
     async with shop.database.transaction() as connection:
-        assert (await wave_groups.carry_out(connection, wave_id, 1)).outcome is Outcome.MOVED
+        assert (await wave_groups.carry_out(connection, wave_id, 1, now=datetime.now(UTC))).outcome is Outcome.MOVED
         waiting = asyncio.create_task(shop.cancel(first))
         await somebody_waits(shop)
     await waiting
@@ -267,6 +270,26 @@ async def test_a_day_that_is_full_by_now_refuses_the_group(shop: Facts) -> None:
     result = await carried_out(shop, wave_id)
     assert (result.outcome, COLUMBUS in result.because) == (Outcome.DAY_FULL, True)
     assert await where(shop, order_id) == {}
+
+
+async def test_a_group_is_refused_when_a_cut_off_has_passed_since(shop: Facts) -> None:
+    """Its nodes would hand over later than was planned: the worker that planned it was gone for a while."""
+    first, second = await in_each_others_way(shop)
+    wave_id = await planned(shop)
+    result = await carried_out(shop, wave_id, after=timedelta(days=7))
+    assert (result.outcome, RENO in result.because) == (Outcome.TOO_LATE, True)
+    assert (await where(shop, first), await where(shop, second)) == ({1: RENO}, {1: RENO, 2: COLUMBUS})
+
+
+async def test_a_wave_that_was_left_behind_is_planned_as_of_its_own_time(shop: Facts) -> None:
+    await in_each_others_way(shop)
+    began = datetime.now(UTC)
+    step = WaveStep(channel="webshop", wave_id="webshop/late", started_at=began - timedelta(days=7))
+    await ActivityEnvironment().run(Waves(shop.database, cast(Doms, Desk(shop.database))).plan, step)
+    assert (await carried_out(shop, "webshop/late")).outcome is Outcome.MOVED
+    (plan,) = {row.plan["as_of"] for row in await shop.rows("SELECT plan FROM decision WHERE plan ? 'replanned'")
+               if row.plan["replanned"]}  # fmt: skip
+    assert datetime.fromisoformat(plan) >= began
 
 
 async def test_a_day_limited_in_orders_is_planned_around(shop: Facts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.database import wave_groups, wave_runs
 from shared.database.wave_groups import GroupResult
@@ -37,9 +37,9 @@ async def planned(shop: Facts) -> str:
     return wave_id
 
 
-async def carried_out(shop: Facts, wave_id: str, number: int = 1) -> GroupResult:
+async def carried_out(shop: Facts, wave_id: str, number: int = 1, *, after: timedelta = timedelta(0)) -> GroupResult:
     async with shop.database.transaction() as connection:
-        return await wave_groups.carry_out(connection, wave_id, number)
+        return await wave_groups.carry_out(connection, wave_id, number, now=datetime.now(UTC) + after)
 
 
 async def story(shop: Facts, wave_id: str) -> WaveStory:

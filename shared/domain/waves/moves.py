@@ -11,7 +11,7 @@ from typing import NamedTuple
 from shared.domain.base import Instant, Model
 from shared.domain.capacity import Work, works_of
 from shared.domain.network import Node
-from shared.domain.releasing import last_call
+from shared.domain.releasing import cutoff_of, last_call
 from shared.domain.sourcing.criteria import versions
 from shared.domain.sourcing.plans import Because, Plan, PlannedShipment, Replanned, Shortage
 from shared.domain.waves.models import Consolidation, Reassignment, Wave, WaveOrder, WavePlan
@@ -30,11 +30,13 @@ class Opening(Model):
 
     Attributes:
         release_at: When its node is told; ``None`` is at once.
+        cutoff: Opened then or later, it would not be handed over as planned.
         works: What it asks of its node, where days are limited.
     """
 
     shipment: PlannedShipment
     release_at: Instant | None = None
+    cutoff: Instant | None = None
     works: tuple[Work, ...] = ()
 
 
@@ -161,6 +163,7 @@ def _move(order: WaveOrder, each: Reassignment, why: Replanned, knows: _Knows) -
             Opening(
                 shipment=shipment,
                 release_at=_release_at(order, knows.nodes[shipment.node_id], snapshot.as_of),
+                cutoff=cutoff_of(knows.nodes[shipment.node_id], snapshot.as_of),
                 works=tuple(work for work in works if work.n == place),
             )
             for place, shipment in enumerate(each.shipments)

@@ -25,7 +25,7 @@ CREATE TABLE wave_group (
     saved_minor bigint NOT NULL,
     parcels     int NOT NULL,
     moves       jsonb NOT NULL,
-    outcome     text CHECK (outcome IN ('moved', 'order_changed', 'stock_taken', 'day_full')),
+    outcome     text CHECK (outcome IN ('moved', 'order_changed', 'stock_taken', 'day_full', 'too_late')),
     because     text NOT NULL DEFAULT '',
     ended_at    timestamptz,
     PRIMARY KEY (wave_id, number),
