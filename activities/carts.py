@@ -38,8 +38,9 @@ class Carts(CartActivities):
         async for attempt in around_races():
             with attempt:
                 async with self._doms.database.transaction() as connection:
-                    queue = await line_up(connection, await carts.overdue_items(connection))
-                    page = await carts.sweep(connection)
+                    page = await carts.overdue_items(connection)
+                    queue = await line_up(connection, page)
+                    await carts.give_back_of(connection, page)
                     await queue.serve(connection)
                     await wakes.ask_waiting(connection, page)
         return page

@@ -115,19 +115,15 @@ _GIVE_BACK_AT = _give_back(
     f"{_OVERDUE} AND h.cart_hold_id <> ALL(:but)",
     keys="SELECT node_id, sku FROM unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])) AS k(node_id, sku)",
 )
-_GIVE_BACK_DUE = _give_back(
-    _OVERDUE,
-    keys="""SELECT DISTINCT node_id, sku FROM (
-            SELECT node_id, sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
-            ORDER BY expires_at LIMIT :limit) oldest""",
-)
 _FREE = text("SELECT node_id, free FROM stock_position WHERE sku = :sku")
 _FREE_AT = text("""
     SELECT p.node_id, p.sku, p.free FROM stock_position p
     JOIN unnest(CAST(:node_ids AS text[]), CAST(:skus AS text[])) AS k(node_id, sku) USING (node_id, sku)
 """)
 _OVERDUE_ITEMS = text("""
-    SELECT DISTINCT sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
+    SELECT DISTINCT sku FROM (
+        SELECT sku FROM cart_hold_line WHERE open > 0 AND expires_at <= statement_timestamp()
+        ORDER BY expires_at LIMIT :limit) oldest
 """)
 
 _EXTEND = text("""
@@ -320,12 +316,6 @@ async def give_back_of(connection: AsyncConnection, skus: Collection[str]) -> No
     await connection.execute(_GIVE_BACK_OF, {"skus": list(skus), "actor": "doms"})
 
 
-async def overdue_items(connection: AsyncConnection) -> list[str]:
-    """Items of which units are overdue."""
-    return list((await connection.execute(_OVERDUE_ITEMS)).scalars())
-
-
-async def sweep(connection: AsyncConnection, *, limit: int = 500) -> list[str]:
-    """Give back what is overdue, the oldest first, at this many positions; returns the SKUs, none when all is done."""
-    rows = await connection.execute(_GIVE_BACK_DUE, {"limit": limit, "actor": "doms"})
-    return sorted({row.sku for row in rows})
+async def overdue_items(connection: AsyncConnection, *, limit: int = 500) -> list[str]:
+    """Items of which units are overdue, of so many positions, those that are for longest."""
+    return list((await connection.execute(_OVERDUE_ITEMS, {"limit": limit})).scalars())

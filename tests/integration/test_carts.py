@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.carts import Carts
 from shared.carts_client import extend_cart, hold_cart, release_cart, show_cart
 from shared.client import Doms
-from shared.database.carts import list_holds, sweep
+from shared.database.carts import list_holds
 from shared.domain.carts import CartHold, CartLine, Destination, HoldCart
 from shared.errors import Conflict, InvalidInput, NotFound
+from shared.messages import CartSweepStep
 from tests.support.facts import Facts
 from tests.support.stock import residuals
 
@@ -158,10 +161,9 @@ async def test_the_sweep_gives_back_what_is_overdue_and_nothing_else(shop: Facts
     await hold(shop, cart("old", (old, 1)))
     await hold(shop, cart("new", (new, 1)))
     await expire(shop, "old")
-    async with shop.database.transaction() as connection:
-        assert await sweep(connection) == [old]
-    async with shop.database.transaction() as connection:
-        assert await sweep(connection) == []
+    doms, step = Doms(NO_TEMPORAL, shop.database), CartSweepStep(as_of=datetime.now(UTC))
+    assert (await ActivityEnvironment().run(Carts(doms).sweep, step)).items == 1
+    assert (await ActivityEnvironment().run(Carts(doms).sweep, step)).items == 0
     assert [(await show(shop, name)).status for name in ("old", "new")] == ["given_back", "held"]
     assert (await show(shop, "new")).expires_at > datetime.now(UTC)
 

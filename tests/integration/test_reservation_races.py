@@ -275,7 +275,7 @@ async def meddle(database: Database, cart: str, chance: float) -> None:
 
 async def sweep_some(database: Database) -> None:
     async with database.statement() as connection:
-        await carts.sweep(connection, limit=20)
+        await carts.give_back_of(connection, await carts.overdue_items(connection, limit=20))
 
 
 async def again(step: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

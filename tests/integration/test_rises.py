@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.carts import Carts
 from shared import counts_client
+from shared.database import rises
 from shared.domain.counts import Count
 from shared.messages import CartSweepStep
 from tests.support.books import books_agree
@@ -52,6 +54,28 @@ async def test_what_an_overdue_cart_held_is_kept_for_who_waits(facts: Facts) -> 
     for order_id in (await shop.order(1), second, first):
         await shop.source(order_id)
     assert await shop.reserved() == {first: UNITS - 1, second: 1}
+
+
+async def test_what_falls_overdue_while_another_is_swept_is_kept_for_who_waits(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, later = Shop(facts, 0), Shop(facts, 1)
+    for each in (shop, later):
+        await hold(each, f"webshop/{each.sku}")
+        await each.order(UNITS)
+    end = "UPDATE cart_hold_line SET expires_at = now() - interval '1 second' WHERE sku = :sku"
+    await facts.run(end, sku=shop.sku)
+    line_up = rises.line_up
+
+    async def while_time_passes(*args: Any) -> rises.Queue:
+        queue = await line_up(*args)
+        await facts.run(end, sku=later.sku)
+        return queue
+
+    monkeypatch.setattr("activities.carts.line_up", while_time_passes)
+    await ActivityEnvironment().run(Carts(shop.doms).sweep, CartSweepStep(as_of=datetime.now(UTC)))
+    rows = await facts.rows("SELECT sku, held, free FROM stock_position WHERE held > 0 ORDER BY sku")
+    assert [tuple(row) for row in rows] == [(sku, UNITS, 0) for sku in sorted((shop.sku, later.sku))]
 
 
 async def test_a_rise_that_is_told_again_is_kept_once(facts: Facts) -> None:
