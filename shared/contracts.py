@@ -88,6 +88,8 @@ CALL_TIMEOUT = timedelta(seconds=15)
 #: A call that loops over many parcels beats, so that a dead worker is noticed before its time is up.
 LONG_CALL_TIMEOUT = timedelta(minutes=10)
 LONG_CALL_BEAT = timedelta(seconds=15)
+#: A wave that is not carried out by then is left as it is: the next one plans what has become of its orders.
+WAVE_TIMEOUT = timedelta(minutes=15)
 
 # --- activities -------------------------------------------------------------------------------------------
 

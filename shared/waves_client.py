@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from shared.client import reachable
-from shared.contracts import PLANNING_QUEUE
+from shared.contracts import PLANNING_QUEUE, WAVE_TIMEOUT
 from shared.domain.waves.results import WaveSummary
 from shared.errors import Conflict
 from shared.messages import wave_workflow_id
 from shared.messages.waves import WaveInput
-
-_PATIENCE = timedelta(minutes=15)
 
 
 async def run_wave(temporal: Client, request: WaveInput) -> WaveSummary:
@@ -31,7 +27,7 @@ async def run_wave(temporal: Client, request: WaveInput) -> WaveSummary:
                 request,
                 id=wave_workflow_id(request.channel),
                 task_queue=PLANNING_QUEUE,
-                execution_timeout=_PATIENCE,
+                execution_timeout=WAVE_TIMEOUT,
                 result_type=WaveSummary,
                 static_summary=f"orders of {request.channel} planned again together",
             )

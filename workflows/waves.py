@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from shared.contracts import WaveActivities
+    from shared.contracts import WAVE_TIMEOUT, WaveActivities
     from shared.domain.waves.results import WaveSummary
     from shared.messages import wave_workflow_id
     from shared.messages.waves import WaveInput, WaveStep
@@ -38,19 +38,26 @@ class StartWavesWorkflow:
 
     @workflow.run
     async def run(self) -> int:
-        """Run the waves that are due; returns how many."""
+        """Run the waves that are due; returns how many came to their end."""
         channels = await call(WaveActivities.due, workflow.now(), "which channels keep orders back")
-        for channel in channels:
-            await self._wave(channel)
-        return len(channels)
+        return sum([await self._wave(channel) for channel in channels])
 
-    async def _wave(self, channel: str) -> None:
+    async def _wave(self, channel: str) -> bool:
+        """Whether the wave came to its end. One that fails keeps no other channel from its own."""
         try:
             await workflow.execute_child_workflow(
                 WaveWorkflow.run,
                 WaveInput(channel=channel),
                 id=wave_workflow_id(channel),
+                execution_timeout=WAVE_TIMEOUT,
                 static_summary=f"orders of {channel} planned again together",
             )
         except WorkflowAlreadyStartedError:
             workflow.logger.info("a wave of %s runs already", channel)
+            return False
+        except ChildWorkflowError as error:
+            if is_cancelled_exception(error):
+                raise
+            workflow.logger.error("the wave of %s failed: %s", channel, error.cause)
+            return False
+        return True

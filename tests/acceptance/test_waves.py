@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Worker
 
 from activities.reconciliation import Reconciliation
 from activities.waves import Waves
 from shared.client import Doms
-from shared.contracts import PLANNING_QUEUE
 from shared.domain.orders import PaymentMethod
 from shared.domain.waves.results import WaveSummary
 from shared.errors import Conflict
@@ -19,7 +21,9 @@ from shared.messages import CancelOrder, PlaceHold, ReconcileStep, ReleaseHold, 
 from shared.messages.waves import WaveInput, WaveStep
 from shared.waves_client import run_wave
 from tests.support.system import System
+from workers.main import activity_methods
 from workers.planning import planning
+from workflows.registry import PLANNING_WORKFLOWS
 from workflows.waves import StartWavesWorkflow
 
 RENO, COLUMBUS = "3pl-reno", "wh-columbus"
@@ -153,16 +157,33 @@ async def carried_out_by_one_that_dies(shop: System) -> None:
         await ActivityEnvironment().run(worker.carry_out, step)
 
 
-async def test_the_scheduled_wave_is_of_channels_that_keep_orders_back(solver: System) -> None:
-    shop = solver
+class _OneChannelBroken(Waves):
+    """The activities, with a channel that cannot be planned and is due before all others."""
+
+    @activity.defn(name="waves.due")
+    async def due(self, as_of: datetime) -> tuple[str, ...]:
+        return ("broken", *await super().due(as_of))
+
+    @activity.defn(name="waves.plan")
+    async def plan(self, step: WaveStep) -> None:
+        if step.channel == "broken":
+            raise ApplicationError("its policy cannot be read", non_retryable=True)
+        await super().plan(step)
+
+
+async def test_the_scheduled_wave_is_of_channels_that_keep_orders_back(shop: System) -> None:
+    """One that fails keeps no other from its own."""
     first, second = await in_each_others_way(shop, 10)
     async with shop.database.transaction() as connection:
         await connection.exec_driver_sql(
             "UPDATE fulfillment_order SET release_at = now() + interval '1 hour' WHERE ended_at IS NULL"
         )
-    assert (
-        await shop.temporal.execute_workflow(StartWavesWorkflow.run, id="start-waves", task_queue=PLANNING_QUEUE) == 1
-    )
+    waves = _OneChannelBroken(shop.database, shop.doms)
+    async with Worker(
+        shop.temporal, task_queue="broken", workflows=PLANNING_WORKFLOWS, activities=activity_methods(waves)
+    ):
+        done = await shop.temporal.execute_workflow(StartWavesWorkflow.run, id="start-waves", task_queue="broken")
+    assert done == 1
     await shop.until_state(second[0], lambda state: [each.stage for each in state.fulfillments][:2] == ["done", "done"])
     for order_id, _ in (first, second):
         await shop.doms.cancel(order_id, CancelOrder(actor="test"))

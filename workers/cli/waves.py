@@ -36,7 +36,8 @@ async def run(
 
     Orders that need what others give up move together or not at all. A group is refused when one of its orders was
     told to its node, cancelled or sourced meanwhile, when somebody else was faster at the stock or the day, or when
-    the cut-off of a node has passed since; the others go on. `doms explain ORDER` says which wave replanned an order and what that saved.
+    the cut-off of a node has passed since; the others go on. `doms explain ORDER` says which wave replanned an order
+    and what that saved.
 
     A worker of the planning queue does it: one is part of `doms up`, elsewhere it is `doms worker --queue planning`.
     Orders under a policy with stages, or that keeps bundles together, are only counted. The gap says how far the plan
