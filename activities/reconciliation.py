@@ -92,7 +92,7 @@ class Reconciliation(ReconciliationActivities):
         async with self._database.statement() as connection:
             settled = await inbox.mark_signalled(connection, wake_up, heard=heard)
         if not settled:
-            raise NotFound(f"{wake_up.workflow_id} does not run although its order is open")
+            raise NotFound(f"{wake_up.workflow_id} does not run although its order is open, or was started anew")
 
     async def _tell_owed(self, older_than: float) -> int:
         """Tell who is to look again and was not told, because whoever was about to died."""

@@ -31,7 +31,7 @@ _TAKE = text("""
     INSERT INTO message_in (partner_id, message_id, type, reference, body)
     VALUES (:partner_id, :message_id, :type, :reference, CAST(:body AS jsonb))
     ON CONFLICT (partner_id, message_id) DO UPDATE SET message_id = excluded.message_id
-    RETURNING applied_at, workflow_id, wake, signalled_at
+    RETURNING applied_at, workflow_id, wake, signalled_at, told_again
 """)
 _APPLIED = text("""
     WITH applied AS (
@@ -56,15 +56,16 @@ _EARLY = text("""
     WHERE applied_at IS NULL AND reference = ANY(:references) ORDER BY received_at
     FOR UPDATE
 """)
-#: Nobody heard it: of an order that is over nobody has to, any other is owed it until its process runs again.
+#: Nobody heard it: of an order that is over nobody has to, any other is owed it until its process runs again. What only
+#: a process heard that was lost since is owed to the one in its place.
 _SIGNALLED = text("""
     UPDATE message_in m SET signalled_at = now()
-    WHERE partner_id = :partner_id AND message_id = :message_id
+    WHERE partner_id = :partner_id AND message_id = :message_id AND told_again = :told_again
       AND (:heard OR NOT EXISTS (SELECT FROM orders o WHERE o.order_id = m.order_id AND o.closed_at IS NULL))
     RETURNING message_id
 """)
 _UNSIGNALLED = text("""
-    SELECT partner_id, message_id, workflow_id, wake FROM message_in
+    SELECT partner_id, message_id, workflow_id, wake, told_again FROM message_in
     WHERE wake IS NOT NULL AND signalled_at IS NULL AND received_at < now() - make_interval(secs => :older_than)
       AND (partner_id, message_id) > (:partner_id, :message_id)
     ORDER BY partner_id, message_id LIMIT :limit
@@ -72,12 +73,17 @@ _UNSIGNALLED = text("""
 
 
 class WakeUp(Model):
-    """A wake-up to be sent to a process, and the message it belongs to."""
+    """A wake-up to be sent to a process, and the message it belongs to.
+
+    Attributes:
+        told_again: How often a process was owed it that took another's place.
+    """
 
     partner_id: str
     message_id: str
     workflow_id: str
     wake: Wake
+    told_again: int = 0
 
 
 class Taken(Model):
@@ -143,8 +149,7 @@ def _unsent(partner_id: str, message_id: str, row: Any) -> tuple[WakeUp, ...]:
     """The wake-up of a message that was applied before and perhaps never sent."""
     if row.wake is None or row.signalled_at is not None:
         return ()
-    wake = Wake.model_validate(row.wake)
-    return (WakeUp(partner_id=partner_id, message_id=message_id, workflow_id=row.workflow_id, wake=wake),)
+    return (WakeUp.model_validate({**row._mapping, "partner_id": partner_id, "message_id": message_id}),)
 
 
 def _wake_up(partner_id: str, message_id: str, applied: Applied) -> tuple[WakeUp, ...]:
@@ -194,9 +199,9 @@ async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[Wa
 async def mark_signalled(connection: AsyncConnection, wake_up: WakeUp, *, heard: bool) -> bool:
     """The process has heard of it, or there was none; whether nothing is owed to it any more.
 
-    One statement: it needs no transaction around it.
+    What was owed anew since the wake-up was read stays owed. One statement: it needs no transaction around it.
     """
-    values = {"partner_id": wake_up.partner_id, "message_id": wake_up.message_id, "heard": heard}
+    values = {**wake_up.model_dump(include={"partner_id", "message_id", "told_again"}), "heard": heard}
     return (await connection.execute(_SIGNALLED, values)).first() is not None
 
 
@@ -212,12 +217,4 @@ async def unsignalled(
     partner_id, message_id = after
     values = {"older_than": older_than, "partner_id": partner_id, "message_id": message_id, "limit": limit}
     rows = await connection.execute(_UNSIGNALLED, values)
-    return [
-        WakeUp(
-            partner_id=row.partner_id,
-            message_id=row.message_id,
-            workflow_id=row.workflow_id,
-            wake=Wake.model_validate(row.wake),
-        )
-        for row in rows
-    ]
+    return [WakeUp.model_validate(dict(row._mapping)) for row in rows]

@@ -88,7 +88,10 @@ _NOT_OPEN = text("""
     WHERE o.order_id IS NULL OR o.closed_at < :before
 """)
 #: What a process was told and did not live to act on, is told to the one that takes its place.
-_TELL_AGAIN = text("UPDATE message_in SET signalled_at = NULL WHERE order_id = :order_id AND wake IS NOT NULL")
+_TELL_AGAIN = text("""
+    UPDATE message_in SET signalled_at = NULL, told_again = told_again + 1
+    WHERE order_id = :order_id AND wake IS NOT NULL
+""")
 
 
 class Break(Model):

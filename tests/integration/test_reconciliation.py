@@ -9,6 +9,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
+from shared.database import reconciliation
 from shared.database.checks import CHECKS
 from shared.database.inbounds import keep_inbound
 from shared.database.receipts import book_receipt
@@ -245,6 +246,28 @@ async def test_what_no_process_heard_is_owed_until_one_does_or_the_order_is_over
     again: ReconcileResult = await ActivityEnvironment().run(activity.resume_stragglers, step)
     assert again.checked["wake_ups"] == 2
     assert sorted(resumed.woken) == [(f"order/{order_id}", "delivered"), (f"order/{order_id}", "shipped")]
+
+
+async def test_what_only_a_lost_process_heard_is_owed_to_the_one_in_its_place(shop: Facts) -> None:
+    order_id = await shop.until_delivered((shop.sku(), 1))
+    await shop.run("UPDATE message_in SET signalled_at = NULL, received_at = now() - interval '1 hour'")
+
+    class LostAfterwards(Resumed):
+        """Its process hears the first wake-up, and is lost and started anew before that is noted."""
+
+        async def wake(self, workflow_id: str, wake: Wake) -> bool:
+            if not self.woken:
+                async with shop.database.transaction() as connection:
+                    await reconciliation.tell_again(connection, order_id)
+            return await super().wake(workflow_id, wake)
+
+    resumed = LostAfterwards()
+    step = ReconcileStep(run_id="run-1", started_at=datetime.now(UTC), resend_after=timedelta(seconds=30))
+    activity = Reconciliation(shop.database, resumed)
+    runs: list[ReconcileResult] = [await ActivityEnvironment().run(activity.resume_stragglers, step) for _ in range(3)]
+
+    assert [run.checked["wake_ups"] for run in runs] == [0, 2, 0]
+    assert sorted(kind for _, kind in resumed.woken) == ["delivered", "delivered", "shipped", "shipped"]
 
 
 async def test_wake_ups_that_cannot_be_sent_end_the_run(shop: Facts) -> None:

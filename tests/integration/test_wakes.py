@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation, Resume
 from shared import wakes_client
-from shared.database import wakes
+from shared.database import orders, wakes
 from shared.messages import ReconcileResult, ReconcileStep
 from tests.support.facts import Facts
 from tests.support.rises import RISES, UNITS, Died, Rise, Shop
@@ -94,7 +94,7 @@ async def test_what_somebody_else_owes_meanwhile_is_not_forgotten(
         await shop.source(each.order_id)
     late: list[str] = []
 
-    async def before_another_comes(*args: Any) -> list[str]:
+    async def before_another_comes(*args: Any) -> Any:
         """One who comes now waits, and whoever narrows a buffer then dies before it is told."""
         waiting = await orders_waiting_for(*args)
         late.append(await shop.order(2))
@@ -102,8 +102,8 @@ async def test_what_somebody_else_owes_meanwhile_is_not_forgotten(
             await wakes.ask_waiting(connection, [shop.sku])
         return waiting
 
-    orders_waiting_for = wakes_client.orders.orders_waiting_for
-    monkeypatch.setattr(wakes_client.orders, "orders_waiting_for", before_another_comes)
+    orders_waiting_for = orders.orders_waiting_for
+    monkeypatch.setattr(orders, "orders_waiting_for", before_another_comes)
     shop.dies = False
     shop.woken.clear()
     await wakes_client.tell_waiting(shop.database, shop.doms, [shop.sku])

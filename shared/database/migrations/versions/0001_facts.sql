@@ -372,6 +372,7 @@ CREATE TABLE message_out (
 CREATE INDEX message_out_open ON message_out (intended_at) WHERE answered_at IS NULL;
 
 -- What partners told us; a message has its effect once, in the transaction that sets applied_at.
+-- told_again: how often its wake-up was owed anew, to a process that took the place of the one that had heard it.
 CREATE TABLE message_in (
     partner_id   text NOT NULL,
     message_id   text NOT NULL,
@@ -384,6 +385,7 @@ CREATE TABLE message_in (
     workflow_id  text,
     wake         jsonb,
     signalled_at timestamptz,
+    told_again   int NOT NULL DEFAULT 0,
     PRIMARY KEY (partner_id, message_id)
 );
 CREATE INDEX message_in_unmatched ON message_in (reference) WHERE applied_at IS NULL;
