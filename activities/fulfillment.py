@@ -10,7 +10,8 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
-from activities.rate_shopping import RateShopping
+from activities.beating import beating
+from activities.rate_shopping import Purchase, RateShopping
 from shared.client import Doms
 from shared.contracts import FulfillmentActivities
 from shared.database import consolidations, fulfillment, labels, rises, steps
@@ -18,9 +19,10 @@ from shared.database.consolidations import Mate, Regrouped
 from shared.database.engine import Database
 from shared.database.fulfillment import Release
 from shared.database.labels import Labelling, Parcel
-from shared.errors import PartnerRefused
+from shared.domain.rate_shopping import Refusal
+from shared.errors import PartnerRefused, Unavailable
 from shared.gateways.directory import Gateways
-from shared.gateways.protocol import CancelAnswer, CancelRequest, FulfillmentRequest, SendLabel
+from shared.gateways.protocol import BuyLabel, CancelAnswer, CancelRequest, FulfillmentRequest, Label, SendLabel
 from shared.messages import AskCancel, CallOutcome, FulfillmentCall, Wake, order_workflow_id
 from shared.wakes_client import tell
 
@@ -95,30 +97,64 @@ class Fulfillment(FulfillmentActivities):
             work = await labels.begin_labelling(connection, call, now=datetime.now(UTC), comparing=self._shopping.on)
         if work.wait_until is not None:
             return CallOutcome(done=False, wait_until=work.wait_until)
-        outcome = await self._buy(work)
+        async with beating():
+            outcome = await self._buy(work)
         await self._wake("label_due", work.mates)
         return outcome
 
     async def _buy(self, work: Labelling) -> CallOutcome:
         for parcel in work.parcels:
             try:
-                labelled = await self._label(work, parcel)
+                labelled = parcel if parcel.label() else await self._label(work, parcel, unsure=parcel.unsure)
                 await self._hand_over(work, labelled)
             except PartnerRefused as error:
                 return CallOutcome(done=False, reason=str(error)[:200])
-            activity.heartbeat(parcel.reference)
         return CallOutcome(done=True, units=sum(len(work.own(parcel)) for parcel in work.parcels))
 
-    async def _label(self, work: Labelling, parcel: Parcel) -> Parcel:
-        """The parcel with its label: bought before, found at the carrier, or bought now."""
-        if parcel.label() is not None:
-            return parcel
+    async def _label(self, work: Labelling, parcel: Parcel, *, unsure: bool) -> Parcel:
+        """The parcel with its label, from the first seller that does not refuse: found there, or bought now.
+
+        Args:
+            unsure: An earlier attempt may have bought it there.
+
+        Raises:
+            PartnerRefused: the last seller refuses, too.
+            Unavailable: it was sold too late and given back; try again.
+        """
         purchase = await self._shopping.settled(work.owner, work.purchase(parcel))
-        carrier = self._gateways.carrier(purchase.carrier)
-        label = await carrier.find_label(parcel.reference) if parcel.unsure else None
-        label = label or await carrier.buy_label(purchase)
+        try:
+            label = await self._sold(purchase.label, unsure=unsure)
+        except PartnerRefused as error:
+            if purchase.last:
+                raise
+            turned = await self._turn_to_next(parcel, purchase, error)
+            return await self._label(work, parcel, unsure=not turned)
         async with self._database.transaction() as connection:
-            return await labels.record_label(connection, label)
+            labelled = await labels.record_label(connection, parcel.reference, label, turn=purchase.turn)
+        if labelled.label() is None:
+            await self._gateways.carrier(purchase.label.carrier).void_label(label.label_id)
+            raise Unavailable(f"{parcel.reference} goes on without the label that {purchase.label.carrier} has sold")
+        return labelled
+
+    async def _sold(self, purchase: BuyLabel, *, unsure: bool) -> Label:
+        carrier = self._gateways.carrier(purchase.carrier)
+        label = await carrier.find_label(purchase.reference) if unsure else None
+        if label is not None:
+            return label
+        try:
+            return await carrier.buy_label(purchase)
+        except PartnerRefused:
+            # What was sent before may have been heard since: nobody else is asked while it can be there.
+            label = await carrier.find_label(purchase.reference) if unsure else None
+            if label is None:
+                raise
+            return label
+
+    async def _turn_to_next(self, parcel: Parcel, purchase: Purchase, error: PartnerRefused) -> bool:
+        seller = purchase.label
+        refusal = Refusal(carrier=seller.carrier, service=seller.service, reason=str(error)[:200])
+        async with self._database.transaction() as connection:
+            return await labels.record_refusal(connection, parcel.reference, refusal, turn=purchase.turn)
 
     async def _hand_over(self, work: Labelling, parcel: Parcel) -> None:
         """Give the node the label for the fulfillment order's own packages; its mates see to theirs."""
@@ -152,14 +188,15 @@ class Fulfillment(FulfillmentActivities):
     async def void_labels(self, call: FulfillmentCall) -> CallOutcome:
         async with self._database.transaction() as connection:
             work = await labels.begin_voiding(connection, call)
-        for parcel in work.parcels:
-            await self._void(call, work, parcel)
-            activity.heartbeat(parcel.reference)
+        async with beating():
+            for parcel in work.parcels:
+                await self._void(call, work, parcel)
         return CallOutcome(done=True, units=len(work.parcels))
 
     async def _void(self, call: FulfillmentCall, work: Labelling, parcel: Parcel) -> None:
-        carrier = self._gateways.carrier(await self._shopping.seller(parcel.reference, work.carrier))
-        bought = parcel.label() or await carrier.find_label(parcel.reference)
+        purchase = (await self._shopping.standing(work.purchase(parcel))).label
+        carrier = self._gateways.carrier(purchase.carrier)
+        bought = parcel.label() or await carrier.find_label(purchase.reference)
         try:
             outcome = await carrier.void_label(bought.label_id) if bought else "never_bought"
         except PartnerRefused as error:

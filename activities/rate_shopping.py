@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 from shared.database import rate_shops
 from shared.database.engine import Database
+from shared.database.rate_shops import Opened
 from shared.domain.rate_shopping import RateShop, shop
 from shared.gateways.carriers.asking import ask_all
 from shared.gateways.directory import Gateways
@@ -14,6 +16,19 @@ from shared.gateways.protocol import BuyLabel, QuoteRequest
 
 #: Seconds the carriers have. A node waits for its label, but not for long.
 ANSWER_WITHIN = 2.0
+
+
+class Purchase(NamedTuple):
+    """A purchase as it is to be made, now and whenever it is tried again.
+
+    Attributes:
+        turn: How many refused before this seller.
+        last: Nobody is left to turn to when this one refuses.
+    """
+
+    label: BuyLabel
+    turn: int = 0
+    last: bool = True
 
 
 class RateShopping:
@@ -27,27 +42,26 @@ class RateShopping:
     def on(self) -> bool:
         return bool(self._gateways.quoting)
 
-    async def settled(self, owner: str, label: BuyLabel) -> BuyLabel:
-        """The purchase as it is to be made, now and whenever it is tried again.
+    async def settled(self, owner: str, label: BuyLabel) -> Purchase:
+        """How a label is bought: by the choice on record, which is made now where it is still open.
 
         Args:
             owner: The fulfillment order that buys.
             label: The purchase as it was planned.
         """
-        async with self._database.reading() as connection:
-            found = await rate_shops.find(connection, label.reference)
+        found = await self._find(label)
         if found is None:
-            return label
-        chosen = found.shop or await self._choose(owner, label)
-        return label.model_copy(
-            update={"carrier": chosen.carrier, "service": chosen.service, "quote_id": chosen.quote_id}
-        )
+            return Purchase(label)
+        return _purchase(label, found.shop or await self._choose(owner, label))
 
-    async def seller(self, reference: str, planned: str) -> str:
-        """The carrier that sold a label, if any did."""
+    async def standing(self, label: BuyLabel) -> Purchase:
+        """How a label was bought, if it was."""
+        found = await self._find(label)
+        return Purchase(label) if found is None or found.shop is None else _purchase(label, found.shop)
+
+    async def _find(self, label: BuyLabel) -> Opened | None:
         async with self._database.reading() as connection:
-            found = await rate_shops.find(connection, reference)
-        return found.shop.carrier if found and found.shop else planned
+            return await rate_shops.find(connection, label.reference)
 
     async def _choose(self, owner: str, label: BuyLabel) -> RateShop:
         """Ask every account about the parcel; the choice is written down before anything is bought by it."""
@@ -66,3 +80,9 @@ class RateShopping:
         choice = shop(parcel, quotes, answers.unanswered, as_of=datetime.now(UTC))
         async with self._database.transaction() as connection:
             return await rate_shops.keep(connection, owner, choice)
+
+
+def _purchase(label: BuyLabel, found: RateShop) -> Purchase:
+    carrier, service, quote_id, *_ = found.seller
+    told = {"reference": found.purchase, "carrier": carrier, "service": service, "quote_id": quote_id}
+    return Purchase(label.model_copy(update=told), len(found.refusals), found.next_seller is None)

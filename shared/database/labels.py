@@ -17,6 +17,7 @@ from shared.database.steps import note, open_case
 from shared.domain.base import Instant, Model
 from shared.domain.consolidation import share_cost
 from shared.domain.orders import Address
+from shared.domain.rate_shopping import Refusal
 from shared.gateways.protocol import BuyLabel, Label
 from shared.messages import FulfillmentCall, fulfillment_order_id
 
@@ -65,9 +66,12 @@ _LOCK_BEARERS = text("""
     WHERE order_id IN (SELECT order_id FROM package WHERE label_reference = :reference)
     ORDER BY order_id FOR NO KEY UPDATE
 """)
+#: What waits for a label from the seller whose turn it is.
 _UNLABELLED = text("""
     SELECT package_id, weight_g FROM package
-    WHERE label_reference = :reference AND label_status = 'purchasing' ORDER BY package_id
+    WHERE label_reference = :reference AND label_status = 'purchasing'
+      AND :turn = coalesce((SELECT jsonb_array_length(refusals) FROM rate_shop WHERE reference = :reference), 0)
+    ORDER BY package_id
 """)
 _LABELLED = text("""
     WITH bought AS (
@@ -245,11 +249,14 @@ def _parcels(rows: Iterable[Any]) -> tuple[Parcel, ...]:
     )
 
 
-async def record_label(connection: AsyncConnection, label: Label) -> Parcel:
-    """A label was bought: each package of its parcel has it, and pays its share. Safe to repeat."""
-    reference = {"reference": label.reference}
-    await connection.execute(_LOCK_BEARERS, reference)
-    packages = (await connection.execute(_UNLABELLED, reference)).all()
+async def record_label(connection: AsyncConnection, parcel: str, label: Label, *, turn: int = 0) -> Parcel:
+    """A label was bought: each package of its parcel has it, and pays its share. Safe to repeat.
+
+    Args:
+        parcel: The parcel's reference.
+        turn: How many sellers had refused when it was bought. When it is another's turn by now nobody gets the label.
+    """
+    packages = await _unlabelled(connection, parcel, turn)
     values = {
         "label_id": label.label_id,
         "tracking_no": label.tracking_no,
@@ -259,7 +266,20 @@ async def record_label(connection: AsyncConnection, label: Label) -> Parcel:
         "of_minor": label.cost_minor if len(packages) > 1 else None,
     }
     await connection.execute(_LABELLED, values)
-    return _parcels(await connection.execute(_OF_LABEL, reference))[0]
+    return _parcels(await connection.execute(_OF_LABEL, {"reference": parcel}))[0]
+
+
+async def record_refusal(connection: AsyncConnection, parcel: str, refusal: Refusal, *, turn: int) -> bool:
+    """The seller whose turn it is refused, so it is the next one's; false when it is already, or somebody has sold."""
+    if not await _unlabelled(connection, parcel, turn):
+        return False
+    await rate_shops.refuse(connection, parcel, turn, refusal)
+    return True
+
+
+async def _unlabelled(connection: AsyncConnection, parcel: str, turn: int) -> Sequence[Any]:
+    await connection.execute(_LOCK_BEARERS, {"reference": parcel})
+    return (await connection.execute(_UNLABELLED, {"reference": parcel, "turn": turn})).all()
 
 
 def _shares(packages: Sequence[Any], cost_minor: int) -> str:

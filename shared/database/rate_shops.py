@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import network, trade
 from shared.database.steps import lock_order, note
 from shared.domain.network import Node, Place
-from shared.domain.rate_shopping import Parcel, RateShop
+from shared.domain.rate_shopping import Parcel, RateShop, Refusal
 from shared.gateways.protocol import BuyLabel
 
 _SHOPS = TypeAdapter(tuple[RateShop, ...])
@@ -55,6 +55,20 @@ _KEEP = text("""
     FROM jsonb_populate_record(NULL::rate_shop, CAST(:shop AS jsonb)) s
     WHERE r.reference = s.reference AND r.chosen_at IS NULL
     RETURNING r.reference
+""")
+#: Told to all whose packages wait for the label.
+_REFUSED = text("""
+    WITH turned AS (
+        UPDATE rate_shop SET refusals = refusals || CAST(:refusal AS jsonb)
+        WHERE reference = :reference AND jsonb_array_length(refusals) = :turn
+        RETURNING reference
+    )
+    INSERT INTO timeline (order_id, actor, event, detail)
+    SELECT DISTINCT f.order_id, 'doms', 'label refused',
+           CAST(:refusal AS jsonb) || jsonb_build_object('n', f.n, 'label', t.reference)
+    FROM turned t JOIN package p ON p.label_reference = t.reference
+    JOIN fulfillment_order f USING (fulfillment_order_id)
+    WHERE p.label_status = 'purchasing'
 """)
 
 
@@ -127,3 +141,13 @@ async def keep(connection: AsyncConnection, owner: str, shop: RateShop) -> RateS
         unanswered=dict(shop.unanswered),
     )
     return shop
+
+
+async def refuse(connection: AsyncConnection, reference: str, turn: int, refusal: Refusal) -> None:
+    """The seller whose turn it is does not sell: it is the next one's. Safe to repeat.
+
+    Args:
+        turn: How many refused before.
+    """
+    values = {"reference": reference, "turn": turn, "refusal": refusal.model_dump_json()}
+    await connection.execute(_REFUSED, values)

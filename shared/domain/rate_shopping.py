@@ -2,7 +2,8 @@
 
 An account that does not quote takes part by its card where the plan chose it. Who was asked and did not answer does
 not: a carrier that cannot say its price in time may not sell in time either. Only when nobody answers the plan's own
-choice is bought, as it would be without shopping.
+choice is bought, as it would be without shopping. Who refuses to sell after all leaves it to the next best of the same
+answers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from shared.domain.base import Currency, Identifier, Instant, Minor, Model
 from shared.domain.calendars import deliver_by, ready_by
@@ -71,6 +73,24 @@ class ShopReason(StrEnum):
     NOBODY_ANSWERED = "nobody_answered"  #: with a quote that can be used; it is the plan's own
 
 
+class Seller(NamedTuple):
+    """Who is to sell a label, and for what; ``price_minor`` is ``None`` where nobody knows."""
+
+    carrier: Identifier
+    service: Identifier
+    quote_id: str
+    price_minor: Minor | None
+    delivered_by: datetime | None
+
+
+class Refusal(Model):
+    """A seller that would not sell the label, for good."""
+
+    carrier: Identifier
+    service: Identifier
+    reason: str
+
+
 class RateShop(Model):
     """The choice, written down before the label is bought, with what it was chosen from.
 
@@ -78,6 +98,7 @@ class RateShop(Model):
         price_minor: What was quoted, or the card's price; ``None`` where the plan's own choice has no card any more.
         offers: All that were in question, the chosen one among them, cheapest first.
         unanswered: Why a carrier that was asked is not among them.
+        refusals: The first of ``sellers``, as far as they refused and there was a next one to turn to.
     """
 
     reference: str
@@ -92,11 +113,37 @@ class RateShop(Model):
     because: ShopReason
     offers: tuple[RateOffer, ...] = ()
     unanswered: Mapping[str, str] = {}
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def sellers(self) -> tuple[Seller, ...]:
+        """Who is asked for the label, one after the other: the choice, then what else keeps the promise by price."""
+        chosen = Seller(self.carrier, self.service, self.quote_id, self.price_minor, self.delivered_by)
+        others = (one for one in self.offers if (one.carrier, one.service) != (self.carrier, self.service))
+        in_time = (one for one in others if (one.delivered_by or _NEVER) <= self.deliver_by)
+        return chosen, *(
+            Seller(one.carrier, one.service, one.quote_id, one.price_minor, one.delivered_by) for one in in_time
+        )
+
+    @property
+    def seller(self) -> Seller:
+        """Who sells it, as far as is known."""
+        return self.sellers[len(self.refusals)]
+
+    @property
+    def next_seller(self) -> Seller | None:
+        """Who is asked when ``seller`` refuses."""
+        return next(iter(self.sellers[len(self.refusals) + 1 :]), None)
+
+    @property
+    def purchase(self) -> str:
+        """What the label is bought under: a name for each seller who is asked, for the first one the parcel's."""
+        return f"{self.reference}/{len(self.refusals) + 1}" if self.refusals else self.reference
 
     @property
     def alternatives(self) -> tuple[RateOffer, ...]:
-        """The offers that were not taken."""
-        return tuple(one for one in self.offers if (one.carrier, one.service) != (self.carrier, self.service))
+        """The offers of others than the seller."""
+        return tuple(one for one in self.offers if (one.carrier, one.service) != self.seller[:2])
 
 
 def shop(parcel: Parcel, quotes: Iterable[CarrierQuote], unanswered: Mapping[str, str], *, as_of: datetime) -> RateShop:

@@ -108,7 +108,8 @@ class QuoteRequest(Model):
 
 
 class BuyLabel(Model):
-    """Buy one parcel's label. ``reference`` is the package id, ``{fulfillment_order_id}/p{n}``.
+    """Buy one parcel's label. ``reference`` is the parcel's, see ``shared.database.labels.Parcel``; when others refused
+    to sell it, with the number of who is asked now behind it.
 
     Attributes:
         quote_id: The quote it is bought under; once that has expired, or without one, it costs what is asked then.

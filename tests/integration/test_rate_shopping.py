@@ -14,14 +14,15 @@ from rich.console import Console
 from temporalio.testing import ActivityEnvironment
 
 from activities.fulfillment import Fulfillment
-from shared.database import network
+from shared.database import labels, network
 from shared.database.decisions import explain
 from shared.domain.partners import PartnerEndpoint, PartnerKind
-from shared.domain.rate_shopping import RateShop, ShopReason
+from shared.domain.rate_shopping import RateShop, Refusal, ShopReason
 from shared.domain.story import PackageStory
-from shared.errors import PartnerUnavailable
+from shared.errors import PartnerUnavailable, Unavailable
+from shared.gateways.carriers.client import CarrierClient
 from shared.gateways.directory import Gateways
-from shared.gateways.protocol import QuoteRequest
+from shared.gateways.protocol import BuyLabel, Label, QuoteRequest
 from shared.loading import load
 from shared.messages import CallOutcome, FulfillmentCall
 from tests.support.facts import ADDRESS, Facts
@@ -195,6 +196,105 @@ async def test_after_a_crash_between_choice_and_purchase_the_choice_stands(bench
     assert (await bench.parcel(call)).carrier == "swiftship"
 
 
+async def in_time(bench: Bench) -> list[tuple[str, str]]:
+    """Who is asked for the label of a parcel of this bench's, one after the other."""
+    await bench.quoting(*CARRIERS)
+    call = await bench.packed()
+    assert (await bench.buy(call)).done
+    sellers = [(seller.carrier, seller.service) for seller in (await bench.choice(call)).sellers]
+    assert {carrier for carrier, _ in sellers} == set(CARRIERS)
+    return sellers
+
+
+def after(sellers: list[tuple[str, str]], carrier: str) -> int:
+    """How many are asked before the first one of another carrier."""
+    return next(turn for turn, seller in enumerate(sellers) if seller[0] != carrier)
+
+
+@pytest.mark.parametrize("answer", ["ok", "drop_response"])
+async def test_when_the_chosen_refuses_the_next_best_sells_once(bench: Bench, answer: str) -> None:
+    """Also when its answer is lost and the purchase begins again."""
+    sellers = await in_time(bench)
+    chosen = sellers[0][0]
+    turn = after(sellers, chosen)
+    call = await bench.packed()
+    await bench.world.fault(chosen, "refuse", ', "path": "labels"')
+    if answer != "ok":
+        await bench.world.fault(sellers[turn][0], answer, ', "path": "labels"')
+        with pytest.raises(PartnerUnavailable):
+            await bench.buy(call)
+        await bench.world.fault(sellers[turn][0], "ok", ', "path": "labels"')
+    assert (await bench.buy(call)).done
+    choice, parcel = await bench.choice(call), await bench.parcel(call)
+    assert (choice.carrier, choice.service) == sellers[0], "what was chosen first stands on record"
+    assert [(one.carrier, one.service) for one in choice.refusals] == sellers[:turn]
+    assert (parcel.carrier, parcel.service) == choice.seller[:2] == sellers[turn]
+    assert parcel.label_cost_minor == choice.seller.price_minor
+    assert bench.bought(call) == [sellers[turn][0]]
+    told = await bench.shop.tell(call.order_id)
+    events = [event.event for event in told.timeline]
+    assert (events.count("label refused"), events.count("label bought")) == (turn, 1)
+    console = Console(width=400, file=StringIO())
+    console.print(story(told))
+    assert f"{chosen} {sellers[0][1]}: answered 422" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+async def test_when_all_refuse_the_last_one_is_asked_again(bench: Bench) -> None:
+    sellers = await in_time(bench)
+    call = await bench.packed()
+    for carrier in CARRIERS:
+        await bench.world.fault(carrier, "refuse", ', "path": "labels"')
+    outcome = await bench.buy(call)
+    assert (outcome.done, "answered 422" in outcome.reason) == (False, True)
+    assert [(one.carrier, one.service) for one in (await bench.choice(call)).refusals] == sellers[:-1]
+    for carrier in CARRIERS:
+        await bench.world.fault(carrier, "ok", ', "path": "labels"')
+    assert (await bench.buy(call)).done
+    assert bench.bought(call) == [sellers[-1][0]]
+
+
+async def test_nobody_else_is_asked_while_the_chosen_may_have_sold(bench: Bench) -> None:
+    """Its answer was lost, and it will not say what became of the purchase."""
+    sellers = await in_time(bench)
+    call = await bench.packed()
+    for mode in ("drop_response", "refuse"):
+        await bench.world.fault(sellers[0][0], mode, ', "path": "labels"')
+        with pytest.raises(PartnerUnavailable):
+            await bench.buy(call)
+    await bench.world.fault(sellers[0][0], "ok", ', "path": "labels"')
+    assert (await bench.buy(call)).done
+    assert (bench.bought(call), (await bench.choice(call)).refusals) == ([sellers[0][0]], ())
+
+
+async def test_what_is_sold_after_the_next_one_was_asked_is_given_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two attempts at one purchase, as when a worker is taken for dead: one is refused what the other gets."""
+    sellers = await in_time(bench)
+    call = await bench.packed()
+    buy = CarrierClient.buy_label
+
+    async def refused_to_another(client: CarrierClient, request: BuyLabel) -> Label:
+        monkeypatch.setattr(CarrierClient, "buy_label", buy)
+        refusal = Refusal(carrier=request.carrier, service=request.service, reason="not to you")
+        async with bench.shop.database.transaction() as connection:
+            assert await labels.record_refusal(connection, request.reference, refusal, turn=0)
+        return await client.buy_label(request)
+
+    monkeypatch.setattr(CarrierClient, "buy_label", refused_to_another)
+    with pytest.raises(Unavailable):
+        await bench.buy(call)
+    assert (await bench.buy(call)).done
+    assert bench.bought(call) == [carrier for carrier, _ in sellers[:2]]
+    voided = read_effects(bench.world.database, effect="label.voided")
+    assert [effect.partner for effect in voided] == [sellers[0][0]]
+    parcel = await bench.parcel(call)
+    assert (parcel.carrier, parcel.service) == sellers[1]
+    async with bench.shop.database.transaction() as connection:
+        refusal = Refusal(carrier=sellers[1][0], service=sellers[1][1], reason="too late")
+        assert not await labels.record_refusal(connection, f"{call.order_id}/f1/p1", refusal, turn=1), "it has sold"
+
+
 async def test_a_purchase_that_began_without_quotes_is_finished_without_them(bench: Bench) -> None:
     await bench.quoting()
     call = await bench.packed()
@@ -237,7 +337,7 @@ async def test_a_label_is_voided_at_who_sold_it(bench: Bench) -> None:
     await bench.world.fault("swiftship", "ok", ', "path": "labels"')
     await ActivityEnvironment().run(bench.fulfillment.void_labels, call)
     voided = read_effects(bench.world.database, effect="label.voided")
-    assert [effect.partner for effect in voided] == bench.bought(call) == ["swiftship"]
+    assert [effect.partner for effect in voided][-1:] == bench.bought(call) == ["swiftship"]
 
 
 async def test_dangerous_goods_go_by_no_service_that_is_closed_to_them(bench: Bench) -> None:

@@ -109,7 +109,7 @@ async def bought(shop: Facts, work: Labelling) -> Parcel:
     parcels = []
     for parcel in work.parcels:
         async with shop.database.transaction() as connection:
-            parcels.append(await labels.record_label(connection, sold(parcel)))
+            parcels.append(await labels.record_label(connection, parcel.reference, sold(parcel)))
     return parcels[0]
 
 

@@ -10,7 +10,7 @@ from workers.cli.output import money, table, when
 if TYPE_CHECKING:
     from shared.domain.rate_shopping import RateShop
 
-_COLUMNS = ("label of", "by", "price#", "there by", "promised by", "because", "others", "no answer")
+_COLUMNS = ("label of", "by", "price#", "there by", "promised by", "because", "refused", "others", "no answer")
 
 
 def rates_compared(found: Iterable[RateShop]) -> Any:
@@ -23,13 +23,15 @@ def _row(found: RateShop) -> tuple[object, ...]:
         f"{one.carrier} {one.service} {money(one.price_minor, found.currency)} by {when(one.delivered_by) or 'never'}"
         for one in found.alternatives
     )
+    seller = found.seller
     return (
         found.reference,
-        f"{found.carrier} {found.service}",
-        money(found.price_minor, found.currency),
-        when(found.delivered_by),
+        f"{seller.carrier} {seller.service}",
+        money(seller.price_minor, found.currency),
+        when(seller.delivered_by),
         when(found.deliver_by),
         found.because.replace("_", " "),
+        ", ".join(f"{one.carrier} {one.service}: {one.reason}" for one in found.refusals),
         others,
         ", ".join(f"{carrier}: {why}" for carrier, why in found.unanswered.items()),
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.quotes import CarrierQuote
-from shared.domain.rate_shopping import Parcel, RateShop, ShopReason, shop
+from shared.domain.rate_shopping import Parcel, RateShop, Refusal, ShopReason, shop
 from shared.domain.sourcing.models import ServiceRate
 from shared.domain.trade import Goods, LaneRule, TradeRules
 from tests.support.sourcing import AS_OF, flat_rate, node, place
@@ -142,3 +142,31 @@ def test_whatever_is_answered_in_whatever_order(quotes: list[CarrierQuote], orde
         assert found.delivered_by == min(one.delivered_by for one in found.offers if one.delivered_by)
     assert {one.carrier for one in found.offers if one.quote_id}.isdisjoint(silent)
     assert RateShop.model_validate_json(found.model_dump_json()) == found
+
+
+def test_who_refuses_leaves_it_to_the_next_that_keeps_the_promise() -> None:
+    quotes = [
+        quote("road", "ground", 500),
+        quote("sky", "air", 400, days=3),
+        quote("road", "air", 550),
+        quote("sky", "ground", 600),
+    ]
+    found = shop(parcel(), quotes, {}, as_of=AS_OF)
+    assert [seller[:4] for seller in found.sellers] == [
+        ("road", "ground", "road-ground", 500),
+        ("road", "air", "road-air", 550),
+        ("sky", "ground", "sky-ground", 600),
+    ]
+    names = []
+    while found.next_seller is not None:
+        names.append(found.purchase)
+        refusal = Refusal(carrier=found.seller.carrier, service=found.seller.service, reason="no")
+        found = found.model_copy(update={"refusals": (*found.refusals, refusal)})
+    assert found.seller[:2] == ("sky", "ground")
+    assert [*names, found.purchase] == ["web/1/f1/p1", "web/1/f1/p1/2", "web/1/f1/p1/3"], "no name is used twice"
+    assert [one.price_minor for one in found.alternatives] == [400, 500, 550]
+
+
+def test_where_none_is_in_time_nobody_follows_the_soonest() -> None:
+    late = [quote("road", "air", 900, days=3), quote("sky", "ground", 100, days=9)]
+    assert shop(parcel(), late, {}, as_of=AS_OF).next_seller is None

@@ -35,7 +35,8 @@ CREATE TABLE quote_lane (
 CREATE INDEX quote_lane_asked ON quote_lane (asked_at);
 
 -- Who sells a parcel's label. A row is there before anything is bought, and nothing is bought before it is chosen:
--- what was quoted, by whom not, and why this one. A choice stands for good; a label without a row is the plan's.
+-- what was quoted, by whom not, and why this one. A choice stands for good, and who refused to sell after it is only
+-- added; a label without a row is the plan's.
 CREATE TABLE rate_shop (
     reference    text PRIMARY KEY,
     order_id     text NOT NULL REFERENCES orders,
@@ -52,10 +53,15 @@ CREATE TABLE rate_shop (
     because      text,
     offers       jsonb,
     unanswered   jsonb,
+    refusals     jsonb NOT NULL DEFAULT '[]',
     CONSTRAINT chosen_whole CHECK (
         num_nonnulls(chosen_at, weight_g, deliver_by, carrier, service, quote_id, currency, because, offers, unanswered)
             IN (0, 10))
 );
 CREATE INDEX rate_shop_order ON rate_shop (order_id);
 CREATE TRIGGER chosen_once BEFORE UPDATE ON rate_shop
-    FOR EACH ROW WHEN (old.chosen_at IS NOT NULL) EXECUTE FUNCTION refuse_change();
+    FOR EACH ROW WHEN (
+        old.chosen_at IS NOT NULL
+        AND (to_jsonb(new) - 'refusals' <> to_jsonb(old) - 'refusals'
+             OR jsonb_array_length(new.refusals) <> jsonb_array_length(old.refusals) + 1))
+    EXECUTE FUNCTION refuse_change();
