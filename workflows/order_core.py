@@ -62,6 +62,8 @@ class OrderCore:
         self._stock_arrived = state.stock_arrived
         self.summoned = set(state.summoned)
         self._facts_moved = state.facts_moved
+        #: Heard of fulfillment orders that are not remembered: a process started anew has first to find them again.
+        self._early = list(state.early)
         self._cancel_at = state.cancel_at
         self._published: tuple[str, str, list[str], datetime | None] | None = None
         self._processes = {f.n: FulfillmentProcess(self, f) for f in state.fulfillments}
@@ -83,6 +85,7 @@ class OrderCore:
             stock_arrived=self._stock_arrived,
             summoned=tuple(sorted(self.summoned)),
             facts_moved=self._facts_moved,
+            early=tuple(self._early),
             promised_at=self._promised_at,
             steps=self._steps,
             exception=self._exception,
@@ -229,6 +232,9 @@ class OrderCore:
             return
         process = FulfillmentProcess(self, fulfillment)
         self._processes[fulfillment.n] = process
+        for wake in [wake for wake in self._early if wake.n == fulfillment.n]:
+            self._early.remove(wake)
+            process.hear(wake)
         self._tasks.append(asyncio.create_task(process.run()))
 
     async def _cancel_now(
@@ -267,7 +273,7 @@ class OrderCore:
     # --- what the world says ------------------------------------------------------------------------------
 
     # Each says that a fact was recorded which the process has to act on, under its own name for who reads the
-    # history. None ever raises; one that is late, or about what is not here, is dropped.
+    # history. None ever raises; one that is late is dropped, and one that is early is kept.
 
     @workflow.signal(name="rejected")
     def rejected(self, wake: Wake) -> None:
@@ -310,8 +316,13 @@ class OrderCore:
         self._facts_moved = True
 
     def _hear(self, wake: Wake) -> None:
-        if wake.kind in _HAPPENED and wake.n in self._processes:
+        if wake.kind not in _HAPPENED:
+            return
+        if wake.n in self._processes:
             self._processes[wake.n].hear(wake)
+        elif workflow.patched("2026-11-heard-early"):
+            self._early.append(wake)
+            self._stock_arrived = True  # what a backorder found before is found by looking again
 
     @workflow.query(name="state")
     def state(self) -> OrderState:

@@ -72,6 +72,7 @@ class OrderState(Model):
         stock_arrived: Stock that a backorder waits for has come and has not been looked at.
         summoned: Fulfillment orders whose nodes are told now, as that of another in their parcel was.
         facts_moved: A wave has planned units of the order again, which has not been looked at.
+        early: What was heard of fulfillment orders that are not remembered yet.
         steps: Number of keyed steps taken; the next step's key continues the count.
         exception: Why the order needs a person, empty when it does not.
         cancel_at: When what waits for stock is cancelled although the order's patience is longer.
@@ -89,6 +90,7 @@ class OrderState(Model):
     stock_arrived: bool = False
     summoned: tuple[int, ...] = ()
     facts_moved: bool = False
+    early: tuple[Wake, ...] = ()
     promised_at: Instant | None = None
     steps: int = 0
     exception: str = ""

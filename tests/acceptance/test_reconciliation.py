@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from shared.errors import Conflict, NotFound
+from shared.messages import Wake
 from shared.order_processes import OrderProcesses
 from tests.support import discrepancies
 from tests.support.discrepancies import (
@@ -112,6 +114,18 @@ async def test_an_order_whose_process_is_lost_is_taken_to_its_end(shop: System, 
     assert outcome.status == "delivered"
 
 
+class Hasty:
+    """A client whose processes hear something before they have done anything."""
+
+    def __init__(self, temporal: Client, wake: Wake) -> None:
+        self._temporal, self._wake = temporal, wake
+
+    async def start_workflow(self, *args: Any, **how: Any) -> Any:
+        return await self._temporal.start_workflow(
+            *args, **how, start_signal=self._wake.kind, start_signal_args=[self._wake]
+        )
+
+
 async def test_an_order_whose_process_was_terminated_goes_on_when_staff_say_so(shop: System) -> None:
     sku = shop.world.items[51].sku
     await shop.stock(sku, wh_columbus=4)
@@ -119,7 +133,14 @@ async def test_an_order_whose_process_was_terminated_goes_on_when_staff_say_so(s
     order_id = await shop.place(shop.order((sku, 2)))
     await shop.stage(order_id, 1, "requested")
     await terminate_process(shop, order_id)
-    await OrderProcesses(shop.temporal, shop.database).restart(order_id)
+    said = "SELECT count(*) FROM message_in WHERE order_id = :o AND wake IS NOT NULL"
+
+    async def packed() -> bool:
+        return bool(await shop.value(said, o=order_id))
+
+    await shop.until(packed)
+    hasty = cast(Client, Hasty(shop.temporal, Wake(kind="packed", n=1)))
+    await OrderProcesses(hasty, shop.database).restart(order_id)
     outcome = await shop.ended(order_id)
     assert outcome.status == "delivered"
     with pytest.raises(Conflict):
