@@ -2,7 +2,7 @@
 
 Joining and sealing are done under the locks of all members' orders, taken in the order of their ids; leaving needs only
 the lock of one's own. A member is live until it ends or leaves. Those that have packed wait for the others, so whoever
-leaves has them look again: see ``waiting``.
+leaves has them look again, and itself: see ``waiting``.
 """
 
 from __future__ import annotations
@@ -105,14 +105,15 @@ _SEAL = text("""
     FROM fulfillment_order f
     WHERE c.consolidation_id = :consolidation_id AND f.fulfillment_order_id = :first
 """)
-#: Whoever has packed may have waited for one that is gone: also for one that has been gone for a while.
+#: Whoever has packed may have waited for one that is gone, also for one that has been gone for a while. Who has left
+#: waits for nobody any more.
 _WAITING = text("""
     SELECT DISTINCT f.order_id, f.n
     FROM fulfillment_order gone JOIN consolidation_member own USING (fulfillment_order_id)
     JOIN consolidation c USING (consolidation_id) JOIN consolidation_member m USING (consolidation_id)
     JOIN fulfillment_order f ON f.fulfillment_order_id = m.fulfillment_order_id
-    WHERE gone.order_id = :order_id AND c.sealed_at IS NULL AND m.left_at IS NULL
-      AND f.ended_at IS NULL AND f.packed_at IS NOT NULL
+    WHERE gone.order_id = :order_id AND f.ended_at IS NULL AND f.packed_at IS NOT NULL AND f.shipped_at IS NULL
+      AND (c.sealed_at IS NULL AND m.left_at IS NULL OR f.order_id = :order_id AND m.left_at IS NOT NULL)
     ORDER BY f.order_id, f.n
 """)
 
@@ -271,7 +272,7 @@ async def separate(connection: AsyncConnection, request: Separate) -> CommandOut
 
 
 async def waiting(connection: AsyncConnection, order_id: str) -> list[Mate]:
-    """Who has packed for a parcel that this order shares, or shared, and whose label nobody buys yet."""
+    """Who has packed for a parcel that this order shares, or shared, and may be the one now that buys its label."""
     rows = await connection.execute(_WAITING, {"order_id": order_id})
     return [Mate(order_id=row.order_id, n=row.n) for row in rows]
 

@@ -247,6 +247,21 @@ async def test_race_of_unmerge_and_label_unmerge_first(shop: Facts, ada: str) ->
     assert own.reference == f"{one}/f1/p1"
 
 
+async def test_who_is_taken_apart_when_packed_buys_at_once(shop: Facts, ada: str) -> None:
+    """It waited for one that is not packed; also when it is told only after that one's label was bought."""
+    one, two = await planned(shop, ada), await planned(shop, ada)
+    await merged(shop, one, two)
+    for order_id in (one, two):
+        await released(shop, order_id)
+    await packed(shop, one)
+    assert (await labelling(shop, one)).wait_until is not None
+    assert await separated(shop, one)
+    assert await waiting(shop, one) == [Mate(order_id=one, n=1)]
+    await packed(shop, two)
+    assert (await labelling(shop, two)).parcels
+    assert await waiting(shop, one) == [Mate(order_id=one, n=1)]
+
+
 # --- on the road ------------------------------------------------------------------------------------------
 
 
