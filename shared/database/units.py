@@ -88,7 +88,7 @@ _WAITING = text("""
            coalesce(sum(cancelled), 0) AS cancelled
     FROM order_line WHERE order_id = :order_id
 """)
-#: One statement, so that its parts agree.
+#: One statement, so that its parts agree. What has shipped is to be captured by a process started anew, too.
 _CAUGHT_UP = text("""
     SELECT o.promised_at,
            (SELECT sum(backordered) FROM order_line l WHERE l.order_id = o.order_id) AS backordered,
@@ -97,7 +97,8 @@ _CAUGHT_UP = text("""
            (SELECT coalesce(jsonb_agg(to_jsonb(f) || jsonb_build_object('pickup', f.carrier = 'pickup')
                                       ORDER BY n), '[]')
             FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.ended_at IS NULL AND f.n <> ALL(CAST(:known AS int[]))) AS unknown
+            WHERE f.order_id = o.order_id AND (f.ended_at IS NULL OR f.shipped_at IS NOT NULL)
+              AND f.n <> ALL(CAST(:known AS int[]))) AS unknown
     FROM orders o WHERE o.order_id = :order_id
 """)
 _REPLANNED = text("""
