@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.domain.network import Place
-from shared.domain.quotes import LaneQuote, QuoteLane, destination_of
+from shared.domain.quotes import Area, LaneQuote, QuoteLane
 
 _QUOTES = TypeAdapter(tuple[LaneQuote, ...])
 _LANES = TypeAdapter(tuple[QuoteLane, ...])
@@ -26,7 +25,10 @@ VALID = """
 #: As ``destination_of`` says it; ``o`` is an order.
 OF_ORDER = "q.destination = (o.place ->> 'country') || '/' || left(o.place ->> 'postal_code', 3)"
 
-_READ = text(f"{VALID} AND q.destination = :destination AND q.currency = :currency")
+_READ = text(f"""
+    {VALID} AND (q.destination, q.currency) IN (
+        SELECT * FROM unnest(CAST(:destinations AS text[]), CAST(:currencies AS text[])))
+""")  # noqa: S608 - our own fragment
 _LISTED = text("""
     SELECT coalesce(jsonb_agg(to_jsonb(q) ORDER BY node_id, destination, weight_g, price_minor, carrier, service), '[]')
     FROM (SELECT * FROM carrier_quote
@@ -77,12 +79,18 @@ async def read_quoting(connection: AsyncConnection) -> tuple[str, ...]:
 
 
 async def read_quotes(
-    connection: AsyncConnection, ship_to: Place, currency: str, as_of: datetime
-) -> tuple[LaneQuote, ...]:
-    """What is quoted to a destination in a currency, from every node."""
-    destination = destination_of(ship_to.country, ship_to.postal_code)
-    values = {"destination": destination, "currency": currency, "as_of": as_of}
-    return quotes_of((await connection.execute(_READ, values)).scalar_one())
+    connection: AsyncConnection, areas: Collection[Area], as_of: datetime
+) -> dict[Area, tuple[LaneQuote, ...]]:
+    """What is quoted to each of these, from every node; nothing is said of those to which nothing is."""
+    values = {
+        "destinations": [area.destination for area in areas],
+        "currencies": [area.currency for area in areas],
+        "as_of": as_of,
+    }
+    found: dict[Area, list[LaneQuote]] = {}
+    for quote in quotes_of((await connection.execute(_READ, values)).scalar_one()):
+        found.setdefault(Area(quote.destination, quote.currency), []).append(quote)
+    return {area: tuple(quoted) for area, quoted in found.items()}
 
 
 def quotes_of(rows: Any) -> tuple[LaneQuote, ...]:

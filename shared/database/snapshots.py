@@ -12,6 +12,7 @@ from shared.database import ages, channels, network, node_days, prices, quotes, 
 from shared.database.cartons import read_cartons
 from shared.domain.catalogue import Item
 from shared.domain.network import Place
+from shared.domain.quotes import area_of
 from shared.domain.sourcing.models import Snapshot, WantedLine
 from shared.errors import Fault, InvalidInput
 
@@ -56,8 +57,9 @@ async def read_snapshot(
     wanted = set(skus)
     seen = await read_unpriced(connection, wanted, as_of, channel=channel)
     if ship_to is not None:
-        quoted = await quotes.read_quotes(connection, ship_to, currency, as_of)
-        seen = seen.model_copy(update={"quotes": quoted})
+        area = area_of(ship_to, currency)
+        quoted = await quotes.read_quotes(connection, [area], as_of)
+        seen = seen.model_copy(update={"quotes": quoted.get(area, ())})
     return (await prices.read_for(connection, wanted, as_of)).put_on(seen)
 
 

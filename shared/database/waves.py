@@ -10,9 +10,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import prices
+from shared.database.quotes import read_quotes
 from shared.database.snapshots import AGREEING, read_unpriced
 from shared.database.stored_orders import lines_as_json, order_of
+from shared.domain.network import Place
 from shared.domain.orders import Address
+from shared.domain.quotes import LaneQuote, area_of
 from shared.domain.recipients import recipient_of
 from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.plans import PlannedShipment
@@ -41,7 +44,8 @@ _ORDERS = text(f"""
           AND l.backordered + coalesce(p.units, 0) > 0
     )
     SELECT o.order_id, o.channel, o.customer_ref, o.ship_to, o.place, o.service, o.priority, o.tags, o.received_at,
-           o.promised_at, p.sourcing, coalesce((p.process ->> 'consolidate')::boolean, false) AND NOT EXISTS (
+           o.promised_at, o.currency, p.sourcing,
+           coalesce((p.process ->> 'consolidate')::boolean, false) AND NOT EXISTS (
                SELECT FROM hold h WHERE h.order_id = o.order_id AND h.released_at IS NULL AND h.kind <> 'sourcing')
                AS may_share,
            {lines_as_json("m", "units")} AS lines,
@@ -89,17 +93,19 @@ async def read_wave(
     standing: dict[str, list[Any]] = {}
     for row in await connection.execute(_STANDING, {"order_ids": [row.order_id for row in rows]}):
         standing.setdefault(row.order_id, []).append(row)
+    areas = {row.order_id: area_of(Place.model_validate(row.place), row.currency) for row in rows}
+    quoted = await read_quotes(connection, set(areas.values()), as_of)
     owners = [each.fulfillment_order_id for stands in standing.values() for each in stands]
     skus = {line["sku"] for row in rows for line in row.lines}
     seen = await read_unpriced(connection, skus, as_of, channel=channel, without=owners)
     return Wave(
-        orders=tuple(_order(row, standing.get(row.order_id, ())) for row in rows),
+        orders=tuple(_order(row, standing.get(row.order_id, ()), quoted.get(areas[row.order_id], ())) for row in rows),
         snapshot=(await prices.read_for(connection, skus, as_of)).put_on(lay_down(seen)),
         rules=rules,
     )
 
 
-def _order(row: Any, standing: Sequence[Any]) -> WaveOrder:
+def _order(row: Any, standing: Sequence[Any], quoted: tuple[LaneQuote, ...]) -> WaveOrder:
     return WaveOrder(
         order=order_of(row, excluded=tuple(sorted(row.excluded or ())), promised_at=row.promised_at),
         policy=Policy.model_validate(row.sourcing),
@@ -109,4 +115,5 @@ def _order(row: Any, standing: Sequence[Any]) -> WaveOrder:
         promised_at=row.promised_at if standing else None,
         recipient=recipient_of(row.customer_ref, Address.model_validate(row.ship_to)) if row.may_share else "",
         release_at=max((each.release_at for each in standing if each.release_at is not None), default=None),
+        quotes=quoted,
     )

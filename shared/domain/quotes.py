@@ -6,11 +6,12 @@ hand-over to delivery, as in ``shared.domain.sourcing.models.ServiceRate``.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
 from shared.domain.base import Currency, Identifier, Instant, Minor, Model, Text
+from shared.domain.network import Place
 from shared.domain.orders import Country
 
 Grams = Annotated[int, Field(ge=1)]
@@ -63,3 +64,15 @@ def destination_of(country: str, postal_code: str) -> str:
     carrier's zone chart. Empty where the postal code is not known: nothing is quoted to there.
     """
     return f"{country}/{postal_code[:3]}" if len(postal_code) >= 3 else ""
+
+
+class Area(NamedTuple):
+    """Where quotes are for, and in which currency they are paid."""
+
+    destination: str
+    currency: str
+
+
+def area_of(ship_to: Place, currency: str) -> Area:
+    """The area that an order or a cart goes to."""
+    return Area(destination_of(ship_to.country, ship_to.postal_code), currency)

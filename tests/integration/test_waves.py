@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
+from shared.database.quotes import keep_quotes
 from shared.database.waves import read_wave
 from shared.domain.orders import Address
+from shared.domain.quotes import LaneQuote
 from shared.domain.recipients import recipient_of
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.models import Wave, WaveRules
@@ -97,6 +99,23 @@ async def test_units_that_wait_would_find_a_source_where_stock_came(shop: Facts)
     found = plan_wave(await wave_of(shop, "channel-3"))
     assert (found.short_before, found.short_after) == (2, 0)
     assert [(each.order_id, each.filled_units) for each in found.reassignments] == [(order_id, 2)]
+
+
+async def test_a_wave_sees_what_is_quoted_to_where_its_orders_go(shop: Facts) -> None:
+    sku = shop.sku(6)
+    await shop.stock(sku, wh_columbus=1)
+    order_id = await shop.keep((sku, 1), channel="channel-5")
+    await shop.source(order_id)
+    await shop.run("UPDATE partner SET quotes = true WHERE partner_id = 'swiftship'")
+    here = LaneQuote(
+        quote_id="q", carrier="swiftship", service="ground", price_minor=1, currency="USD", transit_days=1,
+        expires_at=datetime.now(UTC) + timedelta(hours=1), node_id="wh-columbus", destination="US/100", weight_g=500,
+    )  # fmt: skip
+    others = [here.model_copy(update=change) for change in ({"destination": "US/101"}, {"currency": "CAD"})]
+    async with shop.database.statement() as connection:
+        await keep_quotes(connection, [here.model_copy(update={"service": "two-day"}), *others])
+    (seen,) = (await wave_of(shop, "channel-5")).orders
+    assert [(each.service, each.destination, each.currency) for each in seen.quotes] == [("two-day", "US/100", "USD")]
 
 
 async def test_a_wave_is_one_channels_and_no_larger_than_asked(shop: Facts) -> None:

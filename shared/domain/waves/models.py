@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.domain.base import Instant, Minor, Model
+from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.models import Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.plans import PlannedShipment
 
@@ -26,6 +27,7 @@ class WaveOrder(Model):
         standing: Where the planned ones are planned now; ``numbers`` are those of the fulfillment orders.
         recipient: Names who receives it where; orders with the same one may travel together. Empty: never.
         release_at: When the nodes are told of it, as it stands; ``None`` is at once.
+        quotes: What carriers ask to where it goes, in the order's currency.
     """
 
     order: SourcingOrder
@@ -35,6 +37,7 @@ class WaveOrder(Model):
     promised_at: Instant | None = None
     recipient: str = ""
     release_at: Instant | None = None
+    quotes: tuple[LaneQuote, ...] = ()
 
     @property
     def order_id(self) -> str:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from shared.domain.calendars import at, local_day, ready_by
 from shared.domain.network import Node
 from shared.domain.sourcing.models import Policy, Snapshot
-from shared.domain.sourcing.once import packages_of
-from shared.domain.sourcing.plans import PlannedLine, PlannedShipment
+from shared.domain.sourcing.once import shipment_of
+from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.sourcing.solution import Parts
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.sourcing.weighing import Judged, judge
@@ -73,7 +73,8 @@ class Network:
         return sorted(in_time, key=lambda row: (row.source.node.node_id, row.nth or 0))
 
     def _survey(self, order: WaveOrder, snapshot: Snapshot, places: Sequence[int]) -> tuple[Source, ...]:
-        seen = snapshot.model_copy(update={"stock": tuple(snapshot.stock[place] for place in places)})
+        stock = tuple(snapshot.stock[place] for place in places)
+        seen = snapshot.model_copy(update={"stock": stock, "quotes": order.quotes})
         return survey(order.order, seen, order.policy).sources if snapshot.nodes else ()
 
 
@@ -131,21 +132,4 @@ def shipments_of(
     """The chosen rows as the planner would tell them."""
     for turn, (place, parts) in enumerate(chosen):
         source = rows[place].source
-        priced = scale.judged.price(place, source, parts)
-        assert priced is not None, "only shipments that have a way out are chosen"
-        way = priced.quote.way
-        penalty = policy.split_penalty_minor if turn else 0
-        yield PlannedShipment(
-            node_id=source.node.node_id,
-            carrier=way.tariff.carrier,
-            service=way.tariff.service,
-            lines=tuple(
-                PlannedLine(line_no=line.line_no, sku=line.sku, quantity=units)
-                for line, units in sorted(parts, key=lambda part: part[0].line_no)
-            ),
-            parcels=priced.quote.carriage.parcels,
-            ship_by=way.ship_by,
-            deliver_by=way.deliver_by,
-            cost=priced.terms.model_copy(update={"split_penalty": penalty}),
-            packages=packages_of(source, priced.quote),
-        )
+        yield shipment_of(source, scale.judged.price(place, source, parts), parts, policy, turn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from shared.domain.calendars import days_late
 from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import DayLoad, NodeLoad, Policy, Snapshot
+from shared.domain.quotes import LaneQuote
+from shared.domain.sourcing.models import DayLoad, NodeLoad, Policy, Snapshot, SourcingOrder
 from shared.domain.sourcing.plans import PlannedShipment
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.limits import DayLimit, Limit, Limits
 from shared.domain.waves.models import Wave, WaveOrder, WavePlan, WaveRules
-from tests.support.sourcing import flat_rate, line, node, order, snapshot
+from tests.support.sourcing import AS_OF, flat_rate, line, node, order, snapshot
 from tests.support.waves import order_by_order, wave
 
 NO_CHURN = WaveRules(change_minor=0)
@@ -67,6 +68,30 @@ def test_a_wave_keeps_every_limit_and_every_promise(
         if each.promised_at is not None:
             zone = each.order.ship_to.time_zone
             assert not any(days_late(one.deliver_by, each.promised_at, zone) for one in shipped[each.order_id])
+
+
+def test_a_wave_goes_by_the_quotes_of_each_orders_area() -> None:
+    """What is quoted to one order's area since it was planned moves that order, and no other."""
+    world = snapshot([node("a"), node("b")], {("a", "x"): 2, ("b", "x"): 2}, rates=[flat_rate(500)])
+    came = [order(line(1, "x")).model_copy(update={"order_id": f"o-{n}"}) for n in (1, 2)]
+    cheap = LaneQuote(
+        quote_id="q", carrier="sky", service="ground", price_minor=300, currency="USD", transit_days=2,
+        expires_at=AS_OF + timedelta(hours=1), node_id="b", destination="US/100", weight_g=1_000_000,
+    )  # fmt: skip
+    near, far = (
+        each.model_copy(update={"order": _to(each.order, postal_code), "quotes": (cheap,)})
+        for each, postal_code in zip(order_by_order(came, world, Policy()), ("10001", "90001"), strict=True)
+    )
+    assert [one.node_id for each in (near, far) for one in each.standing] == ["a", "a"]
+    found = plan_wave(Wave(orders=(near, far), snapshot=world, rules=WaveRules(change_minor=100)))
+    (moved,) = found.reassignments
+    (shipment,) = moved.shipments
+    assert (moved.order_id, shipment.node_id, shipment.cost.freight) == ("o-1", "b", 300)
+    assert (moved.saved_minor, shipment.quoted_until) == (100, cheap.expires_at)
+
+
+def _to(order: SourcingOrder, postal_code: str) -> SourcingOrder:
+    return order.model_copy(update={"ship_to": order.ship_to.model_copy(update={"postal_code": postal_code})})
 
 
 def test_the_same_wave_is_always_planned_alike() -> None:
