@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.kit import call, long_call, step
 
 
-#: A step that failed for good is shown to people, and tried again after this: every step is safe to repeat.
+#: What failed for good is shown to people, and tried again after this: every step is safe to repeat.
 _AGAIN = timedelta(minutes=10)
 #: A store that did not take back what was not fetched is asked again after this.
 _COUNTER_AGAIN = timedelta(days=1)
@@ -176,9 +176,12 @@ class FulfillmentProcess:
         if outcome.wait_until is not None:
             self._label_at = outcome.wait_until
             return
-        if self.stage is Stage.PACKED:
+        refused = not outcome.done and not self.done
+        if refused and workflow.patched("2026-11-label-again"):
+            self._label_at = workflow.now() + _AGAIN  # or when a mate has bought it
+        elif self.stage is Stage.PACKED:
             self.stage = Stage.LABELLED
-        if not outcome.done and not self.done:
+        if refused:
             self._order.needs_person(f"label: {outcome.reason}")
 
     async def _void_labels(self) -> None:
@@ -265,7 +268,7 @@ class FulfillmentProcess:
             case Stage.READY:
                 return "the customer must fetch"
             case Stage.PACKED:
-                return "others must be packed with"
+                return "look again for the label of"
             case _:
                 return f"{self.node_id} must answer"
 

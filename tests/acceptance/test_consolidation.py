@@ -10,7 +10,7 @@ import pytest
 from shared import consolidations_client
 from shared.database.steps import lock_order
 from shared.errors import Conflict
-from shared.messages import CancelOrder, Unmerge
+from shared.messages import CancelOrder, Unmerge, Wake, order_workflow_id
 from tests.support.referee import disagreements
 from tests.support.system import System
 
@@ -119,6 +119,29 @@ async def test_staff_merge_and_take_apart(shop: System) -> None:
     assert len({row.label_id for row in await parcels(shop, one, two)}) == 2
     with pytest.raises(Conflict):
         await consolidations_client.unmerge(shop.doms, two, Unmerge(actor="pia"))
+
+
+async def test_a_label_that_is_refused_is_tried_again_for_all_who_share_it(shop: System) -> None:
+    """Somebody is told, and has the carriers sell again."""
+    sku = shop.world.items[6].sku
+    for carrier in CARRIERS:
+        await shop.fault(carrier, "refuse", path="labels")
+    async with shop.policy(release_after=WINDOW, consolidate=True):
+        placed = await pair(shop, sku, "zoe")
+
+    async def refused() -> bool:
+        return any(["label" in await shop.cases(order_id) for order_id in placed])
+
+    await shop.until(refused)
+    for carrier in CARRIERS:
+        await shop.fault(carrier, "ok", path="labels")
+    for order_id in placed:
+        await shop.doms.wake(order_workflow_id(order_id), Wake(kind="label_due", n=1))
+    for order_id in placed:
+        assert (await shop.ended(order_id)).status == "delivered"
+    rows = await parcels(shop, *placed)
+    assert len({row.label_id for row in rows}) == 1
+    assert bought(shop, rows[0].label_id) == [sum(row.label_cost_minor for row in rows)]
 
 
 async def test_a_worker_that_dies_between_purchase_and_record_buys_nothing_twice(shop: System) -> None:
