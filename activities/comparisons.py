@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from temporalio import activity
 from temporalio.client import WorkflowExecutionStatus
 
 from activities.beating import beating
 from shared.contracts import ComparisonActivities
-from shared.database import partner_stock, reconciliation
+from shared.database import partner_stock, reconciliation, rises
 from shared.database.engine import Database, around_races
 from shared.database.partner_stock import NodeCompared
 from shared.database.reconciliation import Break
@@ -19,6 +20,7 @@ from shared.errors import GatewayError
 from shared.gateways.directory import Gateways
 from shared.messages import ReconcileResult, ReconcileStep
 from shared.order_processes import OrderProcesses
+from shared.wakes_client import Processes, tell, tell_waiting
 
 #: Processes and nodes asked at a time.
 _AT_ONCE = 8
@@ -31,12 +33,16 @@ _ALIVE = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_
 
 
 class Comparisons(ComparisonActivities):
-    """The comparisons. Each may be cut off and repeated, or run twice at once, and comes to the same."""
+    """The comparisons. Each may be cut off and repeated, or run twice at once, and comes to the same.
 
-    def __init__(self, database: Database, gateways: Gateways, processes: OrderProcesses) -> None:
+    What they make free goes to the orders that wait, whose processes ``doms`` wakes.
+    """
+
+    def __init__(self, database: Database, gateways: Gateways, processes: OrderProcesses, doms: Processes) -> None:
         self._database = database
         self._gateways = gateways
         self._processes = processes
+        self._doms = doms
 
     # --- processes ----------------------------------------------------------------------------------------
 
@@ -126,10 +132,11 @@ class Comparisons(ComparisonActivities):
             over = await reconciliation.releasable_orders(connection)
         done = 0
         for order_id in over:
-            async for attempt in around_races():
-                with attempt:
-                    async with self._database.transaction() as connection:
-                        done += bool(await reconciliation.release_ended(connection, order_id))
+            released, served = await rises.give_back(
+                self._database, order_id, partial(reconciliation.release_ended, order_id=order_id)
+            )
+            await tell(self._database, self._doms, served)
+            done += bool(released)
         return done
 
     # --- partners -----------------------------------------------------------------------------------------
@@ -165,8 +172,9 @@ class Comparisons(ComparisonActivities):
         async for attempt in around_races():
             with attempt:
                 async with self._database.transaction() as connection:
-                    return await partner_stock.compare(connection, snapshot)
-        raise AssertionError("a retry either returns or raises")
+                    compared = await partner_stock.compare(connection, snapshot)
+        await tell_waiting(self._database, self._doms, compared.more)
+        return compared
 
 
 def _break(order_id: str, status: str = "") -> Break:

@@ -144,7 +144,7 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
 def batch_worker(temporal: Client, database: Database, gateways: Gateways, logins: SftpLogins) -> Worker:
     """What runs on a schedule and must not stand in the way of orders."""
     doms = Doms(temporal, database)
-    comparisons = Comparisons(database, gateways, OrderProcesses(temporal, database))
+    comparisons = Comparisons(database, gateways, OrderProcesses(temporal, database), doms)
     feeds = Feeds(database, doms, logins)
     stock = (Alerts(database, doms), Carts(doms), feeds)
     quotes = Quotes(database, Quoting(database, gateways))

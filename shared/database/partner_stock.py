@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import rises, wakes
 from shared.database.stock import Move, receive
 from shared.domain.base import Model
 from shared.domain.partner_stock import Compared, Finding, judge
@@ -93,11 +94,16 @@ _RESOLVE = text("""
 
 
 class NodeCompared(Model):
-    """What the comparison of one node came to."""
+    """What the comparison of one node came to.
+
+    Attributes:
+        more: Items of which there is more by its corrections.
+    """
 
     checked: int = 0
     breaks: int = 0
     repaired: int = 0
+    more: tuple[str, ...] = ()
 
 
 class _Pair(NamedTuple):
@@ -114,7 +120,8 @@ async def compare(connection: AsyncConnection, snapshot: StockSnapshot) -> NodeC
     """Compare a node's figures with the ledger of their moment: open cases, correct what is known exactly.
 
     A correction is a move ``adjust`` by the difference. It is made only of units nobody has claimed; where they are
-    claimed the case stays open. The same figures again change nothing.
+    claimed the case stays open. What it finds more of is kept for the orders that wait. The same figures again change
+    nothing.
     """
     node_id = snapshot.node_id
     await connection.execute(_ALONE, {"node_id": node_id})
@@ -127,7 +134,9 @@ async def compare(connection: AsyncConnection, snapshot: StockSnapshot) -> NodeC
     await _watch(connection, node_id, found[Finding.WATCH] + found[Finding.BREAK])
     await _open(connection, node_id, broken + repaired)
     await _settle(connection, node_id, agreed=found[Finding.AGREES], repaired=repaired)
-    return NodeCompared(checked=len(pairs), breaks=len(broken) + len(repaired), repaired=len(repaired))
+    return NodeCompared(
+        checked=len(pairs), breaks=len(broken) + len(repaired), repaired=len(repaired), more=_risen(repaired)
+    )
 
 
 async def _pairs(connection: AsyncConnection, snapshot: StockSnapshot) -> list[_Pair]:
@@ -147,6 +156,7 @@ async def _repair(connection: AsyncConnection, node_id: str, pairs: Sequence[_Pa
     """Correct the positions whose unclaimed units allow it; returns those, and those that do not."""
     if not pairs:
         return [], []
+    queue = await rises.line_up(connection, _risen(pairs))
     values = {"node_id": node_id, "skus": [pair.now.sku for pair in pairs]}
     unclaimed = {row.sku: row.unclaimed for row in await connection.execute(_LOCK, values)}
     able = [pair for pair in pairs if unclaimed.get(pair.now.sku, 0) + _difference(pair) >= 0]
@@ -165,7 +175,13 @@ async def _repair(connection: AsyncConnection, node_id: str, pairs: Sequence[_Pa
             if pair.earlier is not None
         ],
     )
+    await wakes.ask_waiting(connection, _risen(able))
+    await queue.serve(connection)
     return able, [pair for pair in pairs if pair not in able]
+
+
+def _risen(pairs: Sequence[_Pair]) -> tuple[str, ...]:
+    return tuple(pair.now.sku for pair in pairs if _difference(pair) > 0)
 
 
 def _difference(pair: _Pair) -> int:

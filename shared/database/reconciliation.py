@@ -142,8 +142,12 @@ async def release_ended(connection: AsyncConnection, order_id: str) -> int:
     """Give back what an order that is over still reserves, in moves of the ledger; returns the units."""
     await lock_order(connection, order_id)
     rows = (await connection.execute(_STILL_OPEN, {"order_id": order_id})).all()
+    if not rows:
+        return 0
     settles = [Settle(owner=row.owner, line_no=row.line_no, released=row.open) for row in rows]
-    await settle(connection, settles, reference=f"recon/{order_id}", actor="reconciliation")
+    # Named by what it ends for good: other lines of the order may come to their end later.
+    reference = f"recon/{rows[0].owner}/{rows[0].line_no}"
+    await settle(connection, settles, reference=reference, actor="reconciliation")
     return sum(row.open for row in rows)
 
 

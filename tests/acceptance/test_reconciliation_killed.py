@@ -88,8 +88,9 @@ async def _live(shop: System, database: Database, step: ReconcileStep) -> None:
     async with database.reading() as connection:
         partners = await network.read_partners(connection)
     async with Gateways(partners, PARTNER_KEY) as gateways:
-        facts = Reconciliation(database, Doms(shop.temporal, database))
-        others = Comparisons(database, gateways, OrderProcesses(shop.temporal, database))
+        doms = Doms(shop.temporal, database)
+        facts = Reconciliation(database, doms)
+        others = Comparisons(database, gateways, OrderProcesses(shop.temporal, database), doms)
         for activity in (facts.resume_stragglers, facts.check_facts, others.compare_processes, others.compare_partners):
             await ActivityEnvironment().run(activity, step)
 

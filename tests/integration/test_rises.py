@@ -17,7 +17,7 @@ from shared.domain.counts import Count
 from shared.messages import CartSweepStep
 from tests.support.books import books_agree
 from tests.support.facts import Facts
-from tests.support.rises import NODE, RISES, UNITS, Shop, hold
+from tests.support.rises import MENDED, NODE, RISES, UNITS, Shop, hold
 from workers.demo.world import make_world
 
 
@@ -76,6 +76,19 @@ async def test_what_falls_overdue_while_another_is_swept_is_kept_for_who_waits(
     await ActivityEnvironment().run(Carts(shop.doms).sweep, CartSweepStep(as_of=datetime.now(UTC)))
     rows = await facts.rows("SELECT sku, held, free FROM stock_position WHERE held > 0 ORDER BY sku")
     assert [tuple(row) for row in rows] == [(sku, UNITS, 0) for sku in sorted((shop.sku, later.sku))]
+
+
+async def test_what_reconciliation_makes_free_is_kept_for_who_waits(facts: Facts) -> None:
+    for n, kind in enumerate(MENDED):
+        shop = Shop(facts, n)
+        await shop.stock(0)
+        rise = await kind(shop)
+        waiting = [await shop.order(UNITS // 2) for _ in range(2)]
+        await rise()
+        assert shop.woken >= set(waiting), kind.__name__
+        for order_id in (await shop.order(1), *waiting):
+            await shop.source(order_id)
+        assert await shop.reserved() == dict.fromkeys(waiting, UNITS // 2), kind.__name__
 
 
 async def test_a_rise_that_is_told_again_is_kept_once(facts: Facts) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from temporalio.testing import ActivityEnvironment
 
+from activities.comparisons import Comparisons
 from activities.feeds import Feeds
 from activities.fulfillment import Fulfillment
 from activities.orders import Orders
@@ -23,13 +24,14 @@ from shared.domain.counts import Count
 from shared.domain.feeds import FeedSource
 from shared.feeds_client import take_in
 from shared.gateways.partner_messages import FulfillmentRejected
-from shared.gateways.protocol import CancelAnswer, CancelRequest
+from shared.gateways.protocol import CancelAnswer, CancelRequest, StockFigure, StockSnapshot
 from shared.gateways.signing import secret_for, sign
 from shared.messages import (
     AskCancel,
     CancelUnits,
     FulfillmentCall,
     LineQuantity,
+    ReconcileStep,
     ReturnStep,
     Wake,
     Withdraw,
@@ -229,6 +231,49 @@ async def by_plan_that_takes_less(shop: Shop) -> Callable[[], Awaitable[Any]]:
     return lambda: shop.source(order_id)
 
 
+class _Books:
+    """Nodes of which one has more on its books than we do, and no processes that run."""
+
+    def __init__(self, shop: Shop, units: int) -> None:
+        self._shop, self._units = shop, units
+
+    def fulfillment(self, partner_id: str) -> _Books:
+        return self
+
+    async def stock_snapshot(self, node_id: str) -> StockSnapshot | None:
+        figures = (StockFigure(sku=self._shop.sku, on_hand=self._units),)
+        return StockSnapshot(node_id=NODE, as_of=datetime.now(UTC), figures=figures) if node_id == NODE else None
+
+    async def running(self) -> AsyncIterator[str]:
+        for order_id in tuple[str, ...]():
+            yield order_id
+
+
+def _comparisons(shop: Shop, units: int = 0) -> tuple[Comparisons, ReconcileStep]:
+    books = cast(Any, _Books(shop, units))
+    step = ReconcileStep(run_id="run-1", started_at=datetime.now(UTC), resend_after=timedelta(hours=1))
+    return Comparisons(shop.database, books, books, shop.doms), step
+
+
+async def by_partners_books(shop: Shop) -> Callable[[], Awaitable[Any]]:
+    comparisons, step = _comparisons(shop, UNITS)
+    await ActivityEnvironment().run(comparisons.compare_partners, step)
+    return lambda: ActivityEnvironment().run(comparisons.compare_partners, step)
+
+
+async def by_leftovers_of_an_order(shop: Shop) -> Callable[[], Awaitable[Any]]:
+    """An order is over and reserves units nevertheless."""
+    await shop.stock(UNITS)
+    order_id = await shop.order(UNITS)
+    over = "UPDATE orders SET closed_at = now(), lifecycle = 'cancelled' WHERE order_id = :order_id"
+    for statement in (over, "UPDATE order_line SET allocated = 0, cancelled = quantity WHERE order_id = :order_id"):
+        await shop.facts.run(statement, order_id=order_id)
+    comparisons, step = _comparisons(shop)
+    return lambda: ActivityEnvironment().run(comparisons.compare_processes, step)
+
+
+#: What reconciliation mends.
+MENDED: list[Rise] = [by_partners_books, by_leftovers_of_an_order]
 RISES: list[Rise] = [
     by_arrival,
     by_table,
