@@ -113,7 +113,8 @@ _WAITING = text("""
     JOIN consolidation c USING (consolidation_id) JOIN consolidation_member m USING (consolidation_id)
     JOIN fulfillment_order f ON f.fulfillment_order_id = m.fulfillment_order_id
     WHERE gone.order_id = :order_id AND f.ended_at IS NULL AND f.packed_at IS NOT NULL AND f.shipped_at IS NULL
-      AND (c.sealed_at IS NULL AND m.left_at IS NULL OR f.order_id = :order_id AND m.left_at IS NOT NULL)
+      AND CASE WHEN m.left_at IS NULL THEN c.sealed_at IS NULL OR c.sealed_by = gone.fulfillment_order_id
+          ELSE f.order_id = :order_id END
     ORDER BY f.order_id, f.n
 """)
 
@@ -320,7 +321,7 @@ async def seal(connection: AsyncConnection, owner: str, *, now: datetime, take_o
     """The label of a packed member's parcel may be bought, or it has to wait; under the locks of all members' orders.
 
     Args:
-        take_over_after: Then another member buys, where the one that began has not got through.
+        take_over_after: Then another member buys, where the one that began is still there and has not got through.
     """
     members = await _members(connection, owner)
     if owner not in {member.fulfillment_order_id for member in members}:
@@ -334,11 +335,12 @@ async def seal(connection: AsyncConnection, owner: str, *, now: datetime, take_o
         behind = decision.left_behind
         await _leave(connection, behind, because="not packed when the others had to be handed over")
     going = [member for member in members if member.fulfillment_order_id not in behind]
-    buys = parcel.sealed_by in (None, owner) or now - parcel.sealed_at >= take_over_after
+    mates = [member for member in going if member.fulfillment_order_id != owner]
+    begun = parcel.sealed_by in {mate.fulfillment_order_id for mate in mates}
+    buys = not begun or now - parcel.sealed_at >= take_over_after
     if buys:
         values = {"consolidation_id": parcel.consolidation_id, "owner": owner, "now": parcel.sealed_at or now}
         await connection.execute(_SEAL, values | {"first": min(going, key=_due).fulfillment_order_id})
-    mates = [member for member in going if member.fulfillment_order_id != owner]
     return Sealed(
         owners=tuple(member.fulfillment_order_id for member in going),
         consolidation_id=parcel.consolidation_id,

@@ -184,6 +184,20 @@ async def test_a_crash_before_the_record_leaves_the_same_purchase_to_find(shop: 
     assert [(parcel.reference, parcel.unsure) for parcel in taken_over.parcels] == [(begun.parcels[0].reference, True)]
 
 
+async def test_who_was_to_buy_and_is_gone_leaves_the_purchase_to_the_others(shop: Facts, ada: str) -> None:
+    one, two = await packed_together(shop, ada)
+    (begun,) = (await labelling(shop, two)).parcels
+    assert (await labelling(shop, one)).wait_until is not None
+    await from_node(shop, FulfillmentRejected(reason="broken", **about(two, "rejected")))
+    async with shop.database.transaction() as connection:
+        assert (await labels.begin_voiding(connection, call(two))).parcels == (), "the others have use for it"
+    assert await waiting(shop, two) == [Mate(order_id=one, n=1)]
+    work = await labelling(shop, one)
+    assert [(parcel.reference, parcel.unsure) for parcel in work.parcels] == [(begun.reference, True)]
+    await bought(shop, work)
+    assert await packages(shop, one, two) == {f"{one}/f1/p1": ("completed", 777), f"{two}/f1/p1": ("voided", 0)}
+
+
 async def test_nobody_is_made_late_by_who_never_packs(shop: Facts, ada: str) -> None:
     one, two = await planned(shop, ada), await planned(shop, ada)
     await merged(shop, one, two)
