@@ -31,9 +31,8 @@ _OPEN = """
     WITH opened AS (
         INSERT INTO stock_position (node_id, sku, on_hand, feed_buffer)
         SELECT s.node_id, s.sku, {figure}, {buffer}
-        FROM {stage} s LEFT JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
-        WHERE s.n > :done AND s.n <= :upto AND p.sku IS NULL
-        ORDER BY s.node_id, s.sku
+        FROM {stage} s WHERE s.n > :done AND s.n <= :upto AND s.opens
+        ORDER BY s.n
         ON CONFLICT DO NOTHING
         RETURNING node_id, sku, on_hand
     ), noted AS (

@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.feed_copying import copied_text, copy_in
+from shared.database.copying import copied_text, copy_in
 from shared.domain.feeds import FeedSource
 from shared.gateways.feeds.figures import FeedFile, Figure, Lines, Refusal
 from shared.gateways.feeds.repeats import Lookout

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.feed_copying import copied_text, copy_in
+from shared.database.copying import copied_text, copy_in
 from shared.database.feed_runs import bring_back
 from shared.domain.feeds import CsvTemplate, FeedSource, Freshness, freshness
 from shared.gateways.feeds.figures import FeedFile, feed_file

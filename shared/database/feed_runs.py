@@ -9,6 +9,7 @@ from typing import BinaryIO
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.copying import driver_of
 from shared.database.feeds import run_of
 from shared.database.steps import open_case
 from shared.domain.feeds import FeedSource, freshness, run_id_of
@@ -42,7 +43,7 @@ _OPEN = text("""
     RETURNING *
 """)
 _PUT = text("INSERT INTO feed_chunk (run_id, n, content) VALUES (:run_id, :n, :content)")
-_GET = text("SELECT content FROM feed_chunk WHERE run_id = :run_id AND n = :n")
+_GET = "SELECT content FROM feed_chunk WHERE run_id = %s AND n = %s"
 _DROP = text("DELETE FROM feed_chunk WHERE run_id = :run_id")
 #: What was applied before is not compared with any more.
 _DROP_EARLIER = text("""
@@ -155,9 +156,11 @@ def _chunks(file: BinaryIO) -> Iterable[bytes]:
 async def bring_back(connection: AsyncConnection, run_id: str, file: BinaryIO) -> None:
     """Write a run's file where it can be read."""
     n = 0
-    while (content := (await connection.execute(_GET, {"run_id": run_id, "n": n})).scalar_one_or_none()) is not None:
-        file.write(content)
-        n += 1
+    # As text every byte would come as two.
+    async with (await driver_of(connection)).cursor(binary=True) as cursor:
+        while (row := await (await cursor.execute(_GET, (run_id, n))).fetchone()) is not None:
+            file.write(row[0])
+            n += 1
     file.seek(0)
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.feed_copying import copied_text, copy_in
+from shared.database.copying import copied_text, copy_in
 from shared.database.feed_moves import BUFFER, differs
 from shared.database.feed_reading import read_rows, rows_read
 from shared.database.feed_repeats import Repeats, find_repeats
@@ -40,8 +40,8 @@ _AMBIGUOUS = """
 """
 _ASKED = "AND partner_sku IN (SELECT r.partner_sku FROM ({rows}) AS r)"
 _OFFER = """
-    LEFT JOIN source_offer o ON o.node_id = r.node_id AND o.partner_sku = r.partner_sku
-        AND NOT EXISTS (SELECT FROM feed_ambiguous a WHERE a.node_id = o.node_id AND a.partner_sku = o.partner_sku)
+    LEFT JOIN feed_ambiguous a ON a.node_id = r.node_id AND a.partner_sku = r.partner_sku
+    LEFT JOIN source_offer o ON a.partner_sku IS NULL AND o.node_id = r.node_id AND o.partner_sku = r.partner_sku
 """
 _OTHER_OFFER = """
     LEFT JOIN LATERAL (
@@ -90,8 +90,8 @@ _DELTA = """
 #: position and what the file comes to alike.
 _STAGE = """
     CREATE TABLE {stage} AS
-    SELECT row_number() OVER (ORDER BY node_id, sku) AS n, node_id, sku, quantity, missing FROM (
-        SELECT s.node_id, s.sku, s.quantity, false AS missing
+    SELECT row_number() OVER (ORDER BY node_id, sku) AS n, node_id, sku, quantity, missing, opens FROM (
+        SELECT s.node_id, s.sku, s.quantity, false AS missing, p.sku IS NULL AS opens
         FROM ({told}) AS s LEFT JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
         WHERE p.sku IS NULL OR {differs} OR p.feed_buffer <> {buffer} OR (
             EXISTS (SELECT FROM exception_case WHERE kind = 'stock.below_claims' AND resolved_at IS NULL)
@@ -102,7 +102,7 @@ _STAGE = """
 """
 #: A row that was refused still says that the item is not missing.
 _MISSING = """
-    UNION ALL SELECT p.node_id, p.sku, 0, true FROM stock_position p
+    UNION ALL SELECT p.node_id, p.sku, 0, true, false FROM stock_position p
     WHERE p.node_id = ANY(:node_ids) AND p.on_hand > 0
       AND NOT EXISTS (SELECT FROM feed_found f WHERE f.node_id = p.node_id AND f.sku = p.sku)
 """

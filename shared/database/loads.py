@@ -6,11 +6,11 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from psycopg import AsyncConnection as Driver
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.counts import record, refuse_future
+from shared.database.copying import driver_of
 from shared.domain.base import Model
 from shared.domain.counts import Count
 from shared.errors import Fault, InvalidInput
@@ -147,11 +147,8 @@ def _cells(model: Model) -> list[Any]:
 
 
 async def _copy(connection: AsyncConnection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    raw = await connection.get_raw_connection()
-    driver = raw.driver_connection
-    assert isinstance(driver, Driver)
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
-    async with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+    async with (await driver_of(connection)).cursor() as cursor, cursor.copy(statement.encode()) as copy:
         for row in rows:
             await copy.write_row(row)
     await connection.execute(text(f"ANALYZE {table}"))

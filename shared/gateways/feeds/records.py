@@ -55,7 +55,7 @@ class Records:
         if match is None or match.end() == self._at:
             return None
         text, self._at = self._block[self._at : match.end()], match.end()
-        lines = Lines(self.number + 1, text.count(b"\n"), text.replace(b"\r\n", b"\n"))
+        lines = Lines(self.number + 1, text.count(b"\n"), text.replace(b"\r\n", b"\n") if b"\r" in text else text)
         self.number += lines.rows
         return lines
 
