@@ -322,7 +322,6 @@ class OrderCore:
             self._processes[wake.n].hear(wake)
         elif workflow.patched("2026-11-heard-early"):
             self._early.append(wake)
-            self._stock_arrived = True  # what a backorder found before is found by looking again
 
     @workflow.query(name="state")
     def state(self) -> OrderState:
