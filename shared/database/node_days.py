@@ -67,7 +67,18 @@ _DAYS = text("""
     ) d
     ORDER BY node_id, day, service
 """)
-_LIMITS = text("SELECT * FROM node_capacity WHERE day >= CAST(:since AS date)")
+#: As they were recorded where something was taken of a day; what is past does not follow the data any more.
+_LIMITS = text("""
+    SELECT * FROM (
+        SELECT node_id, day, service, units, orders FROM capacity_use
+        UNION ALL
+        SELECT node_id, day, service, units, orders FROM node_capacity c
+        WHERE NOT EXISTS (
+            SELECT FROM capacity_use u WHERE (u.node_id, u.day, u.service) = (c.node_id, c.day, c.service))
+    ) d
+    WHERE day >= CAST(:since AS date) AND num_nonnulls(units, orders) > 0
+    ORDER BY node_id, day, service
+""")
 #: No plan reaches further than this many days.
 _HORIZON = timedelta(days=450)
 _STANDING = text("""
@@ -115,7 +126,7 @@ async def read_limited(connection: AsyncConnection) -> frozenset[str]:
 
 
 async def read_limits(connection: AsyncConnection, since: date) -> tuple[NodeCapacity, ...]:
-    """What is set for single days from ``since`` on."""
+    """What holds, or held, on single days from ``since`` on, as far as it is known by day."""
     rows = await connection.execute(_LIMITS, {"since": since})
     return tuple(NodeCapacity.model_validate(dict(row._mapping)) for row in rows)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.domain.quotes import Area, LaneQuote, QuoteLane
+from shared.domain.quotes import Area, LaneQuote, QuoteLane, QuoteSpan
 
 _QUOTES = TypeAdapter(tuple[LaneQuote, ...])
 _LANES = TypeAdapter(tuple[QuoteLane, ...])
+_SPANS_OF = TypeAdapter(tuple[QuoteSpan, ...])
+
+#: How long after it ended it is known what was quoted, for those who plan the orders of that time again.
+_KEPT_FOR = timedelta(days=30)
 
 #: Those of accounts that quote, for whoever asks at ``:as_of``; the clock may have moved on since.
 VALID = """
@@ -29,6 +33,14 @@ _READ = text(f"""
     {VALID} AND (q.destination, q.currency) IN (
         SELECT * FROM unnest(CAST(:destinations AS text[]), CAST(:currencies AS text[])))
 """)  # noqa: S608 - our own fragment
+#: Until when it was quoted is what it says of itself, also where another took its place before.
+_SPANS = text("""
+    SELECT coalesce(jsonb_agg(to_jsonb(s) - 'ends' || jsonb_build_object('expires_at', s.ends)
+                              ORDER BY s.begins), '[]')
+    FROM quote_span s
+    WHERE s.begins <= :until AND s.ends > :since AND (s.destination, s.currency) IN (
+        SELECT * FROM unnest(CAST(:destinations AS text[]), CAST(:currencies AS text[])))
+""")
 _LISTED = text("""
     SELECT coalesce(jsonb_agg(to_jsonb(q) ORDER BY node_id, destination, weight_g, price_minor, carrier, service), '[]')
     FROM (SELECT * FROM carrier_quote
@@ -67,6 +79,7 @@ _DUE = text("""
 """)
 _FORGET = text("""
     WITH lanes AS (DELETE FROM quote_lane WHERE asked_at <= :asked_since),
+    spans AS (DELETE FROM quote_span WHERE ends <= :kept_since),
     gone AS (DELETE FROM carrier_quote WHERE expires_at <= :as_of RETURNING 1)
     SELECT count(*) FROM gone
 """)
@@ -82,15 +95,31 @@ async def read_quotes(
     connection: AsyncConnection, areas: Collection[Area], as_of: datetime
 ) -> dict[Area, tuple[LaneQuote, ...]]:
     """What is quoted to each of these, from every node; nothing is said of those to which nothing is."""
-    values = {
-        "destinations": [area.destination for area in areas],
-        "currencies": [area.currency for area in areas],
-        "as_of": as_of,
-    }
+    values = _of(areas) | {"as_of": as_of}
     found: dict[Area, list[LaneQuote]] = {}
     for quote in quotes_of((await connection.execute(_READ, values)).scalar_one()):
         found.setdefault(Area(quote.destination, quote.currency), []).append(quote)
     return {area: tuple(quoted) for area, quoted in found.items()}
+
+
+async def read_spans(
+    connection: AsyncConnection, areas: Collection[Area], moments: Collection[datetime]
+) -> dict[Area, tuple[QuoteSpan, ...]]:
+    """What was quoted to each of these between these moments, as plans could go by it then."""
+    if not moments:
+        return {}
+    values = _of(areas) | {"since": min(moments), "until": max(moments)}
+    found: dict[Area, list[QuoteSpan]] = {}
+    for span in _SPANS_OF.validate_python((await connection.execute(_SPANS, values)).scalar_one()):
+        found.setdefault(Area(span.destination, span.currency), []).append(span)
+    return {area: tuple(spans) for area, spans in found.items()}
+
+
+def _of(areas: Collection[Area]) -> dict[str, Any]:
+    return {
+        "destinations": [area.destination for area in areas],
+        "currencies": [area.currency for area in areas],
+    }
 
 
 def quotes_of(rows: Any) -> tuple[LaneQuote, ...]:
@@ -129,5 +158,5 @@ async def due_lanes(
 
 async def forget(connection: AsyncConnection, *, as_of: datetime, asked_since: datetime) -> int:
     """Delete what has expired, and lanes nobody has planned for; returns how many quotes there were."""
-    values = {"as_of": as_of, "asked_since": asked_since}
+    values = {"as_of": as_of, "asked_since": asked_since, "kept_since": as_of - _KEPT_FOR}
     return int((await connection.execute(_FORGET, values)).scalar_one())

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import ages, network, node_days, prices, risks, trade, zones
+from shared.database import ages, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import read_rules, read_selling
 from shared.database.snapshots import wanted_lines
@@ -20,6 +20,7 @@ from shared.database.stored_orders import lines_as_json, order_of
 from shared.domain.catalogue import Item
 from shared.domain.orders import Method, OrderDocument
 from shared.domain.pricing.models import PriceSpan
+from shared.domain.quotes import area_of
 from shared.domain.sourcing.models import SourcingOrder, WantedLine
 from shared.domain.sourcing.simulation import Arrival, Leaving, Replay, ReplayedOrder
 from shared.errors import NotFound
@@ -27,8 +28,8 @@ from shared.messages import order_id_of
 from shared.places import locate
 
 _WHOLE = f"""
-    SELECT o.order_id, o.channel, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags, o.method,
-           o.pickup_node_id, lines.lines
+    SELECT o.order_id, o.channel, o.currency, o.place, o.service, o.received_at, o.promised_at, o.priority, o.tags,
+           o.method, o.pickup_node_id, lines.lines
     FROM orders o CROSS JOIN LATERAL (
         SELECT {lines_as_json("l", "quantity")} AS lines
         FROM order_line l JOIN item i USING (sku) WHERE l.order_id = o.order_id) lines
@@ -62,7 +63,14 @@ _LEAVING = text("""
 async def stored_orders(connection: AsyncConnection, since: datetime, limit: int) -> Replay:
     """The first ``limit`` orders received from ``since`` on, the stock they met and what has arrived since."""
     rows = (await connection.execute(_ORDERS, {"since": since, "limit": limit})).all()
-    replay = await _replay(connection, [_stored(row) for row in rows], since)
+    orders = [_stored(row) for row in rows]
+    areas = [area_of(each.order.ship_to, row.currency) for each, row in zip(orders, rows, strict=True)]
+    spans = await quotes.read_spans(connection, set(areas), [each.at for each in orders])
+    orders = [
+        each._replace(quotes=tuple(span for span in spans.get(area, ()) if span.begins <= each.at < span.expires_at))
+        for each, area in zip(orders, areas, strict=True)
+    ]
+    replay = await _replay(connection, orders, since)
     skus = {line.sku for each in replay.orders for line in each.order.lines}
     return replay._replace(prices=await prices.read_spans(connection, skus, [each.at for each in replay.orders]))
 
@@ -82,8 +90,8 @@ async def latest_orders(connection: AsyncConnection, limit: int, now: datetime, 
     rows = (await connection.execute(*named)).all()
     if order_id and not rows:
         raise NotFound(f"there is no order {order_id}", order_id=order_id)
-    orders = [_stored(row).order.model_copy(update={"received_at": now}) for row in rows]
-    return await _replay_now(connection, [ReplayedOrder(order, now) for order in orders], now)
+    orders = [ReplayedOrder(_stored(row).order.model_copy(update={"received_at": now}), now) for row in rows]
+    return await _replay_now(connection, orders, [row.currency for row in rows], now)
 
 
 async def documents(connection: AsyncConnection, given: Sequence[OrderDocument], now: datetime) -> Replay:
@@ -109,7 +117,7 @@ async def documents(connection: AsyncConnection, given: Sequence[OrderDocument],
         )
         for document in given
     ]
-    return await _replay_now(connection, orders, now)
+    return await _replay_now(connection, orders, [document.currency for document in given], now)
 
 
 def _priced(document: OrderDocument, items: Mapping[str, Item]) -> tuple[WantedLine, ...]:
@@ -121,8 +129,13 @@ def _priced(document: OrderDocument, items: Mapping[str, Item]) -> tuple[WantedL
     )
 
 
-async def _replay_now(connection: AsyncConnection, orders: Sequence[ReplayedOrder], now: datetime) -> Replay:
-    """Orders on the stock of now, whenever they come, at the prices of now."""
+async def _replay_now(
+    connection: AsyncConnection, orders: Sequence[ReplayedOrder], currencies: Sequence[str], now: datetime
+) -> Replay:
+    """Orders on the stock of now, whenever they come, at the prices and by the quotes of now."""
+    areas = [area_of(each.order.ship_to, currency) for each, currency in zip(orders, currencies, strict=True)]
+    quoted = await quotes.read_quotes(connection, set(areas), now)
+    orders = [each._replace(quotes=quoted.get(area, ())) for each, area in zip(orders, areas, strict=True)]
     replay = await _replay(connection, orders, now)
     skus = {line.sku for each in orders for line in each.order.lines}
     whenever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

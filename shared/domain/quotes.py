@@ -66,6 +66,12 @@ def destination_of(country: str, postal_code: str) -> str:
     return f"{country}/{postal_code[:3]}" if len(postal_code) >= 3 else ""
 
 
+class QuoteSpan(LaneQuote):
+    """What was quoted from ``begins`` until it expired, or another took its place."""
+
+    begins: Instant
+
+
 class Area(NamedTuple):
     """Where quotes are for, and in which currency they are paid."""
 

@@ -134,7 +134,7 @@ async def test_replays_meet_the_prices_that_planners_saw(shop: Facts) -> None:
     assert span.prices.version == first.version
     assert came[before] < span.begins <= came[between] < span.ends
     world = World(replay)
-    seen = [world.seen(each.order, each.at) for each in replay.orders if each.order.order_id in (before, between)]
+    seen = [world.seen(each) for each in replay.orders if each.order.order_id in (before, between)]
     assert [any(row.scarcity_minor for row in one.stock) for one in seen] == [False, True]
     (now,) = on_file.prices
     assert now.prices is NO_PRICES, "tomorrow these prices are stale"

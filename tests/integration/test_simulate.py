@@ -10,8 +10,10 @@ from rich.console import Console
 from sqlalchemy import text
 
 from shared.database import replays
+from shared.database.quotes import keep_quotes
 from shared.database.snapshots import AGREEING
 from shared.domain.orders import OrderDocument
+from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.presets import PRESETS
 from shared.domain.sourcing.simulation import Replay, compare
@@ -60,6 +62,55 @@ async def test_stored_orders_meet_the_stock_of_their_day(shop: Facts) -> None:
     assert result.paid_minor == sum(f.cost.paid for f in actual)
     assert (await since(shop, await now(shop))).orders == ()
     assert len((await since(shop, began, limit=1)).orders) == 1
+
+
+async def test_stored_orders_are_planned_by_the_quotes_of_their_time(shop: Facts) -> None:
+    sku = shop.sku()
+    await shop.stock(sku, wh_columbus=9)
+    await shop.run("UPDATE partner SET quotes = true WHERE partner_id = 'swiftship'")
+    began = await now(shop)
+    orders = []
+    for price in (50, 50, 40, None):
+        if price is not None:
+            await quote(shop, price)
+        else:
+            await shop.run("DELETE FROM carrier_quote")
+        orders.append(await shop.keep((sku, 1)))
+        await shop.source(orders[-1])
+    actual = [f.cost.freight for order_id in orders for f in (await shop.tell(order_id)).fulfillments]
+    assert actual[:3] == [50, 50, 40]
+    replay = await since(shop, began)
+    assert [{each.price_minor for each in one.quotes} for one in replay.orders[:3]] == [{50}, {50}, {40}]
+    spans = await shop.rows("SELECT price_minor FROM quote_span WHERE weight_g = 30000 ORDER BY begins")
+    assert [row.price_minor for row in spans] == [50, 40], "the same again is no other quote"
+    (result,) = compare(replay._replace(orders=replay.orders[:3]), [Policy()]).policies
+    assert result.paid_by_term["freight"] == sum(actual[:3])
+
+
+async def quote(shop: Facts, price: int) -> None:
+    """Have every parcel from there to the customer quoted at this price."""
+    of_service = [rate for rate in shop.world.rates if (rate.carrier, rate.service) == ("swiftship", "two-day")]
+    one = LaneQuote(
+        quote_id="q", carrier="swiftship", service="two-day", price_minor=price, currency="USD", transit_days=1,
+        expires_at=datetime.now(UTC) + timedelta(hours=1), node_id="wh-columbus", destination="US/100", weight_g=1,
+    )  # fmt: skip
+    weights = {step.up_to_g for rate in of_service for step in rate.breaks}
+    async with shop.database.statement() as connection:
+        await keep_quotes(connection, [one.model_copy(update={"weight_g": weight}) for weight in weights])
+
+
+async def test_stored_orders_meet_the_limits_of_their_day(shop: Facts) -> None:
+    """Of a day that is past what was recorded counts, of others what is set."""
+    today = (await now(shop)).date()
+    past, coming = today - timedelta(days=5), today + timedelta(days=5)
+    await shop.run("UPDATE node SET daily_units = 7")
+    await shop.run("INSERT INTO capacity_use (node_id, day, units, orders) VALUES ('wh-columbus', :d, 3, 2)", d=past)
+    await shop.run("INSERT INTO capacity_use (node_id, day, units) VALUES ('3pl-reno', :d, NULL)", d=past)
+    set_ = "INSERT INTO node_capacity (node_id, day, orders) VALUES ('wh-columbus', :d, 9)"
+    await shop.run(set_, d=past)
+    await shop.run(set_, d=coming)
+    limits = (await since(shop, datetime.now(UTC) - timedelta(days=6))).limits
+    assert [(each.day, each.units, each.orders) for each in limits] == [(past, 3, 2), (coming, None, 9)]
 
 
 async def test_documents_meet_the_stock_of_now(shop: Facts) -> None:

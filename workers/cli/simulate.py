@@ -28,10 +28,13 @@ async def simulate(
 ) -> Answer:
     """Replay orders under several policies and compare cost, splits, lateness, load and shortages. Changes nothing.
 
-    Stored orders meet the stock of their day, as the ledger tells it, and what has arrived since. Orders of a
-    file meet the stock of now. Scarce units and busy days have the prices that planners saw when each order came, or
-    those of now for orders of a file; a policy that weighs them nothing does without (doms prices). Money is what is
-    paid; amounts are minor units.
+    Stored orders meet the stock of their day, as the ledger tells it, and what has arrived since. They go by what
+    carriers quoted when each came (known for 30 days, and by rate cards before that), and by the limits that were
+    recorded of days of nodes which are past; of all others, and where nothing was taken of a day, by those set now.
+    Orders of a file meet the stock, the quotes and the limits of now. Scarce units and busy days have the prices that
+    planners saw when each order came, or those of now for orders of a file; a policy that weighs them nothing does
+    without (doms prices). Nodes, rate cards and what is kept for channels are as they are now. Money is what is paid;
+    amounts are minor units.
 
     ```
     doms simulate --policy default/1 --policy cheapest --since 2026-11-20

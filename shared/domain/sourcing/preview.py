@@ -56,7 +56,7 @@ def preview(replay: Replay, one: Policy, other: Policy) -> Iterator[Preview]:
     """Each order as if it came alone, on the stock as it is: no order takes anything from another."""
     world = World(replay)
     for each in replay.orders:
-        seen = world.seen(each.order, each.at)
+        seen = world.seen(each)
         before, after = (Gist.of(plan(each.order, seen, policy)) for policy in (one, other))
         changed = before.model_copy(update={"stages": ()}) != after.model_copy(update={"stages": ()})
         yield Preview(order_id=each.order.order_id, changed=changed, one=before, other=after)

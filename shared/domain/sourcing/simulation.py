@@ -22,6 +22,7 @@ from shared.domain.network import Node
 from shared.domain.orders import ServiceLevel
 from shared.domain.pools import Pooled, takeable_alone
 from shared.domain.pricing.models import PriceSpan
+from shared.domain.quotes import LaneQuote
 from shared.domain.sourcing.agenda import Agenda
 from shared.domain.sourcing.batches import in_sequence
 from shared.domain.sourcing.engine import plan
@@ -45,11 +46,13 @@ class ReplayedOrder(NamedTuple):
 
     Attributes:
         promised_at: What its customer was told; ``None`` when it was never placed.
+        quotes: What carriers asked then to where it goes.
     """
 
     order: SourcingOrder
     at: datetime
     promised_at: datetime | None = None
+    quotes: tuple[LaneQuote, ...] = ()
 
 
 class Arrival(NamedTuple):
@@ -75,7 +78,7 @@ class Replay(NamedTuple):
     Attributes:
         stock: What the orders meet; negative where more is promised than there is.
         idle: For how long stock has lain when the first of them comes.
-        limits: What is set for single days of nodes, as it is now.
+        limits: What holds, or held, on single days of nodes; on others the standing figure does.
         prices: What later orders were expected to lose, as planners saw it; spans do not overlap.
         ineligible: Nodes each channel does not sell from, as it is now.
         rules: What is kept for which channel, as it is now.
@@ -142,7 +145,7 @@ def _in_turn(orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[Replay
 def _plans(replay: Replay, orders: Iterable[ReplayedOrder], policy: Policy) -> Iterator[tuple[ReplayedOrder, Plan]]:
     world = World(replay)
     for each in orders:
-        found = plan(each.order, world.seen(each.order, each.at), policy)
+        found = plan(each.order, world.seen(each), policy)
         world.consume(found, each.order.service)
         yield each, found
 
@@ -164,8 +167,9 @@ class World:
             self._loads[one.node_id] += one.units
             self._days.promise(one.node_id, one.at, one.units)
 
-    def seen(self, order: SourcingOrder, at: datetime) -> Snapshot:
+    def seen(self, each: ReplayedOrder) -> Snapshot:
         """What the planner may know when this order comes."""
+        order, at = each.order, each.at
         self._until(at)
         skus = sorted({line.sku for line in order.lines})
         pooled = {sku: item for sku in skus if (item := self._replay.rules.pooled(order.channel, sku))}
@@ -174,6 +178,7 @@ class World:
             nodes=self._replay.nodes,
             rates=self._replay.rates,
             zones=self._replay.zones,
+            quotes=each.quotes,
             risks=self._replay.risks,
             trade=self._replay.trade,
             cartons=self._replay.cartons,

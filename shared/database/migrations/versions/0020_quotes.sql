@@ -21,6 +21,51 @@ CREATE TABLE carrier_quote (
 );
 CREATE INDEX carrier_quote_expired ON carrier_quote (expires_at);
 
+-- What plans could go by at any moment of the last weeks: one row for as long as the same was quoted without a gap.
+CREATE TABLE quote_span (
+    destination  text NOT NULL,
+    node_id      text NOT NULL REFERENCES node,
+    carrier      text NOT NULL REFERENCES partner,
+    service      text NOT NULL,
+    weight_g     int NOT NULL,
+    begins       timestamptz NOT NULL,
+    ends         timestamptz NOT NULL,
+    quote_id     text NOT NULL,
+    price_minor  bigint NOT NULL,
+    currency     text NOT NULL,
+    transit_days int NOT NULL,
+    PRIMARY KEY (destination, node_id, carrier, service, weight_g, begins)
+);
+CREATE INDEX quote_span_ended ON quote_span (ends);
+
+-- The row of carrier_quote is locked, so spans of one service never overlap.
+CREATE FUNCTION note_quote() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    last quote_span%ROWTYPE;
+BEGIN
+    SELECT * INTO last FROM quote_span s
+    WHERE (s.destination, s.node_id, s.carrier, s.service, s.weight_g)
+        = (NEW.destination, NEW.node_id, NEW.carrier, NEW.service, NEW.weight_g)
+    ORDER BY s.begins DESC LIMIT 1;
+    IF last.ends >= at AND (last.price_minor, last.currency, last.transit_days)
+                         = (NEW.price_minor, NEW.currency, NEW.transit_days) THEN
+        UPDATE quote_span s SET ends = NEW.expires_at, quote_id = NEW.quote_id
+        WHERE (s.destination, s.node_id, s.carrier, s.service, s.weight_g, s.begins)
+            = (last.destination, last.node_id, last.carrier, last.service, last.weight_g, last.begins);
+    ELSE
+        UPDATE quote_span s SET ends = at
+        WHERE (s.destination, s.node_id, s.carrier, s.service, s.weight_g, s.begins)
+            = (last.destination, last.node_id, last.carrier, last.service, last.weight_g, last.begins) AND s.ends > at;
+        INSERT INTO quote_span
+        SELECT NEW.destination, NEW.node_id, NEW.carrier, NEW.service, NEW.weight_g, at, NEW.expires_at, NEW.quote_id,
+               NEW.price_minor, NEW.currency, NEW.transit_days
+        WHERE NEW.expires_at > at;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER quote_noted AFTER INSERT OR UPDATE ON carrier_quote FOR EACH ROW EXECUTE FUNCTION note_quote();
+
 -- What plans would have asked carriers lately: their quotes are kept fresh.
 CREATE TABLE quote_lane (
     carrier     text NOT NULL REFERENCES partner,

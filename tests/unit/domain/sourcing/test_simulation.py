@@ -103,7 +103,7 @@ def test_a_replay_fills_days_as_they_are_reserved() -> None:
         world = World(replay(stock=stock)._replace(limits=limits))
         found = []
         for each in orders:
-            planned = plan(each.order, world.seen(each.order, each.at), Policy())
+            planned = plan(each.order, world.seen(each), Policy())
             world.consume(planned, each.order.service)
             found.append(planned.shipments[0].ship_by.date())
         return found
