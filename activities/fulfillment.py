@@ -13,6 +13,7 @@ from temporalio import activity
 from activities.beating import beating
 from activities.rate_shopping import Purchase, RateShopping
 from shared.client import Doms
+from shared.consolidations_client import wake_mates
 from shared.contracts import FulfillmentActivities
 from shared.database import consolidations, fulfillment, labels, rises, steps
 from shared.database.consolidations import Mate, Regrouped
@@ -23,7 +24,7 @@ from shared.domain.rate_shopping import Refusal
 from shared.errors import PartnerRefused, Unavailable
 from shared.gateways.directory import Gateways
 from shared.gateways.protocol import BuyLabel, CancelAnswer, CancelRequest, FulfillmentRequest, Label, SendLabel
-from shared.messages import AskCancel, CallOutcome, FulfillmentCall, Wake, order_workflow_id
+from shared.messages import AskCancel, CallOutcome, FulfillmentCall
 from shared.wakes_client import tell
 
 
@@ -171,10 +172,8 @@ class Fulfillment(FulfillmentActivities):
             await self._gateways.fulfillment(work.partner_id).send_label(request)
 
     async def _wake(self, kind: Literal["release_due", "label_due"], mates: Iterable[Mate]) -> None:
-        if self._doms is None:
-            return
-        for mate in mates:
-            await self._doms.wake(order_workflow_id(mate.order_id), Wake(kind=kind, n=mate.n))
+        if self._doms is not None:
+            await wake_mates(self._doms, mates, kind)
 
     @activity.defn(name="fulfillment.leave_parcel")
     async def leave_parcel(self, call: FulfillmentCall) -> None:

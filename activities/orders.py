@@ -14,7 +14,7 @@ from temporalio import activity
 
 from shared import supply_client
 from shared.client import Doms
-from shared.consolidations_client import form
+from shared.consolidations_client import form, wake_mates
 from shared.contracts import OrderActivities
 from shared.database import bindings, candidates, consolidations, holds, overdue, rises, sourcing, steps, units
 from shared.database.capacity import Full
@@ -42,10 +42,8 @@ from shared.messages import (
     SourceRequest,
     SourceResult,
     TryReroute,
-    Wake,
     Withdraw,
     Withdrawn,
-    order_workflow_id,
 )
 from shared.quotes_client import LaneBook
 from shared.wakes_client import tell
@@ -238,10 +236,8 @@ class Orders(OrderActivities):
 
     async def _wake_mates(self, waiting: Iterable[Mate]) -> None:
         """Have those look again who have packed and perhaps waited for this order."""
-        if self._doms is None:
-            return
-        for mate in waiting:
-            await self._doms.wake(order_workflow_id(mate.order_id), Wake(kind="label_due", n=mate.n))
+        if self._doms is not None:
+            await wake_mates(self._doms, waiting, "label_due")
 
     @activity.defn(name="orders.close")
     async def close(self, request: CloseOrder) -> OrderOutcome:

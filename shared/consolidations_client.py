@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Literal
 
 from shared.client import Doms, reachable
 from shared.database import candidates, consolidations, orders
-from shared.database.consolidations import Regrouped
+from shared.database.consolidations import Mate, Regrouped
 from shared.database.engine import Database, around_races
 from shared.domain.base import Model
 from shared.domain.consolidation import Candidate, may_share, why_apart
 from shared.errors import Conflict, NotFound
-from shared.messages import CommandOutcome, Unmerge
+from shared.messages import CommandOutcome, Unmerge, Wake, order_workflow_id
 
 
 class Merged(Model):
@@ -71,6 +72,16 @@ async def form(database: Database, owners: Sequence[str], *, because: str, actor
                     async with database.transaction() as connection:
                         return await consolidations.consolidate(connection, owners, because=because, actor=actor)
     raise AssertionError("around_races ends with a result or an error")
+
+
+async def wake_mates(doms: Doms, mates: Iterable[Mate], kind: Literal["release_due", "label_due"]) -> None:
+    """Have fulfillment orders act that share a parcel with one that has just moved.
+
+    Nobody has to have heard. A process that takes the place of a lost one finds in the facts that its label is due. That
+    it was to be released with others it does not: it is at its own time, for which they wait.
+    """
+    for mate in mates:
+        await doms.wake(order_workflow_id(mate.order_id), Wake(kind=kind, n=mate.n))
 
 
 def _why_apart(order_ids: Sequence[str], found: Sequence[Candidate]) -> tuple[str, ...]:

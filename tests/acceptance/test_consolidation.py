@@ -11,6 +11,8 @@ from shared import consolidations_client
 from shared.database.steps import lock_order
 from shared.errors import Conflict
 from shared.messages import CancelOrder, Unmerge, Wake, order_workflow_id
+from shared.order_processes import OrderProcesses
+from tests.support.discrepancies import reconcile, terminate_process
 from tests.support.referee import disagreements
 from tests.support.system import System
 
@@ -122,7 +124,7 @@ async def test_staff_merge_and_take_apart(shop: System) -> None:
 
 
 async def test_a_label_that_is_refused_is_tried_again_for_all_who_share_it(shop: System) -> None:
-    """Somebody is told, and has the carriers sell again."""
+    """Somebody is told, and has the carriers sell again; the mate of who buys is gone and finds the label later."""
     sku = shop.world.items[6].sku
     for carrier in CARRIERS:
         await shop.fault(carrier, "refuse", path="labels")
@@ -135,13 +137,26 @@ async def test_a_label_that_is_refused_is_tried_again_for_all_who_share_it(shop:
     await shop.until(refused)
     for carrier in CARRIERS:
         await shop.fault(carrier, "ok", path="labels")
-    for order_id in placed:
-        await shop.doms.wake(order_workflow_id(order_id), Wake(kind="label_due", n=1))
+    sealed_by = "SELECT sealed_by FROM consolidation JOIN consolidation_member USING (consolidation_id) "
+    buyer = await shop.value(f"{sealed_by} WHERE fulfillment_order_id = :f", f=f"{placed[0]}/f1")
+    buys, mate = sorted(placed, key=lambda order_id: not buyer.startswith(order_id))
+    await terminate_process(shop, mate)
+    await shop.doms.wake(order_workflow_id(buys), Wake(kind="label_due", n=1))
+    await shop.stage(buys, 1, "labelled")
+    await OrderProcesses(shop.temporal, shop.database).restart(mate)
+    await shop.until(lambda: told_again(shop, mate))
     for order_id in placed:
         assert (await shop.ended(order_id)).status == "delivered"
     rows = await parcels(shop, *placed)
     assert len({row.label_id for row in rows}) == 1
     assert bought(shop, rows[0].label_id) == [sum(row.label_cost_minor for row in rows)]
+
+
+async def told_again(shop: System, order_id: str) -> bool:
+    """Whether a reconciliation has told the order's process all that it was told before."""
+    await reconcile(shop)
+    owed = "SELECT FROM message_in WHERE order_id = :o AND wake IS NOT NULL AND signalled_at IS NULL"
+    return not await shop.rows(owed, o=order_id)
 
 
 async def test_a_worker_that_dies_between_purchase_and_record_buys_nothing_twice(shop: System) -> None:
