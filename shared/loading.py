@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -112,17 +111,17 @@ async def _bind(database: Database, sheets: Sequence[Sheet]) -> None:
     skus = sorted({row.sku for sheet in sheets for row in sheet.rows.values() if isinstance(row, SupplyRow)})
     if not skus:
         return
-    from shared.database import bindings, timetables  # they plan, which loads numpy
+    from shared.database.rebinding import Change, changing, rebind  # it plans, which loads numpy
 
     async with database.reading() as connection:
         if not await orders.orders_waiting_for(connection, skus, limit=1):
             return
-        timetable = await timetables.read_timetable(connection)
-    async for attempt in around_races():
-        with attempt:
-            async with database.transaction() as connection:
-                now = datetime.now(UTC)
-                await bindings.rebind(connection, skus, timetable, as_of=now, because="more supply is expected")
+
+    async def work(change: Change) -> None:
+        await change.lock_supply(skus)
+        await rebind(change, skus, because="more supply is expected")
+
+    await changing(database, work)
 
 
 async def _check(connection: AsyncConnection, sheets: Sequence[Sheet]) -> None:

@@ -7,25 +7,22 @@ something out of it, or another promise, are woken.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from shared.client import Doms
-from shared.database import backorders, bindings, inbounds, quarantine, rises, timetables, wakes
-from shared.database.engine import around_races
+from shared.database import backorders, inbounds, quarantine, rises, turns, wakes
 from shared.database.inbounds import lines_of
 from shared.database.quarantine import Disposal
+from shared.database.rebinding import Change, changing, rebind
 from shared.database.receipts import Received, book_receipt
-from shared.domain.sourcing.timetable import Timetable
 from shared.domain.supply import Inbound, Receipt
 from shared.wakes_client import SUPPLY_CHANGED, tell
 
 T = TypeVar("T")
 
 #: What is done in the transaction; it answers with its result and the orders to be woken.
-Work = Callable[[AsyncConnection, Timetable, datetime], Awaitable[tuple[T, Iterable[str]]]]
+Work = Callable[[Change], Awaitable[tuple[T, Iterable[str]]]]
 
 
 async def create_inbound(doms: Doms, inbound: Inbound, *, actor: str) -> bool:
@@ -36,12 +33,13 @@ async def create_inbound(doms: Doms, inbound: Inbound, *, actor: str) -> bool:
         Conflict: the id names other supply.
     """
 
-    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[bool, Iterable[str]]:
-        if not await inbounds.keep_inbound(connection, inbound, actor=actor):
+    async def work(change: Change) -> tuple[bool, Iterable[str]]:
+        if not await inbounds.keep_inbound(change.connection, inbound, actor=actor):
             return False, ()
         skus = sorted(line.sku for line in inbound.lines)
+        await change.lock_supply(skus)
         because = f"{inbound.inbound_id} is expected {inbound.expected_at:%Y-%m-%d}"
-        return True, await bindings.rebind(connection, skus, timetable, as_of=as_of, because=because)
+        return True, await rebind(change, skus, because=because)
 
     return await _change(doms, work)
 
@@ -54,14 +52,12 @@ async def depart(doms: Doms, inbound_id: str, *, actor: str) -> bool:
         Conflict: it is no transfer, is over, or its origin has fewer units that nobody has claimed.
     """
 
-    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[bool, Iterable[str]]:
-        skus = await lines_of(connection, inbound_id)
-        await backorders.lock_waiting(connection, skus)
-        if not await inbounds.depart(connection, inbound_id, actor=actor):
+    async def work(change: Change) -> tuple[bool, Iterable[str]]:
+        skus = await lines_of(change.connection, inbound_id)
+        await turns.lock(change.connection, change.behind)
+        if not await inbounds.depart(change.connection, inbound_id, actor=actor):
             return False, ()
-        lifted = await bindings.lift(connection, skus)
-        because = f"{inbound_id} is on its way"
-        return True, await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=because)
+        return True, await rebind(change, skus, because=f"{inbound_id} is on its way")
 
     return await _change(doms, work)
 
@@ -74,15 +70,14 @@ async def slip(doms: Doms, inbound_id: str, expected_at: datetime, *, because: s
         Conflict: it is over.
     """
 
-    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
-        skus = await lines_of(connection, inbound_id)
-        await backorders.lock_waiting(connection, skus)
-        lifted = await bindings.lift(connection, skus)
-        before = await inbounds.slip(connection, inbound_id, expected_at)
+    async def work(change: Change) -> tuple[int, Iterable[str]]:
+        skus = await lines_of(change.connection, inbound_id)
+        await change.lock_supply(skus)
+        before = await inbounds.slip(change.connection, inbound_id, expected_at)
         why = f"{inbound_id} is expected {expected_at:%Y-%m-%d}, not {before:%Y-%m-%d}" + (
             f": {because}" * bool(because)
         )
-        changed = await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=why)
+        changed = await rebind(change, skus, because=why, redated=inbound_id)
         return len(changed), changed
 
     return await _change(doms, work)
@@ -96,13 +91,13 @@ async def cancel_inbound(doms: Doms, inbound_id: str, *, because: str = "") -> b
         Conflict: it is closed, or a transfer on its way.
     """
 
-    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[bool, Iterable[str]]:
-        skus = await lines_of(connection, inbound_id)
-        await backorders.lock_waiting(connection, skus)
-        lifted = await bindings.lift(connection, skus)
-        cancelled = await inbounds.cancel(connection, inbound_id)
+    async def work(change: Change) -> tuple[bool, Iterable[str]]:
+        skus = await lines_of(change.connection, inbound_id)
+        await change.lock_supply(skus)
+        if not await inbounds.cancel(change.connection, inbound_id):
+            return False, ()
         why = f"{inbound_id} will not come" + (f": {because}" * bool(because))
-        return cancelled, await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=why)
+        return True, await rebind(change, skus, because=why)
 
     return await _change(doms, work)
 
@@ -116,10 +111,8 @@ async def receive(doms: Doms, receipt: Receipt, *, actor: str) -> Received:
         Conflict: the reference names another receipt, or a transfer has not departed.
     """
 
-    async def work(
-        connection: AsyncConnection, timetable: Timetable, as_of: datetime
-    ) -> tuple[Received, Iterable[str]]:
-        booked = await book_receipt(connection, receipt, timetable, as_of=as_of, actor=actor)
+    async def work(change: Change) -> tuple[Received, Iterable[str]]:
+        booked = await book_receipt(change, receipt, actor=actor)
         return booked, booked.orders
 
     return await _change(doms, work)
@@ -133,10 +126,10 @@ async def release_quarantine(doms: Doms, disposal: Disposal, *, actor: str) -> i
         Conflict: fewer are quarantined.
     """
 
-    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
-        queue = await rises.line_up(connection, [disposal.sku])
-        await quarantine.release(connection, disposal, actor=actor)
-        orders = await queue.serve(connection, as_of=as_of)
+    async def work(change: Change) -> tuple[int, Iterable[str]]:
+        queue = await rises.line_up(change.connection, [disposal.sku])
+        await quarantine.release(change.connection, disposal, actor=actor)
+        orders = await queue.serve(change.connection, as_of=change.as_of)
         return len(orders), orders
 
     return await _change(doms, work)
@@ -160,12 +153,11 @@ async def pass_on(doms: Doms, order_id: str) -> int:
     if not skus:
         return 0
 
-    async def work(connection: AsyncConnection, timetable: Timetable, as_of: datetime) -> tuple[int, Iterable[str]]:
-        await backorders.lock_waiting(connection, skus)
-        served = await backorders.pass_on(connection, order_id, timetable, as_of=as_of)
-        lifted = await bindings.lift(connection, skus)
-        because = "supply was given back by another order"
-        promised = await bindings.bind_again(connection, skus, lifted, timetable, as_of=as_of, because=because)
+    async def work(change: Change) -> tuple[int, Iterable[str]]:
+        await turns.lock_first(change.connection, skus, {order_id, *change.behind})
+        served = await backorders.pass_on(change.connection, order_id, change.timetable, as_of=change.as_of)
+        await inbounds.lock_lines(change.connection, skus)
+        promised = await rebind(change, skus, because="supply was given back by another order")
         orders = served.union(promised)
         return len(orders), orders
 
@@ -173,13 +165,12 @@ async def pass_on(doms: Doms, order_id: str) -> int:
 
 
 async def _change(doms: Doms, work: Work[T]) -> T:
-    async with doms.database.reading() as connection:
-        timetable = await timetables.read_timetable(connection)
-    async for attempt in around_races():
-        with attempt:
-            async with doms.database.transaction() as connection:
-                result, changed = await work(connection, timetable, datetime.now(UTC))
-                orders = sorted(changed)
-                await wakes.ask(connection, orders, wake=SUPPLY_CHANGED)
+    async def owing(change: Change) -> tuple[T, list[str]]:
+        result, changed = await work(change)
+        orders = sorted(changed)
+        await wakes.ask(change.connection, orders, wake=SUPPLY_CHANGED)
+        return result, orders
+
+    result, orders = await changing(doms.database, owing)
     await tell(doms.database, doms, orders, wake=SUPPLY_CHANGED)
     return result

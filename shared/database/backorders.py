@@ -7,57 +7,24 @@ faster. The hold is of the kind carts have: the order's next plan takes it, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import carts, turns, wakes
-from shared.domain.network import Place
-from shared.domain.orders import Method, ServiceLevel
-from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.database.turns import Overtaken
+from shared.database.waiting import WaitingLine, read_waiting_of
 from shared.domain.sourcing.timetable import Coming, Timetable
-from shared.domain.supply import Turn, Waiting, serve
 from shared.messages import Wake
 
-#: Who has no promise yet is served after those who have.
-NO_PROMISE = datetime.max.replace(tzinfo=UTC)
 #: An order is sourced seconds after it is woken; after this, what was kept for it is anybody's.
 KEPT_FOR = timedelta(days=1)
 #: How far down the queue is looked for units that those before could not take, in so many times the units.
 _REACHES = tuple(4**n for n in range(12))
 
-_LOCK_WAITING = text("""
-    SELECT FROM orders o
-    WHERE o.closed_at IS NULL
-      AND o.order_id IN (SELECT order_id FROM order_line WHERE sku = ANY(:skus) AND backordered > 0)
-    ORDER BY o.order_id FOR NO KEY UPDATE
-""")
-_WAITING = """
-    SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
-           i.weight_g, i.length_mm, i.width_mm, i.height_mm, i.own_container,
-           o.priority, o.promised_at, o.received_at, o.channel, o.place, o.service, o.method, o.pickup_node_id,
-           p.sourcing,
-           coalesce(h.holds, false) AS holds, CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id,
-           coalesce(h.units, 0) AS held, sum(l.backordered) OVER lines - l.backordered AS before,
-           (SELECT coalesce(array_agg(DISTINCT node_id), '{{}}') FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded
-    FROM order_line l JOIN orders o USING (order_id) JOIN item i USING (sku)
-    JOIN policy_version p ON p.version = o.policy_version
-    LEFT JOIN LATERAL (
-        SELECT true AS holds, sum(open) FILTER (WHERE c.sku = l.sku) AS units FROM cart_hold_line c
-        WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
-        HAVING count(*) > 0
-    ) h ON true
-    WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {which}
-    WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
-    ORDER BY l.order_id, l.line_no
-"""
-_ALL_WAITING = text(_WAITING.format(which="true"))
-_WAITING_OF = text(_WAITING.format(which="l.order_id = ANY(:order_ids)"))
 #: Positions are locked already, by the moves that brought the units in.
 _FREE = text("""
     SELECT p.node_id, p.sku, p.free FROM stock_position p
@@ -104,76 +71,6 @@ _UNNEEDED = text("""
 """)
 
 
-@dataclass(frozen=True)
-class WaitingLine:
-    """Units of an order line that wait, beside those that have arrived for it already.
-
-    Attributes:
-        hold_id: The hold that has arrived units of the order, if any.
-    """
-
-    turn: Turn
-    units: int
-    line: WantedLine
-    order: SourcingOrder
-    policy: Policy
-    hold_id: str | None
-
-    @property
-    def sku(self) -> str:
-        return self.line.sku
-
-    def dates(self, coming: Sequence[Coming], timetable: Timetable, as_of: datetime) -> dict[str, datetime]:
-        """When the customer would have the units, by inbound."""
-        return timetable.dates(self.order, self.line, self.policy, coming, as_of=as_of) if coming else {}
-
-
-def turn_of(row: Any) -> Turn:
-    """Whose turn it is, of an order line's row."""
-    return Turn(row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no)
-
-
-async def lock_waiting(connection: AsyncConnection, skus: Sequence[str]) -> None:
-    """Lock the orders that wait for these items; before any stock is locked."""
-    await connection.execute(_LOCK_WAITING, {"skus": list(skus)})
-
-
-async def read_waiting(connection: AsyncConnection, skus: Sequence[str]) -> list[WaitingLine]:
-    """Order lines that wait for these items."""
-    return _lines(await connection.execute(_ALL_WAITING, {"skus": list(skus)}))
-
-
-def _lines(rows: Iterable[Any]) -> list[WaitingLine]:
-    lines = (_waiting(row) for row in rows)
-    return [line for line in lines if line.units]
-
-
-def _waiting(row: Any) -> WaitingLine:
-    units = int(row.backordered - max(0, min(row.backordered, row.held - row.before)))
-    line = WantedLine.model_construct(
-        line_no=row.line_no,
-        sku=row.sku,
-        quantity=max(1, units),
-        weight_g=row.weight_g,
-        length_mm=row.length_mm,
-        width_mm=row.width_mm,
-        height_mm=row.height_mm,
-        unit_price_minor=row.unit_price_minor,
-        own_container=row.own_container,
-    )
-    order = SourcingOrder(
-        order_id=row.order_id,
-        channel=row.channel,
-        ship_to=Place.model_validate(row.place),
-        service=ServiceLevel(row.service),
-        lines=(line,),
-        excluded=tuple(sorted(row.excluded)),
-        method=Method(row.method),
-        pickup_node_id=row.pickup_node_id,
-    )
-    return WaitingLine(turn_of(row), units, line, order, Policy.model_validate(row.sourcing), row.hold_id)
-
-
 async def keep_for_waiting(
     connection: AsyncConnection,
     arrived: Mapping[tuple[str, str], int],
@@ -182,7 +79,7 @@ async def keep_for_waiting(
     reference: str,
     as_of: datetime,
     actor: str,
-    bound: Mapping[tuple[str, int], int] | None = None,
+    inbound_id: str = "",
     but: Collection[str] = (),
 ) -> dict[tuple[str, int], int]:
     """Hold what has arrived for those who wait; returns the units of each order line that got some.
@@ -193,24 +90,18 @@ async def keep_for_waiting(
     Args:
         arrived: Units by node and item.
         reference: Names the arrival in the ledger.
-        bound: Units of order lines that are bound to what arrived.
+        inbound_id: What arrived was expected with it: it goes to those who are bound to it first.
         but: Orders that get nothing.
+
+    Raises:
+        Overtaken: others have locked orders that are bound to what arrived.
     """
     positions = {"node_ids": [node_id for node_id, _ in arrived], "skus": [sku for _, sku in arrived]}
     free = {(row.node_id, row.sku): row.free for row in await connection.execute(_FREE, positions)}
-    counter = _Counter(dict(arrived), free, timetable, as_of, dict(bound or {}))
-    seen, busy = set(but), set[str]()
-    for reach in _REACHES:
-        units = {sku: units * reach for sku, units in counter.left().items()}
-        if not units:
-            break
-        turn = await turns.lock_next(connection, units, seen, counter.bound_orders().difference(seen))
-        if not (turn.locked or turn.busy):
-            break
-        seen.update(turn.locked, turn.busy)
-        busy.update(turn.busy)
-        of_turn = {"skus": list(units), "order_ids": turn.locked}
-        counter.serve(_lines(await connection.execute(_WAITING_OF, of_turn)))
+    counter = _Counter(dict(arrived), free, timetable, as_of)
+    if inbound_id:
+        await _keep_for_bound(connection, counter, inbound_id)
+    busy = await _keep_for_next(connection, counter, but)
     if counter.given:
         given = [_row(*each, reference) for each in counter.given]
         values = {"given": json.dumps(given), "reference": reference, "actor": actor, "expires_at": as_of + KEPT_FOR}
@@ -218,6 +109,35 @@ async def keep_for_waiting(
     owed = {order_id for order_id, _ in counter.got}.union(busy if counter.left() else ())
     await wakes.ask(connection, owed, wake=Wake(kind="stock_arrived"))
     return counter.got
+
+
+async def _keep_for_bound(connection: AsyncConnection, counter: _Counter, inbound_id: str) -> None:
+    """Each of them gets what it is bound to and still needs, of safety stock, too: it was promised."""
+    seen = set[str]()
+    while units := counter.arrived():
+        turn = await turns.lock_next_bound(connection, inbound_id, units, seen)
+        if turn.busy:
+            raise Overtaken(turn.busy)
+        if not turn.locked:
+            break
+        seen.update(turn.locked)
+        counter.serve_bound(await read_waiting_of(connection, units, turn.locked), inbound_id)
+
+
+async def _keep_for_next(connection: AsyncConnection, counter: _Counter, but: Collection[str]) -> set[str]:
+    """Serve in turn until nothing is left; returns the orders that others have locked, which are passed."""
+    seen, busy = set(but), set[str]()
+    for reach in _REACHES:
+        units = {sku: units * reach for sku, units in counter.left().items()}
+        if not units:
+            break
+        turn = await turns.lock_next(connection, units, seen)
+        if not (turn.locked or turn.busy):
+            break
+        seen.update(turn.locked, turn.busy)
+        busy.update(turn.busy)
+        counter.serve(await read_waiting_of(connection, units, turn.locked))
+    return busy
 
 
 class _Counter:
@@ -234,59 +154,56 @@ class _Counter:
         free: Mapping[tuple[str, str], int],
         timetable: Timetable,
         as_of: datetime,
-        bound: dict[tuple[str, int], int],
     ) -> None:
         self._arrived, self._free = arrived, dict(free)
-        self._timetable, self._as_of, self._bound = timetable, as_of, bound
+        self._timetable, self._as_of = timetable, as_of
         self.got: dict[tuple[str, int], int] = {}
         self.given: list[tuple[WaitingLine, str, int]] = []
 
-    def bound_orders(self) -> set[str]:
-        return {order_id for order_id, _ in self._bound}
+    def arrived(self) -> dict[str, int]:
+        """Units of each item that are not handed out."""
+        return _by_item(self._arrived)
 
     def left(self) -> dict[str, int]:
-        """Units of each item that somebody may still get; those of safety stock only who was promised them."""
-        left: dict[str, int] = {}
-        for at, units in self._arrived.items():
-            if (units := units if self._bound else min(units, self._free[at])) > 0:
-                left[at[1]] = left.get(at[1], 0) + units
-        return left
+        """Units of each item that anybody may still get, which is nothing of safety stock."""
+        return _by_item({at: min(units, self._free[at]) for at, units in self._arrived.items()})
+
+    def serve_bound(self, lines: Iterable[WaitingLine], inbound_id: str) -> None:
+        """Hand out to these what they are bound to."""
+        self._serve(lines, self._arrived, lambda line: min(line.units, line.bound.get(inbound_id, 0)))
 
     def serve(self, lines: Iterable[WaitingLine]) -> None:
         """Hand out to these, who come after all who were served before."""
+        self._serve(lines, self._free, lambda line: line.units)
+
+    def _serve(
+        self, lines: Iterable[WaitingLine], limits: Mapping[tuple[str, str], int], claim: Callable[[WaitingLine], int]
+    ) -> None:
         waiting = sorted(lines, key=lambda line: line.turn)
-        for (node_id, sku), units in sorted(self._arrived.items()):
-            here = [Coming("", node_id, self._as_of)]
-            able = (line for line in waiting if line.sku == sku and line.dates(here, self._timetable, self._as_of))
-            first = self._first(able, units)
-            free = self._free[node_id, sku]
-            for line, taken in zip(first, serve(units, free, [self._need(line) for line in first]), strict=True):
-                if taken:
-                    self._hand_out(line, node_id, taken)
-        self._bound = {}
-
-    def _first(self, able: Iterable[WaitingLine], units: int) -> list[WaitingLine]:
-        """As many as may get something of so many units: whether more could be served is not worked out."""
-        lines: list[WaitingLine] = []
-        if not units:
-            return lines
-        for line in able:
-            lines.append(line)
-            units -= self._need(line).units
-            if units <= 0 and not self._bound:
-                break
-        return lines
-
-    def _need(self, line: WaitingLine) -> Waiting:
-        key = (line.turn.order_id, line.turn.line_no)
-        return Waiting(line.turn, line.units - self.got.get(key, 0), self._bound.get(key, 0))
+        for node_id, sku in sorted(self._arrived):
+            at, here = (node_id, sku), Coming("", node_id, self._as_of)
+            for line in waiting:
+                units = min(self._arrived[at], limits[at])
+                if units <= 0:
+                    break
+                needed = claim(line) - self.got.get(line.key, 0)
+                if line.sku == sku and needed > 0 and line.date(here, self._timetable, self._as_of):
+                    self._hand_out(line, node_id, min(units, needed))
 
     def _hand_out(self, line: WaitingLine, node_id: str, units: int) -> None:
-        key, at = (line.turn.order_id, line.turn.line_no), (node_id, line.sku)
-        self.got[key] = self.got.get(key, 0) + units
+        at = (node_id, line.sku)
+        self.got[line.key] = self.got.get(line.key, 0) + units
         self._arrived[at] -= units
         self._free[at] -= units
         self.given.append((line, node_id, units))
+
+
+def _by_item(units_at: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (_, sku), units in units_at.items():
+        if units > 0:
+            found[sku] = found.get(sku, 0) + units
+    return found
 
 
 def _row(line: WaitingLine, node_id: str, units: int, reference: str) -> dict[str, Any]:
@@ -294,7 +211,7 @@ def _row(line: WaitingLine, node_id: str, units: int, reference: str) -> dict[st
     return {
         "order_id": order_id,
         "hold_id": line.hold_id or f"{order_id}/{reference}",
-        "channel": line.order.channel,
+        "channel": line.channel,
         "node_id": node_id,
         "sku": line.sku,
         "units": units,
@@ -309,7 +226,7 @@ async def items_to_pass_on(connection: AsyncConnection, order_id: str) -> list[s
 async def pass_on(connection: AsyncConnection, order_id: str, timetable: Timetable, *, as_of: datetime) -> set[str]:
     """Keep for others what was kept for an order that waits no more; returns the orders that got some.
 
-    The orders that wait are locked.
+    The order and the first who wait are locked.
     """
     unneeded = (await connection.execute(_UNNEEDED, {"order_id": order_id})).all()
     if not unneeded:

@@ -17,6 +17,10 @@ _SESSION = "-c statement_timeout=60000 -c lock_timeout=20000 -c idle_in_transact
 _SERIALIZATION_FAILURE, _DEADLOCK = "40001", "40P01"
 
 
+class LostRace(Exception):
+    """Others were faster: the same transaction, run again, will do."""
+
+
 def driver_url(url: str) -> str:
     """The SQLAlchemy address for a plain ``postgresql://`` one."""
     scheme, _, rest = url.partition("://")
@@ -67,10 +71,9 @@ class Database:
 
 
 def is_lost_race(error: BaseException) -> bool:
-    """A serialization failure or deadlock: the same transaction, run again, will do."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in (
-        _SERIALIZATION_FAILURE,
-        _DEADLOCK,
+    """As ``LostRace``, a serialization failure or a deadlock."""
+    return isinstance(error, LostRace) or (
+        isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in (_SERIALIZATION_FAILURE, _DEADLOCK)
     )
 
 

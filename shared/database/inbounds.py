@@ -1,11 +1,12 @@
 """Expected supply is told, departs, slips, is cancelled: each once, whatever is sent again.
 
-Whoever changes it locks the orders that wait first, stock after them in key order, and inbound lines last, in key
-order, too. Units leave and enter stock as moves of the ledger under the inbound's own reference.
+Whoever changes it locks orders first, stock after them in key order, then inbound lines, in key order, too, and their
+inbounds last. Units leave and enter stock as moves of the ledger under the inbound's own reference.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +39,9 @@ _KEEP = text("""
 _FIND = text("SELECT * FROM inbound WHERE inbound_id = :inbound_id")
 _LOCK = text("SELECT * FROM inbound WHERE inbound_id = :inbound_id FOR NO KEY UPDATE")
 _SKUS = text("SELECT sku FROM inbound_line WHERE inbound_id = :inbound_id ORDER BY sku")
+_LOCK_LINES = text("""
+    SELECT FROM inbound_line WHERE sku = ANY(:skus) AND open > 0 ORDER BY inbound_id, sku FOR NO KEY UPDATE
+""")
 _LOCK_ORIGIN = text("""
     SELECT l.sku, l.open, coalesce(p.on_hand - p.reserved - p.held, 0) AS there
     FROM inbound_line l LEFT JOIN (
@@ -51,9 +55,10 @@ _DEPART = text("""
     UPDATE inbound SET status = 'in_transit', departed_at = now() WHERE inbound_id = :inbound_id
 """)
 _SLIP = text("UPDATE inbound SET expected_at = :expected_at WHERE inbound_id = :inbound_id")
+#: Who is bound to it is bound anew at once.
 _CANCEL = text("""
     WITH given_up AS (
-        UPDATE inbound_line SET missing = missing + open, open = 0 WHERE inbound_id = :inbound_id
+        UPDATE inbound_line SET missing = missing + open, open = 0, bound = 0 WHERE inbound_id = :inbound_id
     )
     UPDATE inbound SET status = 'cancelled', closed_at = now() WHERE inbound_id = :inbound_id
 """)
@@ -111,6 +116,14 @@ async def lines_of(connection: AsyncConnection, inbound_id: str) -> list[str]:
     return list((await connection.execute(_SKUS, {"inbound_id": inbound_id})).scalars())
 
 
+async def lock_lines(connection: AsyncConnection, skus: Sequence[str]) -> None:
+    """Lock what is to come of these items: nobody else is bound to it, or let go, until the transaction ends.
+
+    Orders and stock that it locks are locked.
+    """
+    await connection.execute(_LOCK_LINES, {"skus": list(skus)})
+
+
 async def find_inbound(connection: AsyncConnection, inbound_id: str) -> Any:
     """The row of an inbound.
 
@@ -147,6 +160,7 @@ async def depart(connection: AsyncConnection, inbound_id: str, *, actor: str) ->
         raise Conflict(f"{inbound_id} is no transfer: only those depart from a node", inbound_id=inbound_id)
     values = {"inbound_id": inbound_id, "node_id": row.origin_node_id}
     lines = (await connection.execute(_LOCK_ORIGIN, values)).all()
+    await lock_lines(connection, [line.sku for line in lines])
     row = await lock_inbound(connection, inbound_id)
     if row.departed_at is not None:
         return False
@@ -197,7 +211,7 @@ async def slip(connection: AsyncConnection, inbound_id: str, expected_at: dateti
 
 
 async def cancel(connection: AsyncConnection, inbound_id: str) -> bool:
-    """Give up what has not come yet; false when that was done before. Nobody may be bound to it any more.
+    """Give up what has not come yet; false when that was done before. What is to come of its items is locked.
 
     Raises:
         NotFound: there is no such inbound.

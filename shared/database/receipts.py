@@ -7,19 +7,19 @@ go to quarantine. More than was expected is taken in all the same, for it is the
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.backorders import keep_for_waiting, lock_waiting
-from shared.database.bindings import Lifted, bind_again, lift
-from shared.database.inbounds import find_inbound, lock_inbound
+from shared.database import turns
+from shared.database.backorders import keep_for_waiting
+from shared.database.inbounds import find_inbound, lock_inbound, lock_lines
+from shared.database.rebinding import Change, rebind
 from shared.database.steps import open_case
 from shared.database.stock import Move, receive
 from shared.domain.base import Model
-from shared.domain.sourcing.timetable import Timetable
 from shared.domain.supply import InboundKind, InboundStatus, Receipt
 from shared.errors import Conflict, Fault, InvalidInput
 
@@ -41,9 +41,10 @@ _UNEXPECTED = text("""
     SELECT :inbound_id, sku, 0, 0 FROM unnest(CAST(:skus AS text[])) AS s(sku) ORDER BY sku
     ON CONFLICT DO NOTHING
 """)
+#: Who is bound to units that are no longer to come is bound anew at once, and counted then.
 _COUNT_IN = text("""
     WITH came AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) 
+        SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb))
             AS c(sku text, good bigint, damaged bigint, short boolean)
     ), before AS (
         SELECT l.sku, l.open, c.good, c.damaged, c.short FROM inbound_line l JOIN came c USING (sku)
@@ -53,7 +54,8 @@ _COUNT_IN = text("""
     SET received = l.received + b.good, damaged = l.damaged + b.damaged,
         over = l.over + greatest(b.good + b.damaged - b.open, 0),
         missing = l.missing + CASE WHEN b.short THEN greatest(b.open - b.good - b.damaged, 0) ELSE 0 END,
-        open = CASE WHEN b.short THEN 0 ELSE greatest(b.open - b.good - b.damaged, 0) END
+        open = CASE WHEN b.short THEN 0 ELSE greatest(b.open - b.good - b.damaged, 0) END,
+        bound = CASE WHEN b.short THEN 0 ELSE least(l.bound, greatest(b.open - b.good - b.damaged, 0)) END
     FROM before b WHERE l.inbound_id = :inbound_id AND l.sku = b.sku
     RETURNING l.sku, b.good, b.damaged, l.open, greatest(b.good + b.damaged - b.open, 0) AS over,
               CASE WHEN b.short THEN greatest(b.open - b.good - b.damaged, 0) ELSE 0 END AS missing
@@ -97,44 +99,44 @@ class Received(Model):
     again: bool = False
 
 
-async def book_receipt(
-    connection: AsyncConnection, receipt: Receipt, timetable: Timetable, *, as_of: datetime, actor: str
-) -> Received:
+async def book_receipt(change: Change, receipt: Receipt, *, actor: str) -> Received:
     """Count a delivery in. The same reference again answers with what it came to the first time.
 
     Raises:
         NotFound: there is no such inbound.
         InvalidInput: an item is unknown.
         Conflict: the reference names another receipt, or a transfer has not departed.
+        Overtaken: others have locked orders that it concerns.
     """
-    inbound = await find_inbound(connection, receipt.inbound_id)
+    connection, inbound_id = change.connection, receipt.inbound_id
+    inbound = await find_inbound(connection, inbound_id)
     booked = await _booked_before(connection, receipt, actor)
     if booked is not None:
         return booked
     if inbound.kind == InboundKind.TRANSFER and inbound.status == InboundStatus.EXPECTED:
-        message = f"{receipt.inbound_id} has not departed from {inbound.origin_node_id}: its units are there"
-        raise Conflict(message, inbound_id=receipt.inbound_id)
+        message = f"{inbound_id} has not departed from {inbound.origin_node_id}: its units are there"
+        raise Conflict(message, inbound_id=inbound_id)
     skus = sorted(line.sku for line in receipt.lines)
     await _check_items(connection, receipt, skus)
-    await lock_waiting(connection, skus)
+    await turns.lock_first(connection, skus, change.behind, inbound_id=inbound_id)
     await receive(connection, _moves(inbound, receipt, actor))
-    await connection.execute(_UNEXPECTED, {"inbound_id": receipt.inbound_id, "skus": skus})
-    lifted = await lift(connection, skus)
+    came = await _keep(change, inbound, receipt, actor)
+    await connection.execute(_UNEXPECTED, {"inbound_id": inbound_id, "skus": skus})
+    await lock_lines(connection, skus)
     lines = await _count_in(connection, receipt)
-    served = await _keep(connection, inbound, receipt, lifted, timetable, as_of=as_of, actor=actor)
-    because = f"{receipt.inbound_id} was received as {receipt.reference}"
-    promised = await bind_again(connection, skus, lifted, timetable, as_of=as_of, because=because)
+    because = f"{inbound_id} was received as {receipt.reference}"
+    promised = await rebind(change, skus, because=because, came=came, came_with=inbound_id)
     await _open_cases(connection, inbound, lines)
-    await lock_inbound(connection, receipt.inbound_id)
-    closed = (await connection.execute(_CLOSE, {"inbound_id": receipt.inbound_id})).first() is not None
+    await lock_inbound(connection, inbound_id)
+    closed = (await connection.execute(_CLOSE, {"inbound_id": inbound_id})).first() is not None
     result = Received(
-        inbound_id=receipt.inbound_id,
+        inbound_id=inbound_id,
         reference=receipt.reference,
         lines=lines,
         closed=closed,
-        orders=tuple(sorted({*served, *promised})),
+        orders=tuple(sorted({order_id for order_id, _ in came}.union(promised))),
     )
-    values = {"inbound_id": receipt.inbound_id, "reference": receipt.reference, "result": result.model_dump_json()}
+    values = {"inbound_id": inbound_id, "reference": receipt.reference, "result": result.model_dump_json()}
     await connection.execute(_KEEP, values)
     return result
 
@@ -197,28 +199,20 @@ async def _count_in(connection: AsyncConnection, receipt: Receipt) -> tuple[Coun
     return tuple(sorted(counted, key=lambda line: line.sku))
 
 
-async def _keep(
-    connection: AsyncConnection,
-    inbound: Any,
-    receipt: Receipt,
-    lifted: Lifted,
-    timetable: Timetable,
-    *,
-    as_of: datetime,
-    actor: str,
-) -> set[str]:
-    """Keep the good units for who waits, first for those bound to them, and unbind what they got."""
+async def _keep(change: Change, inbound: Any, receipt: Receipt, actor: str) -> Mapping[tuple[str, int], int]:
+    """Keep the good units for who waits, first for those bound to them; returns what each order line got."""
     arrived = {(inbound.node_id, line.sku): line.good for line in receipt.lines if line.good}
     if not arrived:
-        return set()
-    bound = {key: units[receipt.inbound_id] for key, units in lifted.items() if receipt.inbound_id in units}
-    got = await keep_for_waiting(
-        connection, arrived, timetable, reference=_reference(receipt), as_of=as_of, actor=actor, bound=bound
+        return {}
+    return await keep_for_waiting(
+        change.connection,
+        arrived,
+        change.timetable,
+        reference=_reference(receipt),
+        as_of=change.as_of,
+        actor=actor,
+        inbound_id=inbound.inbound_id,
     )
-    for key, units in got.items():
-        if key in bound:
-            lifted[key][receipt.inbound_id] = max(0, bound[key] - units)
-    return {order_id for order_id, _ in got}
 
 
 async def _open_cases(connection: AsyncConnection, inbound: Any, lines: tuple[CountedLine, ...]) -> None:

@@ -7,7 +7,7 @@ come is lost. What is not bound goes to those who wait in their order of service
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -156,63 +156,82 @@ class Supply(NamedTuple):
 
     inbound_id: str
     units: int
+    expected_at: datetime
 
 
 class Demand(NamedTuple):
-    """Units of an order line that wait.
-
-    Attributes:
-        dates: When the customer would have them, by inbound; one that is not here cannot serve the order.
-    """
+    """Units of an order line that wait."""
 
     turn: Turn
     units: int
-    dates: Mapping[str, datetime]
 
 
 #: Units by inbound.
 Bound = dict[str, int]
+#: When the customer would have units of a demand with an inbound, never before it is expected; ``None`` when it cannot
+#: serve the order.
+Date = Callable[[Demand, str], datetime | None]
 
 
-def bind(demands: Sequence[Demand], supplies: Sequence[Supply], bound: Mapping[Turn, Mapping[str, int]]) -> list[Bound]:
+def bind(
+    demands: Sequence[Demand], supplies: Sequence[Supply], bound: Mapping[Turn, Mapping[str, int]], date: Date
+) -> list[Bound]:
     """Who waits for which supply, one answer per demand in the order given.
 
     What is bound stays bound while it still comes and serves its order; where supply has shrunk, those served last
-    lose it. Then each in turn takes the earliest of what nobody is bound to and what it is bound to itself, until
-    nothing changes: a date only ever becomes earlier by that.
+    lose it. Then the first in turn who is better off with it takes of what nobody is bound to, again and again: a date
+    only ever becomes earlier by that.
 
     Args:
         bound: What the demands are bound to now.
+        date: Asked only where the answer matters, for it may take a plan.
     """
     turns = sorted(range(len(demands)), key=lambda n: demands[n].turn)
     left = {supply.inbound_id: supply.units for supply in supplies}
     answer: list[Bound] = [{} for _ in demands]
     for n in turns:
-        held = bound.get(demands[n].turn, {})
-        answer[n] = _take(demands[n], {name: min(left.get(name, 0), units) for name, units in held.items()})
+        if held := bound.get(demands[n].turn):
+            pool = {name: min(left.get(name, 0), units) for name, units in held.items()}
+            answer[n] = _take(demands[n], pool, date)
+            _subtract(left, answer[n])
+    # Who does not want some supply never will, as what they have only becomes better: nobody is asked twice.
+    asked = {supply.inbound_id: 0 for supply in supplies}
+
+    def first_to_want(supply: Supply) -> int:
+        place = asked[supply.inbound_id]
+        while place < len(turns) and not _wants(demands[turns[place]], answer[turns[place]], supply, date):
+            place += 1
+        asked[supply.inbound_id] = place
+        return place
+
+    while (free := [supply for supply in supplies if left[supply.inbound_id]]) and (
+        place := min(first_to_want(supply) for supply in free)
+    ) < len(turns):
+        n = turns[place]
+        _add(left, answer[n])
+        answer[n] = _take(demands[n], left, date)
         _subtract(left, answer[n])
-    while _better(demands, turns, answer, left):
-        pass
     return answer
 
 
-def _better(demands: Sequence[Demand], turns: Sequence[int], answer: list[Bound], left: dict[str, int]) -> bool:
-    """Let each in turn take earlier supply; true when one gave some up for it, which the first may want now."""
-    for n in turns:
-        before = answer[n]
-        _add(left, before)
-        answer[n] = _take(demands[n], left)
-        _subtract(left, answer[n])
-        if any(units > answer[n].get(name, 0) for name, units in before.items()):
-            return True
-    return False
+def _wants(demand: Demand, taken: Bound, supply: Supply, date: Date) -> bool:
+    """Whether it would take of this supply, if it could: it lacks units, or would have some earlier."""
+    lacks = sum(taken.values()) < demand.units
+    dates = {name: at for name in taken if (at := date(demand, name))}
+    if not lacks and all(at < supply.expected_at for at in dates.values()):
+        return False
+    earlier = date(demand, supply.inbound_id)
+    if earlier is None:
+        return False
+    return lacks or any((at, name) > (earlier, supply.inbound_id) for name, at in dates.items())
 
 
-def _take(demand: Demand, pool: Mapping[str, int]) -> Bound:
+def _take(demand: Demand, pool: Mapping[str, int], date: Date) -> Bound:
     """As much of the demand as the pool has, from the supply that serves it earliest."""
     taken: Bound = {}
     wanted = demand.units
-    for name in sorted(demand.dates.keys() & pool.keys(), key=lambda name: (demand.dates[name], name)):
+    dates = {name: at for name, units in pool.items() if units and (at := date(demand, name))}
+    for name in sorted(dates, key=lambda name: (dates[name], name)):
         if units := min(wanted, pool[name]):
             taken[name] = units
             wanted -= units
@@ -227,27 +246,3 @@ def _add(pool: dict[str, int], given: Bound) -> None:
 def _subtract(pool: dict[str, int], taken: Bound) -> None:
     for name, units in taken.items():
         pool[name] -= units
-
-
-class Waiting(NamedTuple):
-    """An order line's need of what has arrived. ``bound`` of its ``units`` are bound to what arrived."""
-
-    turn: Turn
-    units: int
-    bound: int = 0
-
-
-def serve(arrived: int, free: int, waiting: Sequence[Waiting]) -> list[int]:
-    """Units for each who waits, in the order given: those bound to what arrived first, then all others in turn.
-
-    Args:
-        free: How many units anybody may take, what arrived among them: safety stock is only for who was promised it.
-    """
-    turns = sorted(range(len(waiting)), key=lambda n: waiting[n].turn)
-    given = [0] * len(waiting)
-    for n in turns:
-        given[n] = min(waiting[n].bound, waiting[n].units, arrived - sum(given))
-    for n in turns:
-        left = min(arrived, free) - sum(given)
-        given[n] += max(0, min(waiting[n].units - given[n], left))
-    return given

@@ -1,24 +1,34 @@
-"""Thousands wait for one item: what rises is given to the first of them, and nobody else is held up by it."""
+"""Thousands wait for one item: what rises or is to come is the first ones', and nobody else is held up by it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import datetime
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
 
+from shared import supply_client
+from shared.client import Doms
 from shared.database import network, rises
 from shared.database.engine import Database
 from shared.database.stock import Move, receive
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing.models import ServiceRate, SourcingOrder
 from shared.domain.sourcing.timetable import Timetable
+from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
+from tests.support.books import books_agree
 from tests.support.stock import place, seed
+from tests.support.supply_desk import SOON, Desk
 
 WAITING = 2_000
 _NOT_LOCKED = text("SELECT order_id FROM orders FOR NO KEY UPDATE SKIP LOCKED")
+_TOUCHED = text("SELECT order_id FROM orders WHERE greatest(xmin::text::bigint, xmax::text::bigint) > :before")
+_WAITS_FOR_AN_ORDER = text("""
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
+""")
 _RATE = ServiceRate.model_validate(
     {
         "carrier": "p",
@@ -100,3 +110,65 @@ async def test_who_is_being_changed_further_back_is_told_that_something_is_left(
         kept = (await connection.execute(text("SELECT order_id FROM orders WHERE cart_hold_id IS NOT NULL"))).scalars()
         assert set(kept) == orders(range(WAITING - 1))
     assert served == orders(range(WAITING))
+
+
+def coming(inbound_id: str, units: int, days: int) -> Inbound:
+    return Inbound(
+        inbound_id=inbound_id,
+        kind=InboundKind.PURCHASE_ORDER,
+        node_id="n1",
+        expected_at=SOON + timedelta(days=days),
+        lines=(InboundLine(sku="s1", quantity=units),),
+    )
+
+
+async def touched(database: Database, change: Awaitable[object]) -> set[str]:
+    """The orders that a change of supply locks or writes: rows keep who did so last."""
+    async with database.transaction() as connection:
+        before = (await connection.execute(text("SELECT pg_current_xact_id()::text::bigint"))).scalar_one()
+    await change
+    async with database.reading() as connection:
+        rows = await connection.execute(_TOUCHED, {"before": before})
+        return set(rows.scalars())
+
+
+async def bound(database: Database) -> dict[str, set[str]]:
+    async with database.reading() as connection:
+        found: dict[str, set[str]] = {}
+        for row in await connection.execute(text("SELECT inbound_id, order_id FROM supply_binding")):
+            found.setdefault(row.inbound_id, set()).add(row.order_id)
+        return found
+
+
+async def test_supply_that_changes_locks_who_is_bound_anew(database: Database) -> None:
+    doms = cast(Doms, Desk(database))
+    some = supply_client.create_inbound(doms, coming("PO-1", 3, 10), actor="buyer")
+    assert await touched(database, some) == orders(range(3))
+    assert await bound(database) == {"PO-1": orders(range(3))}
+    earlier = supply_client.create_inbound(doms, coming("PO-0", 1, 0), actor="buyer")
+    assert await touched(database, earlier) == {"o0000", "o0003"}
+    later = supply_client.create_inbound(doms, coming("PO-2", 1, 30), actor="buyer")
+    assert await touched(database, later) == {"o0004"}
+    slipped = supply_client.slip(doms, "PO-1", SOON + timedelta(days=20))
+    assert await touched(database, slipped) == orders(range(1, 4))
+    cancelled = supply_client.cancel_inbound(doms, "PO-0")
+    assert await touched(database, cancelled) == {"o0000"}
+    receipt = Receipt(inbound_id="PO-1", reference="dock-1", lines=(ReceiptLine(sku="s1", good=1),))
+    received = await touched(database, supply_client.receive(doms, receipt, actor="dock"))
+    assert len(received) == 100
+    assert await bound(database) == {"PO-1": {"o0002", "o0003"}, "PO-2": {"o0004"}}
+    await books_agree(database)
+
+
+async def test_supply_waits_for_the_order_it_would_be_bound_to(database: Database) -> None:
+    """What is worked out of an order that somebody is changing holds no more when they are done."""
+    doms = cast(Doms, Desk(database))
+    async with database.transaction() as busy:
+        await busy.execute(text("UPDATE order_line SET backordered = 0, cancelled = 1 WHERE order_id = 'o0000'"))
+        await busy.execute(text("SELECT FROM orders WHERE order_id = 'o0000' FOR UPDATE"))
+        telling = asyncio.create_task(supply_client.create_inbound(doms, coming("PO-1", 1, 0), actor="buyer"))
+        async with database.reading() as connection:
+            while not (await connection.execute(_WAITS_FOR_AN_ORDER)).scalar_one():
+                assert not telling.done()
+    assert await telling
+    assert await bound(database) == {"PO-1": {"o0001"}}

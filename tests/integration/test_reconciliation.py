@@ -9,13 +9,13 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
-from shared.database import reconciliation
+from shared.database import reconciliation, units
 from shared.database.checks import CHECKS
 from shared.database.inbounds import keep_inbound
+from shared.database.rebinding import changing
 from shared.database.receipts import book_receipt
-from shared.database.timetables import read_timetable
 from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
-from shared.messages import ReconcileResult, ReconcileStep, ReturnInput, Wake
+from shared.messages import CatchUp, ReconcileResult, ReconcileStep, ReturnInput, Wake
 from tests.support.facts import Facts
 
 #: One statement that breaks what each check is about, and that no constraint refuses.
@@ -149,9 +149,7 @@ async def wait_for_supply(shop: Facts, sku: str) -> None:
     async with shop.database.transaction() as connection:
         await keep_inbound(connection, inbound, actor="buyer")
     await shop.source(await shop.keep((sku, 3)))
-    async with shop.database.transaction() as connection:
-        timetable = await read_timetable(connection)
-        booked = await book_receipt(connection, receipt, timetable, as_of=now, actor="dock")
+    booked = await changing(shop.database, lambda change: book_receipt(change, receipt, actor="dock"))
     assert len(booked.orders) == 1
 
 
@@ -268,6 +266,18 @@ async def test_what_only_a_lost_process_heard_is_owed_to_the_one_in_its_place(sh
 
     assert [run.checked["wake_ups"] for run in runs] == [0, 2, 0]
     assert sorted(kind for _, kind in resumed.woken) == ["delivered", "delivered", "shipped", "shipped"]
+
+
+async def test_a_process_started_anew_finds_what_has_shipped_and_nothing_that_never_will(shop: Facts) -> None:
+    shipped, rejected = await shop.until_delivered((shop.sku(), 1)), await shop.keep((shop.sku(), 1))
+    await shop.source(rejected)
+    await shop.release(rejected)
+    await shop.reject(rejected)
+    async with shop.database.reading() as connection:
+        found = [
+            await units.catch_up(connection, CatchUp(order_id=order_id, known=())) for order_id in (shipped, rejected)
+        ]
+    assert [[fulfillment.n for fulfillment in each.unknown] for each in found] == [[1], []]
 
 
 async def test_wake_ups_that_cannot_be_sent_end_the_run(shop: Facts) -> None:

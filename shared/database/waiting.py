@@ -1,0 +1,151 @@
+"""Order lines that wait, as whoever hands out stock or supply sees them.
+
+Thousands may wait for one item: what only the planner asks about one of them is made of its row when it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.domain.network import Place
+from shared.domain.orders import Method, ServiceLevel
+from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
+from shared.domain.sourcing.timetable import Coming, Timetable
+from shared.domain.supply import Turn
+
+T = TypeVar("T")
+
+#: Most are bound to nothing, and a container for each of thousands is what keeps the collector busy.
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: Who has no promise yet is served after those who have.
+NO_PROMISE = datetime.max.replace(tzinfo=UTC)
+
+#: ``units`` are those that wait beside what has arrived for the order already.
+_WAITING = """
+    SELECT w.*, w.backordered - greatest(0, least(w.backordered, w.held - w.before)) AS units FROM (
+        SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
+               i.weight_g, i.length_mm, i.width_mm, i.height_mm, i.own_container,
+               o.priority, o.promised_at, o.received_at, o.channel, o.place::text AS place, o.service, o.method,
+               o.pickup_node_id, o.policy_version,
+               CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id, coalesce(h.units, 0) AS held,
+               sum(l.backordered) OVER lines - l.backordered AS before,
+               (SELECT array_agg(DISTINCT node_id ORDER BY node_id) FROM fulfillment_order f
+                WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded,
+               b.bound_to, b.bound, b.promised_with
+        FROM order_line l JOIN orders o USING (order_id) JOIN item i USING (sku)
+        LEFT JOIN LATERAL (
+            SELECT true AS holds, sum(open) FILTER (WHERE c.sku = l.sku) AS units FROM cart_hold_line c
+            WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
+            HAVING count(*) > 0
+        ) h ON o.cart_hold_id IS NOT NULL
+        LEFT JOIN LATERAL (
+            SELECT array_agg(inbound_id ORDER BY inbound_id) AS bound_to,
+                   array_agg(quantity ORDER BY inbound_id) AS bound,
+                   array_agg(promised_at ORDER BY inbound_id) AS promised_with
+            FROM supply_binding b WHERE b.order_id = l.order_id AND b.line_no = l.line_no
+        ) b ON true
+        WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {which}
+        WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
+    ) w
+"""
+_ALL = text(_WAITING.format(which="true"))
+_OF_ORDERS = text(_WAITING.format(which="l.order_id = ANY(:order_ids)"))
+#: A version never changes.
+_POLICIES = text("SELECT version, sourcing FROM policy_version WHERE version = ANY(:versions)")
+
+
+class WaitingLine:
+    """Units of an order line that wait.
+
+    Attributes:
+        units: Beside those that have arrived for it already; it may need none.
+        bound: Units by the inbound they are bound to.
+        promised_with: When the customer would have them, by inbound.
+        hold_id: The hold that has arrived units of the order, if any.
+    """
+
+    def __init__(self, row: Any, policies: Mapping[str, Policy]) -> None:
+        self._row, self._policies = row, policies
+        self.turn = turn_of(row)
+        self.sku: str = row.sku
+        self.channel: str = row.channel
+        self.units = int(row.units)
+        self.bound: Mapping[str, int] = _by(row.bound_to, row.bound)
+        self.promised_with: Mapping[str, datetime] = _by(row.bound_to, row.promised_with)
+        self.hold_id: str | None = row.hold_id
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.turn.order_id, self.turn.line_no
+
+    def is_as(self, other: WaitingLine) -> bool:
+        """Whether nothing about it has changed."""
+        return bool(self._row == other._row)
+
+    def date(self, coming: Coming, timetable: Timetable, as_of: datetime) -> datetime | None:
+        """When the customer would have the units with this supply; ``None`` when they cannot be shipped from there."""
+        line, order = self._asked
+        policy = self._policies[self._row.policy_version]
+        return timetable.dates(order, line, policy, [coming], as_of=as_of).get(coming.inbound_id)
+
+    @cached_property
+    def _asked(self) -> tuple[WantedLine, SourcingOrder]:
+        row = self._row
+        line = WantedLine.model_construct(
+            line_no=row.line_no,
+            sku=row.sku,
+            quantity=max(1, self.units),
+            weight_g=row.weight_g,
+            length_mm=row.length_mm,
+            width_mm=row.width_mm,
+            height_mm=row.height_mm,
+            unit_price_minor=row.unit_price_minor,
+            own_container=row.own_container,
+        )
+        order = SourcingOrder(
+            order_id=row.order_id,
+            channel=row.channel,
+            ship_to=Place.model_validate_json(row.place),
+            service=ServiceLevel(row.service),
+            lines=(line,),
+            excluded=tuple(row.excluded or ()),
+            method=Method(row.method),
+            pickup_node_id=row.pickup_node_id,
+        )
+        return line, order
+
+
+def _by(names: Sequence[str] | None, values: Sequence[T] | None) -> Mapping[str, T]:
+    return dict(zip(names, values, strict=True)) if names and values else _NOTHING
+
+
+def turn_of(row: Any) -> Turn:
+    """Whose turn it is, of an order line's row."""
+    return Turn(row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no)
+
+
+async def read_waiting(connection: AsyncConnection, skus: Collection[str]) -> list[WaitingLine]:
+    """All order lines that wait for these items."""
+    return await _read(connection, (await connection.execute(_ALL, {"skus": list(skus)})).all())
+
+
+async def read_waiting_of(
+    connection: AsyncConnection, skus: Collection[str], order_ids: Collection[str]
+) -> list[WaitingLine]:
+    """Lines of these orders that wait for these items."""
+    values = {"skus": list(skus), "order_ids": list(order_ids)}
+    return await _read(connection, (await connection.execute(_OF_ORDERS, values)).all())
+
+
+async def _read(connection: AsyncConnection, rows: Sequence[Any]) -> list[WaitingLine]:
+    versions = {row.policy_version for row in rows}
+    found = await connection.execute(_POLICIES, {"versions": list(versions)}) if versions else ()
+    policies = {row.version: Policy.model_validate(row.sourcing) for row in found}
+    return [WaitingLine(row, policies) for row in rows]
