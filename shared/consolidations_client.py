@@ -77,8 +77,8 @@ async def form(database: Database, owners: Sequence[str], *, because: str, actor
 async def wake_mates(doms: Doms, mates: Iterable[Mate], kind: Literal["release_due", "label_due"]) -> None:
     """Have fulfillment orders act that share a parcel with one that has just moved.
 
-    Nobody has to have heard. A process that takes the place of a lost one finds in the facts that its label is due. That
-    it was to be released with others it does not: it is at its own time, for which they wait.
+    Nobody has to have heard. A process that takes the place of a lost one finds in the facts that its label is due.
+    That it was to be released with others it does not: it is at its own time, for which they wait.
     """
     for mate in mates:
         await doms.wake(order_workflow_id(mate.order_id), Wake(kind=kind, n=mate.n))
