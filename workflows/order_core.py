@@ -320,7 +320,7 @@ class OrderCore:
             return
         if wake.n in self._processes:
             self._processes[wake.n].hear(wake)
-        elif workflow.patched("2026-11-heard-early"):
+        elif workflow.patched("2026-11-heard-early") and wake not in self._early:
             self._early.append(wake)
 
     @workflow.query(name="state")
