@@ -66,8 +66,8 @@ _ACTIVE_POLICY = text("SELECT version, process FROM policy_version WHERE active"
 _WAITING_FOR = text("""
     SELECT o.order_id FROM order_line l JOIN orders o USING (order_id)
     WHERE l.backordered > 0 AND l.sku = ANY(:skus) AND o.closed_at IS NULL
-    GROUP BY o.order_id, o.priority, o.received_at
-    ORDER BY o.priority, o.received_at
+    GROUP BY o.order_id
+    ORDER BY o.priority, coalesce(o.promised_at, 'infinity'), o.received_at, o.order_id
     LIMIT :limit
 """)
 
@@ -225,7 +225,7 @@ async def active_policy(connection: AsyncConnection) -> tuple[str, ProcessPolicy
 
 
 async def orders_waiting_for(connection: AsyncConnection, skus: Sequence[str], limit: int = 1000) -> list[str]:
-    """Open orders with backordered units of these SKUs, first the ones that go first by the active policy's batches."""
+    """Open orders with backordered units of these SKUs, in their order of service or by the active policy's batches."""
     active = (await connection.execute(_BATCHES)).first()
     if active is not None:
         waiting = await connection.execute(_WAITING_TO_SORT, {"skus": list(skus)})
