@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-
-from shared.contracts import BATCH_QUEUE
 from shared.database.stock import Move
-from shared.messages import ReconcileInput, ReconcileResult
+from tests.support.discrepancies import reconcile
 from tests.support.system import System
 from workers.demo.shelves import fill_shelves
-
-
-async def reconcile(shop: System) -> ReconcileResult:
-    result: ReconcileResult = await shop.temporal.execute_workflow(
-        "Reconciliation",
-        ReconcileInput(),
-        id=f"reconciliation/{uuid.uuid4().hex[:8]}",
-        task_queue=BATCH_QUEUE,
-        result_type=ReconcileResult,
-    )
-    return result
 
 
 async def test_what_was_booked_and_what_was_shipped_agrees_with_the_partners(shop: System) -> None:
