@@ -50,9 +50,10 @@ _LISTED = text("""
 _KEEP = text("""
     INSERT INTO carrier_quote AS t (destination, node_id, carrier, service, weight_g, quote_id, price_minor, currency,
                                     transit_days, expires_at)
-    SELECT destination, node_id, carrier, service, weight_g, quote_id, price_minor, currency, transit_days, expires_at
+    SELECT DISTINCT ON (destination, node_id, carrier, service, weight_g)
+           destination, node_id, carrier, service, weight_g, quote_id, price_minor, currency, transit_days, expires_at
     FROM jsonb_populate_recordset(NULL::carrier_quote, CAST(:rows AS jsonb))
-    ORDER BY destination, node_id, carrier, service, weight_g
+    ORDER BY destination, node_id, carrier, service, weight_g, price_minor
     ON CONFLICT (destination, node_id, carrier, service, weight_g) DO UPDATE SET
         quote_id = excluded.quote_id, price_minor = excluded.price_minor, currency = excluded.currency,
         transit_days = excluded.transit_days, expires_at = excluded.expires_at
@@ -136,7 +137,10 @@ async def list_quotes(
 
 
 async def keep_quotes(connection: AsyncConnection, quotes: Iterable[LaneQuote]) -> None:
-    """Keep each quote in the place of one that ends earlier. One statement: it needs no transaction around it."""
+    """Keep each quote in the place of one that ends earlier, of a service that is quoted twice the cheaper one.
+
+    One statement: it needs no transaction around it.
+    """
     if rows := [quote.model_dump(mode="json") for quote in quotes]:
         await connection.execute(_KEEP, {"rows": json.dumps(rows)})
 

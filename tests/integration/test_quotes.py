@@ -180,6 +180,12 @@ async def test_a_later_quote_takes_the_place_and_an_earlier_one_does_not(shop: F
         assert await quotes.list_quotes(connection, as_of=now + timedelta(minutes=9)) == ()
 
 
+async def test_of_a_service_that_is_quoted_twice_the_cheaper_one_is_kept(shop: Facts, gateways: Gateways) -> None:
+    await keep(shop, *(quote("parcelpost", "ground", price, 500) for price in (300, 200, 400)))
+    async with shop.database.reading() as connection:
+        assert [one.price_minor for one in await quotes.list_quotes(connection, as_of=datetime.now(UTC))] == [200]
+
+
 # --- kept fresh ---------------------------------------------------------------------------------------------
 
 
@@ -223,6 +229,9 @@ async def test_what_ends_soon_is_asked_again_and_what_nobody_plans_for_forgotten
     forgotten = await refresh(shop, gateways, later=QuoteRefreshInput().asked_within + timedelta(seconds=5))
     assert (forgotten.lanes, forgotten.expired) == (0, first.quotes)
     assert (await refresh(shop, gateways)).lanes == 0
+    assert await shop.rows("SELECT FROM quote_span"), "orders that went by them may be planned again"
+    await refresh(shop, gateways, later=timedelta(days=31))
+    assert not await shop.rows("SELECT FROM quote_span")
 
 
 async def test_a_carrier_that_is_down_leaves_its_lanes_to_the_card(
