@@ -3,7 +3,9 @@
 A node's days are those of ``shared.domain.sourcing.roads``: what is handed over on a day counts against that
 day and every later one, so that a day passed over leaves more for those that follow. They are counted in units and,
 where they are limited so, in fulfillment orders, of which each takes at least one of a day until it is handed over.
-Of several limits of one day each is kept by itself: what does not go together on any day is refused when it is moved.
+Of several limits of a day the tightest one counts for what all of them are about: no more orders than units, no more of
+a service than of all together. What still does not go together, because services that are limited differently want the
+same days, is refused when it is moved.
 """
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ class _Room:
         of_services = [day for day in loads if day.service is not None]
         services = (ALL, *sorted({day.service.value for day in of_services if day.service is not None}))
         self._days = {ALL: Days(node.daily_units, loads, None)}
-        self._days |= {service: Days(None, of_services, ServiceLevel(service)) for service in services[1:]}
+        self._days |= {service: Days(node.daily_units, loads, ServiceLevel(service)) for service in services[1:]}
         self._orders = _orders_left(loads)
         self.series = (
             *(Series(service, Counted.UNITS) for service in services),
@@ -154,8 +156,12 @@ class _Room:
         """What can be ready by each of the days."""
         if series.counted is Counted.UNITS:
             return self._units_until(series.service)
-        left_by_day = self._orders[series.service]
-        return accumulate((left_by_day.get(each.day, UNLIMITED) for each in self.days), _added)
+        return accumulate((self._orders_on(each.day, series.service) for each in self.days), _added)
+
+    def _orders_on(self, day: date, service: str) -> int:
+        """Each of them takes a unit at least."""
+        together, of_service = (self._orders.get(each, {}).get(day, UNLIMITED) for each in (ALL, service))
+        return min(together, of_service, self._days[service].room(day))
 
     def _units_until(self, service: str) -> Iterator[int]:
         """Units, of which those that have no day of their own yet come before everything new."""
@@ -178,7 +184,7 @@ def _orders_left(days: Iterable[DayLoad]) -> dict[str, dict[date, int]]:
     found: dict[str, dict[date, int]] = {}
     for load in days:
         if load.order_limit is not None:
-            more = left(load.order_limit, load.used_orders) if left(load.limit, load.used) else 0
+            more = left(load.order_limit, load.used_orders)
             found.setdefault(load.service.value if load.service else ALL, {})[load.day] = more
     return found
 
