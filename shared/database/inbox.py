@@ -6,7 +6,7 @@ carries a wake-up that is sent after the commit; one that was lost to a crash is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from sqlalchemy import text
@@ -49,8 +49,14 @@ _ALSO = text("""
     SELECT partner_id, :also_id, type, reference, '{}' FROM message_in
     WHERE partner_id = :partner_id AND message_id = :message_id
 """)
-#: A scan and the ship confirm it came before must not miss each other: whoever is second sees the first.
-_MEET = text("SELECT pg_advisory_xact_lock(hashtextextended(r, 0)) FROM unnest(CAST(:references AS text[])) AS r")
+#: A scan and the ship confirm it came before must not miss each other: whoever is second sees the first. A ship confirm
+#: locks its numbers before its order, for an earlier scan is about the orders of all who share the parcel.
+_MEET = text("""
+    SELECT r, pg_advisory_xact_lock(hashtextextended(r, 0)) FROM (
+        SELECT unnest(CAST(:references AS text[])) AS r
+        UNION SELECT tracking_no FROM package WHERE fulfillment_order_id = :ships AND tracking_no <> ''
+        ORDER BY r) n
+""")
 _EARLY = text("""
     SELECT partner_id, body FROM message_in
     WHERE applied_at IS NULL AND reference = ANY(:references) ORDER BY received_at
@@ -125,11 +131,23 @@ async def take(connection: AsyncConnection, partner_id: str, message: PartnerMes
     row = (await connection.execute(_TAKE, values)).one()
     if row.applied_at is not None:
         return Taken(wakes=_unsent(partner_id, message.message_id, row))
+    met = await _meet_scans(connection, message) if isinstance(message, FulfillmentShipped) else set[str]()
     applied = await _apply(connection, partner_id, message)
     if applied is None:
         return Taken()
     wakes = await _mark_all(connection, partner_id, message.message_id, applied)
-    return Taken(wakes=(*wakes, *await _apply_early(connection, applied)), served=applied.served)
+    return Taken(wakes=(*wakes, *await _apply_early(connection, applied, met)), served=applied.served)
+
+
+async def _meet_scans(connection: AsyncConnection, message: FulfillmentShipped) -> set[str]:
+    numbers = [package.tracking_no for package in message.packages if package.tracking_no]
+    return await _meet(connection, numbers, ships=message.reference)
+
+
+async def _meet(connection: AsyncConnection, references: Collection[str], *, ships: str = "") -> set[str]:
+    """Lock references, and the numbers of what a fulfillment order ships; returns them."""
+    rows = await connection.execute(_MEET, {"references": list(references), "ships": ships})
+    return {row.r for row in rows}
 
 
 async def _apply(connection: AsyncConnection, partner_id: str, message: PartnerMessage) -> Applied | None:
@@ -138,7 +156,7 @@ async def _apply(connection: AsyncConnection, partner_id: str, message: PartnerM
     try:
         return await apply(connection, partner_id, message)
     except Unmatched:
-        await connection.execute(_MEET, {"references": [message.reference]})
+        await _meet(connection, [message.reference])
     try:
         return await apply(connection, partner_id, message)
     except Unmatched:
@@ -183,12 +201,13 @@ async def _mark_applied(connection: AsyncConnection, partner_id: str, message_id
     await connection.execute(_APPLIED, values)
 
 
-async def _apply_early(connection: AsyncConnection, applied: Applied) -> list[WakeUp]:
-    """Apply what came before the fact it is about: a scan before the ship confirm."""
+async def _apply_early(connection: AsyncConnection, applied: Applied, met: Collection[str]) -> list[WakeUp]:
+    """Apply what came before the fact it is about: a scan before the ship confirm. Some references are locked."""
     if not applied.unlocks:
         return []
     wakes: list[WakeUp] = []
-    await connection.execute(_MEET, {"references": sorted(applied.unlocks)})
+    if others := set(applied.unlocks).difference(met):
+        await _meet(connection, others)
     for row in (await connection.execute(_EARLY, {"references": list(applied.unlocks)})).all():
         scan = TrackingUpdated.model_validate(row.body)
         late = await apply_tracking(connection, row.partner_id, scan)

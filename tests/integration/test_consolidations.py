@@ -14,7 +14,7 @@ from shared.database.consolidations import Mate, Regrouped
 from shared.database.fulfillment import begin_release
 from shared.database.inbox import Taken
 from shared.database.labels import TAKE_OVER_AFTER
-from shared.gateways.partner_messages import FulfillmentRejected, TrackingStatus
+from shared.gateways.partner_messages import FulfillmentRejected, FulfillmentShipped, TrackingStatus
 from shared.messages import Separate, order_workflow_id
 from tests.support.facts import Facts
 from tests.support.parcels import (
@@ -236,6 +236,18 @@ async def test_who_leaves_after_the_label_leaves_it_to_the_others(shop: Facts, a
     assert (await packages(shop, one, two))[f"{two}/f1/p1"][0] == "voided"
 
 
+async def test_a_label_that_nothing_ships_under_is_left_to_the_others_or_given_back(shop: Facts, ada: str) -> None:
+    one, two, label = await on_the_way(shop, ada)
+    await from_node(shop, FulfillmentShipped(packages=(), **about(one, "shipped")))
+    async with shop.database.transaction() as connection:
+        assert (await labels.begin_voiding(connection, call(one))).parcels == ()
+    assert await packages(shop, one, two) == {f"{one}/f1/p1": ("voided", 0), f"{two}/f1/p1": ("completed", 777)}
+    await shipped(shop, two, label)
+    async with shop.database.transaction() as connection:
+        assert (await labels.begin_voiding(connection, call(two))).parcels == (), "it is on the road"
+    assert (await packages(shop, two))[f"{two}/f1/p1"] == ("completed", 777)
+
+
 async def test_race_of_unmerge_and_label_label_first(shop: Facts, ada: str) -> None:
     one, two = await packed_together(shop, ada)
     async with shop.database.transaction() as connection:
@@ -309,5 +321,13 @@ async def test_race_of_a_scan_and_the_second_ship_confirm(shop: Facts, ada: str)
         await somebody_waits(shop)
     await scanning
     await shipped(shop, two, label)
+    for order_id in (one, two):
+        assert (await shop.tell(order_id)).units.delivered == 1
+
+
+async def test_race_of_two_ship_confirms_that_a_scan_came_before(shop: Facts, ada: str) -> None:
+    one, two, label = await on_the_way(shop, ada)
+    await scanned(shop, label, TrackingStatus.DELIVERED)
+    await asyncio.gather(shipped(shop, one, label), shipped(shop, two, label))
     for order_id in (one, two):
         assert (await shop.tell(order_id)).units.delivered == 1
