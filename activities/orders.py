@@ -25,6 +25,7 @@ from shared.database.sourcing import Network, Question
 from shared.domain.capacity import works_of
 from shared.domain.releasing import release_at
 from shared.domain.sourcing import plan
+from shared.domain.sourcing.batches import place_of
 from shared.domain.sourcing.models import Snapshot, WantedLine
 from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.timetable import Timetable
@@ -147,7 +148,10 @@ class Orders(OrderActivities):
         limited = {load.node_id for load in snapshot.loads if load.days is not None}
         works = works_of(answer, snapshot.nodes, limited, question.order.service)
         releases = _releases(request, snapshot, answer)
-        return await self._plans.submit(Draft(request, answer, question.first, dates, snapshot.pooled, works, releases))
+        place = place_of(question.order, question.policy, request.as_of)
+        return await self._plans.submit(
+            Draft(request, answer, question.first, dates, snapshot.pooled, works, releases, place)
+        )
 
     async def _dates(self, question: Question, answer: Plan) -> dict[int, dict[str, datetime]]:
         """When the customer would have what the plan leaves waiting, by line and inbound."""

@@ -11,14 +11,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.deliveries import Delivery
-from shared.database.stored_orders import order_of
+from shared.database.turns import IN_TURN
 from shared.domain.base import Model
 from shared.domain.bundles import StockLine
 from shared.domain.carts import cart_hold_id_of
 from shared.domain.orders import OrderDocument, Verdict
 from shared.domain.policy import ProcessPolicy
-from shared.domain.sourcing.batches import in_sequence
-from shared.domain.sourcing.models import Policy
 from shared.messages import OrderInput
 
 _KEEP = text("""
@@ -63,26 +61,14 @@ _START = text("""
     FROM orders o JOIN policy_version p ON p.version = o.policy_version WHERE o.order_id = :order_id
 """)
 _ACTIVE_POLICY = text("SELECT version, process FROM policy_version WHERE active")
-_WAITING_FOR = text("""
+_WAITING_FOR = text(f"""
     SELECT o.order_id FROM order_line l JOIN orders o USING (order_id)
     WHERE l.backordered > 0 AND l.sku = ANY(:skus) AND o.closed_at IS NULL
-    GROUP BY o.order_id
-    ORDER BY o.priority, coalesce(o.promised_at, 'infinity'), o.received_at, o.order_id
-    LIMIT :limit
-""")
+    GROUP BY o.order_id ORDER BY {IN_TURN} LIMIT :limit
+""")  # noqa: S608 - our own fragment
 
 
 _STOCK_LINES = TypeAdapter(list[StockLine])
-_WAITING_TO_SORT = text("""
-    SELECT o.order_id, o.channel, o.place, o.service, o.priority, o.tags, o.received_at, o.promised_at,
-           jsonb_agg(jsonb_build_object('line_no', w.line_no, 'sku', w.sku, 'unit_price_minor', w.unit_price_minor,
-                                        'quantity', w.unallocated + w.backordered) ORDER BY w.line_no) AS lines
-    FROM orders o JOIN order_line w USING (order_id)
-    WHERE o.closed_at IS NULL AND w.unallocated + w.backordered > 0
-      AND o.order_id IN (SELECT order_id FROM order_line WHERE backordered > 0 AND sku = ANY(:skus))
-    GROUP BY o.order_id
-""")
-_BATCHES = text("SELECT sourcing, now() AS now FROM policy_version WHERE active AND sourcing ? 'batches'")
 
 
 class OrderStart(Model):
@@ -225,12 +211,6 @@ async def active_policy(connection: AsyncConnection) -> tuple[str, ProcessPolicy
 
 
 async def orders_waiting_for(connection: AsyncConnection, skus: Sequence[str], limit: int = 1000) -> list[str]:
-    """Open orders with backordered units of these SKUs, in their order of service or by the active policy's batches."""
-    active = (await connection.execute(_BATCHES)).first()
-    if active is not None:
-        waiting = await connection.execute(_WAITING_TO_SORT, {"skus": list(skus)})
-        pool = [order_of(row, promised_at=row.promised_at) for row in waiting]
-        served = in_sequence(pool, Policy.model_validate(active.sourcing), active.now)
-        return [order.order_id for order in served[:limit]]
+    """Open orders with backordered units of these SKUs, in their order of service."""
     rows = await connection.execute(_WAITING_FOR, {"skus": list(skus), "limit": limit})
-    return [row.order_id for row in rows]
+    return list(rows.scalars())

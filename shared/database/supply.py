@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.inbounds import find_inbound
+from shared.database.turns import IN_TURN
 from shared.domain.base import Instant, Model
 from shared.domain.supply import InboundKind, InboundStatus
 
@@ -17,11 +18,11 @@ _LIST = """
                  WHERE l.inbound_id = i.inbound_id) AS lines
     FROM inbound i WHERE {conditions} ORDER BY i.expected_at, i.inbound_id LIMIT :limit
 """
-_WAITING = text("""
+_WAITING = text(f"""
     SELECT b.order_id, b.line_no, b.sku, b.quantity, b.promised_at, o.priority
     FROM supply_binding b JOIN orders o USING (order_id)
-    WHERE b.inbound_id = :inbound_id ORDER BY o.priority, b.promised_at, o.received_at, b.order_id, b.line_no
-""")
+    WHERE b.inbound_id = :inbound_id ORDER BY {IN_TURN}, b.line_no
+""")  # noqa: S608 - our own fragment
 _RECEIPTS = text("""
     SELECT reference, actor, at, result FROM inbound_receipt WHERE inbound_id = :inbound_id ORDER BY at, reference
 """)

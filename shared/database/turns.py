@@ -13,8 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.engine import LostRace
 
+_PROMISED = "CAST(extract(epoch FROM coalesce(o.promised_at, 'infinity')) AS double precision)"
+#: The place of ``orders o`` by the batches of its policy, with its promise as it is now.
+BATCH = f"array_replace(array_replace(o.batch, NULL, {_PROMISED}), 'NaN', -{_PROMISED})"
 #: The order of service of ``orders o``; ``shared.domain.supply.Turn`` is the same.
-IN_TURN = """o.priority, coalesce(o.promised_at, 'infinity'), o.received_at, o.order_id COLLATE "C\""""
+IN_TURN = f"""{BATCH}, o.priority, coalesce(o.promised_at, 'infinity'), o.received_at, o.order_id COLLATE "C\""""
 #: Units of an item whose first takers are waited for. Who comes after them gets something only if nobody else has the
 #: order locked: an order is locked for as long as it is planned or changed.
 _WAITED_FOR_FIRST = 100

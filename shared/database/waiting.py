@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.turns import BATCH
 from shared.domain.network import Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -32,8 +33,8 @@ _WAITING = """
     SELECT w.*, w.backordered - greatest(0, least(w.backordered, w.held - w.before)) AS units FROM (
         SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
                i.weight_g, i.length_mm, i.width_mm, i.height_mm, i.own_container,
-               o.priority, o.promised_at, o.received_at, o.channel, o.place::text AS place, o.service, o.method,
-               o.pickup_node_id, o.policy_version,
+               {batch} AS batch, o.priority, o.promised_at, o.received_at, o.channel,
+               o.place::text AS place, o.service, o.method, o.pickup_node_id, o.policy_version,
                CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id, coalesce(h.units, 0) AS held,
                sum(l.backordered) OVER lines - l.backordered AS before,
                (SELECT array_agg(DISTINCT node_id ORDER BY node_id) FROM fulfillment_order f
@@ -55,8 +56,8 @@ _WAITING = """
         WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
     ) w
 """
-_ALL = text(_WAITING.format(which="true"))
-_OF_ORDERS = text(_WAITING.format(which="l.order_id = ANY(:order_ids)"))
+_ALL = text(_WAITING.format(batch=BATCH, which="true"))
+_OF_ORDERS = text(_WAITING.format(batch=BATCH, which="l.order_id = ANY(:order_ids)"))
 #: A version never changes.
 _POLICIES = text("SELECT version, sourcing FROM policy_version WHERE version = ANY(:versions)")
 
@@ -128,7 +129,9 @@ def _by(names: Sequence[str] | None, values: Sequence[T] | None) -> Mapping[str,
 
 def turn_of(row: Any) -> Turn:
     """Whose turn it is, of an order line's row."""
-    return Turn(row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no)
+    return Turn(
+        tuple(row.batch), row.priority, row.promised_at or NO_PROMISE, row.received_at, row.order_id, row.line_no
+    )
 
 
 async def read_waiting(connection: AsyncConnection, skus: Collection[str]) -> list[WaitingLine]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.turns import IN_TURN
 from shared.domain.base import Model
 from shared.messages import Wake
 
@@ -23,9 +24,9 @@ _ASK_WAITING = text("""
 """)
 #: Who waits although a node has what they want, or keeps it for them, waits for a day of that node. As many are asked,
 #: in their order of service, as could share the room: the others would only find it taken.
-_ASK_FOR_ROOM = text("""
+_ASK_FOR_ROOM = text(f"""
     WITH waiting AS (
-        SELECT o.order_id, o.priority, o.promised_at, o.received_at, sum(l.backordered) AS units
+        SELECT o.order_id, sum(l.backordered) AS units
         FROM order_line l JOIN orders o USING (order_id)
         WHERE l.backordered > 0 AND o.closed_at IS NULL AND (
             EXISTS (SELECT FROM stock_position p
@@ -37,11 +38,12 @@ _ASK_FOR_ROOM = text("""
     )
     INSERT INTO wake (order_id, kind)
     SELECT order_id, 'stock_arrived' FROM (
-        SELECT order_id, row_number() OVER turns AS turn, sum(units) OVER turns - units AS before FROM waiting
-        WINDOW turns AS (ORDER BY priority, coalesce(promised_at, 'infinity'), received_at, order_id)
+        SELECT order_id, row_number() OVER turns AS turn, sum(units) OVER turns - units AS before
+        FROM waiting JOIN orders o USING (order_id)
+        WINDOW turns AS (ORDER BY {IN_TURN})
     ) w
     WHERE before < coalesce(CAST(:units AS bigint), before + 1) ORDER BY turn
-""")
+""")  # noqa: S608 - our own fragment
 _ASKED_HERE = text("""
     SELECT order_id FROM wake
     WHERE tx = pg_current_xact_id() AND kind = 'stock_arrived' AND order_id IS NOT NULL ORDER BY wake_id

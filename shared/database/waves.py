@@ -13,6 +13,7 @@ from shared.database import prices
 from shared.database.quotes import read_quotes
 from shared.database.snapshots import AGREEING, read_unpriced
 from shared.database.stored_orders import lines_as_json, order_of
+from shared.database.turns import IN_TURN
 from shared.domain.network import Place
 from shared.domain.orders import Address
 from shared.domain.quotes import LaneQuote, area_of
@@ -56,7 +57,7 @@ _ORDERS = text(f"""
     WHERE NOT EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.unallocated > 0)
       AND NOT EXISTS (SELECT FROM cart_hold_line h WHERE h.cart_hold_id = o.cart_hold_id AND h.open > 0)
     GROUP BY o.order_id, p.version
-    ORDER BY o.priority, o.received_at, o.order_id
+    ORDER BY {IN_TURN}
     LIMIT :limit
 """)  # noqa: S608 - our own fragments
 _STANDING = text(f"""

@@ -142,8 +142,9 @@ class Receipt(Model):
 
 
 class Turn(NamedTuple):
-    """The order of service: the lower priority number, then the earlier promise, then who came first."""
+    """The order of service: the place by the policy's batches, priority, the earlier promise, then who came first."""
 
+    batch: tuple[float, ...]
     priority: int
     promised_at: datetime
     received_at: datetime

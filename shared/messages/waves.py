@@ -14,7 +14,7 @@ class WaveInput(Model):
     """A wave of one channel's orders.
 
     Attributes:
-        limit: At most so many orders, by priority and then by age.
+        limit: At most so many orders, the first in their order of service.
     """
 
     channel: str

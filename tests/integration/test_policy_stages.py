@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
+from shared import supply_client
+from shared.client import Doms
 from shared.database import decisions, orders, policies, replays
+from shared.database.rises import book_arrival
+from shared.database.stock import Move
 from shared.domain.policies import PolicyVersion
 from shared.domain.sourcing.facts import LINE_FIELDS, NODE_FIELDS, ORDER_FIELDS
 from shared.domain.sourcing.models import Policy
@@ -20,8 +24,10 @@ from shared.domain.sourcing.plans import Because, Plan
 from shared.domain.sourcing.policy_check import read_policy
 from shared.domain.sourcing.preview import preview
 from shared.domain.sourcing.stages import Then, Tried
+from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.errors import InvalidInput, NotFound
 from tests.support.facts import Facts
+from tests.support.supply_desk import Desk
 from workers.cli import policy as policy_cli
 from workers.cli.explain import drawn
 
@@ -146,20 +152,34 @@ async def test_a_preview_shows_what_would_be_different_and_reserves_nothing(shop
     assert (await shop.tell(other)).units.unallocated == 1
 
 
-async def test_waiting_orders_are_woken_by_the_batches_of_the_active_policy(shop: Facts) -> None:
+async def test_batches_say_who_waits_first(shop: Facts) -> None:
+    """Of stock and of supply, whatever order they came in; what changes after they were planned is looked up."""
     sku = shop.sku()
     await shop.stock(sku)
-    waiting = [await shop.keep((sku, 1)), await shop.keep((sku, 3)), await shop.keep((sku, 1), tags=("vip",))]
-    for order_id in waiting:
-        await shop.source(order_id)
-
-    async def turn() -> list[int]:
-        async with shop.database.reading() as connection:
-            return [waiting.index(order_id) for order_id in await orders.orders_waiting_for(connection, [sku])]
-
-    assert await turn() == [0, 1, 2]
-    await begun(shop, policy_of(batches=[
-        {"name": "vip", "when": "'vip' in order.tags", "sequence": [{"by": "received_at"}]},
-        {"name": "large", "sequence": [{"by": "units", "descending": True}]},
+    policy = await begun(shop, policy_of(batches=[
+        {"name": "vip", "when": "'vip' in order.tags", "sequence": [{"by": "promised_at"}]},
+        {"name": "trade", "when": "order.priority < 5", "sequence": [{"by": "units", "descending": True}]},
     ]))  # fmt: skip
-    assert await turn() == [2, 1, 0]
+    small, last, large = [await shop.keep((sku, n), priority=p) for n, p in ((1, 3), (1, 5), (3, 3))]
+    unpromised, vip = [await shop.keep((sku, 1), priority=5, tags=("vip",)) for _ in range(2)]
+    await shop.run("UPDATE orders SET policy_version = :v", v=policy.version)
+    waiting = [vip, unpromised, large, small, last]
+    for order_id in reversed(waiting):
+        await shop.source(order_id)
+    await shop.run("UPDATE orders SET promised_at = now() + interval '1 day' WHERE order_id = :o", o=vip)
+    async with shop.database.reading() as connection:
+        assert await orders.orders_waiting_for(connection, [sku]) == waiting
+    inbound = Inbound(
+        inbound_id="PO-1",
+        kind=InboundKind.PURCHASE_ORDER,
+        node_id="wh-columbus",
+        expected_at=datetime.now(UTC) + timedelta(days=3),
+        lines=(InboundLine(sku=sku, quantity=4),),
+    )
+    await supply_client.create_inbound(cast(Doms, Desk(shop.database)), inbound, actor="buyer")
+    bound = await shop.rows("SELECT order_id, quantity FROM supply_binding")
+    assert {row.order_id: row.quantity for row in bound} == {vip: 1, unpromised: 1, large: 2}
+    move = Move(node_id="wh-columbus", sku=sku, cause="receive", on_hand=6, reference="asn-1")
+    await book_arrival(shop.database, [move], as_of=datetime.now(UTC))
+    kept = await shop.rows("SELECT o.order_id, h.open FROM cart_hold_line h JOIN orders o USING (cart_hold_id)")
+    assert {row.order_id: row.open for row in kept} == {vip: 1, unpromised: 1, large: 3, small: 1}

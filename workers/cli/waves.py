@@ -52,7 +52,7 @@ async def run(
     Args:
         channel: Whose orders; what is kept for other channels stays theirs.
         dry_run: Show what would move and what it would save; change nothing.
-        limit: At most so many orders, by priority and then by age.
+        limit: At most so many orders, the first in their order of service.
         change: What it must save to move an order.
         short: What a unit without a source counts.
     """

@@ -31,7 +31,7 @@ Plan = tuple[list[Demand], list[Supply], dict[Turn, dict[str, int]], Date]
 
 
 def turn(n: int, priority: int = 3, promised: int = 0) -> Turn:
-    return Turn(priority, DAY + timedelta(days=promised), DAY + timedelta(minutes=n), f"o{n}", 1)
+    return Turn((), priority, DAY + timedelta(days=promised), DAY + timedelta(minutes=n), f"o{n}", 1)
 
 
 def day(n: int) -> datetime:
