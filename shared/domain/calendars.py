@@ -79,16 +79,23 @@ def ready_by(node: Node, as_of: datetime, *, later: int = 0) -> datetime | None:
 def deliver_by(
     handed_over: datetime, origin: Place, destination: Place, transit_days: int, carrier: Calendar = CARRIER
 ) -> datetime | None:
-    """When a parcel handed over at ``handed_over`` has reached the customer, aware UTC.
+    """When a parcel handed over at ``handed_over`` has reached the customer, aware UTC."""
+    return delivered(handed_over, origin.time_zone, destination.time_zone, transit_days, carrier)
+
+
+def delivered(
+    handed_over: datetime, from_zone: str, to_zone: str, transit_days: int, carrier: Calendar = CARRIER
+) -> datetime | None:
+    """The same for any two places of these time zones.
 
     Transit is counted in the carrier's working days from the first one on or after the local day of the
     hand-over. The answer is never before the hand-over, whatever lies between the two time zones.
     """
-    day = working_day(carrier, local_day(handed_over, origin.time_zone), transit_days)
+    day = working_day(carrier, local_day(handed_over, from_zone), transit_days)
     if day is None:
         return None
-    delivered = at(day, DELIVERED, destination.time_zone)
-    return delivered if delivered >= handed_over else at(day + _DAY, DELIVERED, destination.time_zone)
+    arrives = at(day, DELIVERED, to_zone)
+    return arrives if arrives >= handed_over else at(day + _DAY, DELIVERED, to_zone)
 
 
 def open_from(node: Node, there: datetime) -> datetime | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
 from shared.domain.capacity import UNLIMITED
-from shared.domain.kept import Same
 from shared.domain.sourcing.cartonising import Cartons
-from shared.domain.sourcing.freight import Tariff, Way, billable_g, volume_mm3
+from shared.domain.sourcing.freight import Tariff, billable_g, volume_mm3
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.price_table import prices
@@ -76,25 +76,46 @@ class _Network:
 
     Attributes:
         held, goods: Units each source holds of each atom's SKU, and what one of them costs beside its handling.
-        groups: For each source, the place of its ways and cartons in ``ways`` and ``cartons``.
+        groups: For each source, the place of its ways and cartons in the arrays of ways.
+        each, capacity: Of each way of each group, in a row; groups with fewer ways repeat their last one.
+        rows: Likewise the place of its tariff among ``tariffs``, those of one set of cartons after the other.
     """
 
     def __init__(self, atoms: Atoms, sources: Sequence[Source]) -> None:
-        skus = {line.sku: None for line in atoms.lines}
-        held: dict[str, list[int]] = {sku: [0] * len(sources) for sku in skus}
-        goods: dict[str, list[int]] = {sku: [0] * len(sources) for sku in skus}
-        for n, source in enumerate(sources):
-            for sku, row in source.stock.items():
-                if sku in skus:
-                    held[sku][n] = row.available
-                    goods[sku][n] = row.unit_minor
-        self.held, self.goods = held, goods
-        self.fixed = [source.fixed for source in sources]
-        self.each = [source.node.handling_unit_minor for source in sources]
-        places: dict[tuple[Same[tuple[Way, ...]], Cartons | None], int] = {}
-        self.groups = [places.setdefault((Same(source.ways), source.cartons), len(places)) for source in sources]
-        self.ways = [key.value for key, _ in places]
-        self.cartons = [cartons for _, cartons in places]
+        self.held: dict[str, list[int]] = {}
+        self.goods: dict[str, list[int]] = {}
+        for line in atoms.lines:
+            rows = [source.stock.get(line.sku) for source in sources]
+            self.held[line.sku] = [0 if row is None else row.available for row in rows]
+            self.goods[line.sku] = [0 if row is None else row.unit_minor for row in rows]
+        # Amounts too large for 64 bits stay as they are until they are refused.
+        self.fixed = np.array([source.fixed for source in sources])
+        self.handling = np.array([source.node.handling_unit_minor for source in sources])
+        # The sources keep their ways alive, so that no two of them have the same id.
+        places: dict[tuple[int, Cartons | None], int] = {}
+        self.groups = [places.setdefault((id(source.ways), source.cartons), len(places)) for source in sources]
+        first = dict(zip(reversed(self.groups), reversed(sources), strict=True))
+        self._add_ways([first[group] for group in range(len(places))])
+
+    def _add_ways(self, sources: Sequence[Source]) -> None:
+        """The ways of one source of each group."""
+        self.tariffs: dict[Cartons | None, dict[Tariff, int]] = {}
+        for source in sources:
+            known = self.tariffs.setdefault(source.cartons, {})
+            for way in source.ways:
+                known.setdefault(way.tariff, len(known))
+        before = dict(zip(self.tariffs, accumulate(map(len, self.tariffs.values()), initial=0), strict=False))
+        most = max(len(source.ways) for source in sources)
+        each, capacity, rows = [], [], []
+        for source in sources:
+            known, start = self.tariffs[source.cartons], before[source.cartons]
+            ways = source.ways + source.ways[-1:] * (most - len(source.ways))
+            each.append([way.each for way in ways])
+            capacity.append([way.capacity for way in ways])
+            rows.append([start + known[way.tariff] for way in ways])
+        self.each = np.array(each)
+        self.capacity = np.array(capacity)
+        self.rows = np.array(rows)
 
 
 def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | None:
@@ -105,10 +126,9 @@ def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | N
     taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
     units = taken.sum(axis=1)
     grams = _billable(atoms, taken, policy)
-    table = _Table(network, atoms, taken, grams)
-    matrix = _freight(network, table, units)[network.groups]
-    matrix += (np.array(network.fixed) + policy.split_penalty_minor)[:, None]
-    matrix += (np.array(network.each) - reward)[:, None] * units
+    matrix = _freight(network, _carried(network, atoms, taken, grams), units)[network.groups]
+    matrix += (network.fixed + policy.split_penalty_minor)[:, None]
+    matrix += (network.handling - reward)[:, None] * units
     if any(map(any, network.goods.values())):
         items = np.array([network.goods[line.sku] for line in atoms.lines], dtype=np.int64)
         matrix += items.T @ taken.T
@@ -157,10 +177,10 @@ def shipment_costs(atoms: Atoms, sources: Sequence[Source], policy: Policy, node
     states, state = _distinct(taken, atoms.steps)
     carried = states * np.array(atoms.chunk, dtype=np.int64)
     units = carried.sum(axis=1)[state]
-    table = _Table(network, atoms, carried, _billable(atoms, carried, policy))
-    cost = _freight_of(network, table, units, node, state)
-    cost += (np.array(network.fixed, dtype=np.int64) + policy.split_penalty_minor)[node]
-    cost += np.array(network.each, dtype=np.int64)[node] * units
+    costs = _carried(network, atoms, carried, _billable(atoms, carried, policy))
+    cost = _freight_of(network, costs, units, np.array(network.groups, dtype=np.int64)[node], state)
+    cost += (network.fixed + policy.split_penalty_minor)[node]
+    cost += network.handling[node] * units
     for column, (line, chunk) in enumerate(zip(atoms.lines, atoms.chunk, strict=True)):
         if any(goods := network.goods[line.sku]):
             cost += np.array(goods, dtype=np.int64)[node] * taken[:, column] * chunk
@@ -174,23 +194,6 @@ def _distinct(taken: Ints, steps: Sequence[int]) -> tuple[Ints, Ints]:
     return taken[first], state
 
 
-def _freight_of(network: _Network, table: _Table, units: Ints, node: Ints, state: Ints) -> Ints:
-    """Least freight, cartons, lateness and capacity of each row's state by the ways of its node."""
-    group = np.array(network.groups, dtype=np.int64)[node]
-    best = np.full(len(node), INF, dtype=np.int64)
-    for turn in range(max(map(len, network.ways))):
-        # Groups with fewer ways look at their last one again.
-        nth = [ways[min(turn, len(ways) - 1)] for ways in network.ways]
-        row = np.array([rows[min(turn, len(rows) - 1)] for rows in table.rows])
-        cost = table.costs[row[group], state]
-        if any(way.each for way in nth):
-            cost += np.array([way.each for way in nth], dtype=np.int64)[group] * units
-        if any(way.capacity < UNLIMITED for way in nth):
-            cost[units > np.array([way.capacity for way in nth], dtype=np.int64)[group]] = INF
-        np.minimum(best, cost, out=best)
-    return best
-
-
 def _billable(atoms: Atoms, taken: Ints, policy: Policy) -> Ints:
     weight = taken @ np.array([max(0, line.weight_g) for line in atoms.lines], dtype=np.int64)
     volume = taken @ np.array([volume_mm3(line) for line in atoms.lines], dtype=np.int64)
@@ -199,64 +202,55 @@ def _billable(atoms: Atoms, taken: Ints, policy: Policy) -> Ints:
 
 def _reward(atoms: Atoms, network: _Network, policy: Policy, units: int, grams: int) -> int:
     """More than any plan of this order can cost."""
-    freight = [
-        max(_dearest(way.tariff, cartons, grams, units) + way.each * units for way in ways)
-        for ways, cartons in zip(network.ways, network.cartons, strict=True)
-    ]
+    freight = max(
+        _dearest(tariff, cartons, grams, units) for cartons, known in network.tariffs.items() for tariff in known
+    )
     items = map(max, zip(*network.goods.values(), strict=True))
-    shipments = zip(network.fixed, network.each, items, network.groups, strict=True)
-    dearest: int = max(fixed + (each + goods) * units + freight[group] for fixed, each, goods, group in shipments)
+    shipments = zip(network.fixed.tolist(), network.handling.tolist(), items, strict=True)
+    dearest: int = max(fixed + (handling + goods) * units for fixed, handling, goods in shipments)
     # The bound by masks may use a node twice, so that every atom can be a shipment of its own.
     turns = min(sum(atoms.steps), max(len(network.groups), len(atoms.steps)))
-    return 1 + (dearest + policy.split_penalty_minor) * turns
+    return 1 + (dearest + freight + int(network.each.max()) * units + policy.split_penalty_minor) * turns
 
 
 def _dearest(tariff: Tariff, cartons: Cartons | None, grams: int, units: int) -> int:
     return tariff.cost(grams)[0] if cartons is None else cartons.dearest(tariff, grams, units)
 
 
-class _Table:
-    """What every state costs to carry and to pack, by tariff and cartons.
-
-    Attributes:
-        rows: For each group of the network, the row of each of its ways in ``costs``.
-    """
-
-    def __init__(self, network: _Network, atoms: Atoms, taken: Ints, grams: Ints) -> None:
-        tariffs: dict[Cartons | None, dict[Tariff, int]] = {}
-        first: dict[Cartons | None, int] = {}
-        for ways, cartons in zip(network.ways, network.cartons, strict=True):
-            known = tariffs.setdefault(cartons, {})
-            for way in ways:
-                known.setdefault(way.tariff, len(known))
-        tables: list[Ints] = []
-        for cartons, known in tariffs.items():
-            first[cartons] = sum(len(table) for table in tables)
-            tables.append(_prices(cartons, list(known), atoms, taken, grams))
-        self.costs: Ints = np.concatenate(tables) if len(tables) > 1 else tables[0]
-        self.rows = [
-            [first[cartons] + tariffs[cartons][way.tariff] for way in ways]
-            for ways, cartons in zip(network.ways, network.cartons, strict=True)
-        ]
+def _carried(network: _Network, atoms: Atoms, taken: Ints, grams: Ints) -> Ints:
+    """What every state costs to carry and to pack, in a column, by each of the network's tariffs, in a row."""
+    tables = [
+        prices(tuple(known), grams) if cartons is None else cartons.least(tuple(known), atoms.lines, taken)
+        for cartons, known in network.tariffs.items()
+    ]
+    return np.concatenate(tables) if len(tables) > 1 else tables[0]
 
 
-def _prices(cartons: Cartons | None, tariffs: Sequence[Tariff], atoms: Atoms, taken: Ints, grams: Ints) -> Ints:
-    return prices(tariffs, grams) if cartons is None else cartons.least(tariffs, atoms.lines, taken)
+def _freight(network: _Network, costs: Ints, units: Ints) -> Ints:
+    """Least freight, cartons, lateness and capacity of each state, in a column, over the ways of each group."""
+    best = np.full((len(network.rows), len(units)), INF, dtype=np.int64)
+    dear, limited = bool(network.each.any()), int(network.capacity.min()) < UNLIMITED
+    for turn, rows in enumerate(network.rows.T):
+        cost = costs[rows]
+        if dear:
+            cost += network.each[:, turn, None] * units
+        if limited:
+            cost[units > network.capacity[:, turn, None]] = INF
+        np.minimum(best, cost, out=best)
+    return best
 
 
-def _freight(network: _Network, table: _Table, units: Ints) -> Ints:
-    """Least freight, cartons, lateness and capacity of each state over the ways of each group."""
-    groups = network.ways
-    best = np.full((len(groups), len(units)), INF, dtype=np.int64)
-    for turn in range(max(map(len, groups))):
-        rows = [n for n, ways in enumerate(groups) if len(ways) > turn]
-        nth = [groups[n][turn] for n in rows]
-        cost = table.costs[[table.rows[n][turn] for n in rows]]
-        if any(way.each for way in nth):
-            cost += np.array([way.each for way in nth])[:, None] * units
-        if any(way.capacity < UNLIMITED for way in nth):
-            cost[units > np.array([way.capacity for way in nth])[:, None]] = INF
-        best[rows] = np.minimum(best[rows], cost)
+def _freight_of(network: _Network, costs: Ints, units: Ints, group: Ints, state: Ints) -> Ints:
+    """The same of one state of one group in each row."""
+    best = np.full(len(group), INF, dtype=np.int64)
+    dear, limited = bool(network.each.any()), int(network.capacity.min()) < UNLIMITED
+    for turn, rows in enumerate(network.rows.T):
+        cost = costs[rows[group], state]
+        if dear:
+            cost += network.each[group, turn] * units
+        if limited:
+            cost[units > network.capacity[group, turn]] = INF
+        np.minimum(best, cost, out=best)
     return best
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from shared.domain.kept import Same
 from shared.domain.sourcing.cartonising import Cartons
-from shared.domain.sourcing.freight import Quote, Way
+from shared.domain.sourcing.freight import Quote
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
 from shared.domain.sourcing.plans import Because, Candidate, PlannedShipment, Shortage
 from shared.domain.sourcing.solution import Parts, units_of
@@ -37,7 +36,7 @@ def candidates(
     """Every node of the snapshot, by ``node_id``."""
     chosen = {shipment.node_id for shipment in shipments}
     alone = _Alone(order, network, judged)
-    seen = [alone.seen(index, chosen) for index in range(len(network.sources))]
+    seen = [alone.seen(index, source, chosen) for index, source in enumerate(network.sources)]
     seen += [
         Candidate.made(
             node_id=node_id, chosen=False, fillable=_fillable(network, node_id), because=because, alone=None,
@@ -63,10 +62,10 @@ class _Alone:
         self._wanted = tuple(network.wanted.items())
         self._units = sum(line.quantity for line in order.lines)
         self._given: dict[tuple[int, ...], _Given] = {}
-        self._quotes: dict[tuple[Same[tuple[Way, ...]], Cartons | None, tuple[int, ...]], Quote | None] = {}
+        # The network keeps ways alive, so that no two of them have the same id.
+        self._quotes: dict[tuple[int, Cartons | None, tuple[int, ...]], Quote | None] = {}
 
-    def seen(self, index: int, chosen: set[str]) -> Candidate:
-        source = self._network.sources[index]
+    def seen(self, index: int, source: Source, chosen: set[str]) -> Candidate:
         stock, node_id = source.stock, source.node.node_id
         held = [min(wanted, stock[sku].available) if sku in stock else 0 for sku, wanted in self._wanted]
         gives = (*held, min(source.capacity, self._units))
@@ -86,7 +85,7 @@ class _Alone:
         )
 
     def _priced(self, index: int, source: Source, gives: tuple[int, ...], given: _Given) -> Priced | None:
-        key = (Same(source.ways), source.cartons, gives)
+        key = (id(source.ways), source.cartons, gives)
         if key not in self._quotes:
             self._quotes[key] = self._judged.quote(index, source, given.parts)
         quote = self._quotes[key]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -23,8 +24,11 @@ from shared.domain.sourcing.models import ServiceRate, WantedLine
 SPEED = {ServiceLevel.STANDARD: 0, ServiceLevel.EXPEDITED: 1, ServiceLevel.OVERNIGHT: 2}
 
 
-class Tariff(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Tariff:
     """One service into one zone. ``price[i]`` buys a parcel of up to ``up_to[i]`` grams.
+
+    Tariffs are made once for a network and looked up often: each is equal to itself only.
 
     Attributes:
         until: When each price ends that was quoted, and ``None`` for the card's own; empty where all are.
@@ -42,7 +46,9 @@ class Tariff(NamedTuple):
     def cost(self, grams: int) -> tuple[int, int]:
         """Price and number of parcels of a shipment."""
         last = self.up_to[-1]
-        full, rest = divmod(max(grams, 1) - 1, last)
+        if grams <= last:
+            return self.price[bisect_left(self.up_to, grams)], 1
+        full, rest = divmod(grams - 1, last)
         return full * self.price[-1] + self.price[bisect_left(self.up_to, rest + 1)], full + 1
 
     def steps(self, grams: int) -> tuple[int, ...]:
@@ -189,7 +195,11 @@ def services_for(rates: Iterable[ServiceRate], level: ServiceLevel) -> list[list
     for rate in rates:
         if SPEED[rate.level] >= SPEED[level]:
             services.setdefault((rate.carrier, rate.service), []).append(compile_tariff(rate))
-    return [sorted(services[name], key=lambda zone: zone[2:]) for name in sorted(services)]
+    return [sorted(services[name], key=_zone_order) for name in sorted(services)]
+
+
+def _zone_order(zone: Tariff) -> tuple[int, int, tuple[int, ...], tuple[int, ...], int]:
+    return zone.reach_km, zone.transit_days, zone.up_to, zone.price, zone.zone
 
 
 def zone_at(zones: Sequence[Tariff], km: float, number: int = 0) -> Tariff | None:

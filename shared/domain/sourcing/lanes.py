@@ -49,8 +49,8 @@ class Lanes:
         return may, why
 
     def by_service(
-        self, node: Node, tariffs: list[Tariff], stock: dict[str, Stock]
-    ) -> tuple[list[Tariff], dict[str, Stock]]:
+        self, node: Node, tariffs: tuple[Tariff, ...], stock: dict[str, Stock]
+    ) -> tuple[tuple[Tariff, ...], dict[str, Stock]]:
         """Services that may be used from a node, and the stock that may go by them; nothing when none may."""
         rules = [rule for rule in self._by_service if rule.leaves(node)]
         if not rules:
@@ -65,7 +65,7 @@ class Lanes:
             stays = stock if not usable else hazmat
             self.restricted |= dict.fromkeys(stays, Because.RESTRICTED_LANE)
             stock = {sku: row for sku, row in stock.items() if sku not in stays}
-        return (usable, stock) if stock else ([], {})
+        return (usable, stock) if stock else ((), {})
 
     def _item(self, sku: str) -> ItemTrade:
         return self._items.get(sku) or ItemTrade(sku=sku)
@@ -88,5 +88,5 @@ class Lanes:
         return self._price[sku] * rule.duty_bp // 10_000 if rule else 0
 
 
-def _open_to(tariffs: Sequence[Tariff], rules: Sequence[LaneRule]) -> list[Tariff]:
-    return [tariff for tariff in tariffs if not any(rule.is_of(tariff.carrier, tariff.service) for rule in rules)]
+def _open_to(tariffs: Sequence[Tariff], rules: Sequence[LaneRule]) -> tuple[Tariff, ...]:
+    return tuple(tariff for tariff in tariffs if not any(rule.is_of(tariff.carrier, tariff.service) for rule in rules))

@@ -70,9 +70,15 @@ class Packer:
 
     def takes(self, group: Group, carton: int) -> bool:
         """Whether a group may go in a carton."""
+        known = self.verdict(group, carton)
+        return self.holds(group.units, carton) if known == Fit.OPEN else known == Fit.YES
+
+    def verdict(self, group: Group, carton: int) -> int:
+        """What is known of that before any more is packed."""
         if carton == group.filled:
-            return True
-        return self.holds(group.units, carton) if group.placed else self._verdicts_of(group.units)[carton] == Fit.YES
+            return Fit.YES
+        known = self._verdicts_of(group.units)[carton]
+        return known if group.placed or known == Fit.YES else Fit.NO
 
     def holds(self, units: Units, carton: int) -> bool:
         """Whether one carton holds the units."""

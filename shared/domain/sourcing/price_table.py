@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +10,32 @@ from numpy.typing import NDArray
 from shared.domain.sourcing.freight import Tariff
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-def prices(tariffs: Sequence[Tariff], grams: Ints) -> Ints:
-    """Price of every weight, in a column, by every tariff, in a row; short tariffs repeat their last break."""
-    width = max(len(tariff.up_to) for tariff in tariffs)
-    up_to = np.array([tariff.up_to + tariff.up_to[-1:] * (width - len(tariff.up_to)) for tariff in tariffs])
-    price = np.array([tariff.price + tariff.price[-1:] * (width - len(tariff.price)) for tariff in tariffs])
+def prices(tariffs: tuple[Tariff, ...], grams: Ints) -> Ints:
+    """Price of every weight, in a column, by every tariff, in a row."""
+    up_to, price = _steps(tariffs)
     if int(up_to[:, -1].min()) >= int(grams.max()):
         return _break_price(up_to, price, np.broadcast_to(grams, (len(tariffs), len(grams))))
-    full, rest = np.divmod(grams - 1, up_to[:, -1:])
-    found: Ints = _break_price(up_to, price, rest + 1) + full * price[:, -1:]
-    return found
+    full: Ints = (grams - 1) // up_to[:, -1:]
+    return _break_price(up_to, price, grams - full * up_to[:, -1:]) + full * price[:, -1:]
+
+
+@lru_cache(maxsize=256)
+def least_prices(tariffs: tuple[Tariff, ...]) -> tuple[Floats, Ints]:
+    """What a gram, and what a parcel, costs at least by every tariff, in a row of its own."""
+    grams = np.array([[tariff.least_per_gram()] for tariff in tariffs])
+    return grams, np.array([[tariff.price[0]] for tariff in tariffs])
+
+
+@lru_cache(maxsize=256)
+def _steps(tariffs: tuple[Tariff, ...]) -> tuple[Ints, Ints]:
+    """Weights and prices of every tariff, in a row; short ones repeat their last break."""
+    width = max(len(tariff.up_to) for tariff in tariffs)
+    up_to = [tariff.up_to + tariff.up_to[-1:] * (width - len(tariff.up_to)) for tariff in tariffs]
+    price = [tariff.price + tariff.price[-1:] * (width - len(tariff.price)) for tariff in tariffs]
+    return np.array(up_to), np.array(price)
 
 
 def _break_price(up_to: Ints, price: Ints, grams: Ints) -> Ints:

@@ -32,10 +32,10 @@ class Quotes:
                 of_node.setdefault((quote.carrier, quote.service), {})[quote.weight_g] = quote
         self._rates = {(rate.carrier, rate.service, rate.max_distance_km): rate for rate in rates if self._quoted}
 
-    def on(self, node: Node, tariffs: list[Tariff]) -> list[Tariff]:
-        """The tariffs from a node, with what was quoted from there; the very same list where nothing was."""
+    def on(self, node: Node, tariffs: tuple[Tariff, ...]) -> tuple[Tariff, ...]:
+        """The tariffs from a node, with what was quoted from there."""
         quoted = self._quoted.get(node.node_id) if self._quoted else None
-        return [self._with(tariff, quoted) for tariff in tariffs] if quoted else tariffs
+        return tuple(self._with(tariff, quoted) for tariff in tariffs) if quoted else tariffs
 
     def _with(self, tariff: Tariff, quoted: _OfNode) -> Tariff:
         quotes = quoted.get((tariff.carrier, tariff.service))

@@ -6,19 +6,21 @@ days count as none. A later day is never priced below an earlier one: prices cho
 customer wait.
 
 Nodes with the same services and hand-overs share one tuple of ways, so that whoever prices ways does it once for all
-of them. What depends on the network alone is kept from order to order.
+of them. What depends on the network and the day alone is kept from order to order.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from functools import lru_cache
 from itertools import islice
+from math import inf
 from typing import NamedTuple
 
-from shared.domain.calendars import days_late, deliver_by, local_day, ready_by
+from shared.domain.calendars import delivered, local_day, ready_by
 from shared.domain.capacity import UNLIMITED, Days
 from shared.domain.geo import Spot, between_km, spot
 from shared.domain.kept import Same
@@ -55,11 +57,35 @@ class Ways(NamedTuple):
     capacity: int
 
 
-class _Services(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Services:
     """The zones of every service, and the distances at which any of them ends, ascending."""
 
     zones: list[list[Tariff]]
     ends: list[int]
+
+
+class _Dating(NamedTuple):
+    """What a delivery's day costs: alike for all orders of one day and policy that go to one time zone.
+
+    Attributes:
+        needed, asked: Days of the customer's calendar; ``None`` where lateness, or the wait, has no price.
+    """
+
+    zone: str
+    needed: date | None
+    asked: date | None
+    late_day_minor: int
+    wait_day_minor: int
+
+    def unit_minor(self, delivery: datetime) -> int:
+        """Of one unit."""
+        if self.needed is None and self.asked is None:
+            return 0
+        day = local_day(delivery, self.zone)
+        late = 0 if self.needed is None else max(0, (day - self.needed).days)
+        waited = 0 if self.asked is None else max(0, (day - self.asked).days)
+        return late * self.late_day_minor + waited * self.wait_day_minor
 
 
 @lru_cache(maxsize=16)
@@ -87,22 +113,41 @@ def _charts(zones: Same[tuple[ZoneChart, ...]]) -> dict[tuple[str, str], dict[st
     return {(chart.carrier, chart.origin): chart.zones for chart in zones.value}
 
 
+@lru_cache(maxsize=4096)
+def _tariffs_at(services: _Services, band: int, numbers: tuple[int, ...]) -> tuple[Tariff, ...]:
+    """Each service's tariff within a band of distance, or in the zone of the carrier's number where it has one."""
+    km = services.ends[band] if band < len(services.ends) else inf
+    found = (zone_at(zones, km, number) for zones, number in zip(services.zones, numbers, strict=True))
+    return tuple(tariff for tariff in found if tariff is not None)
+
+
+@lru_cache(maxsize=4096)
+def _ways_by(tariffs: tuple[Tariff, ...], from_zone: str, hand_overs: HandOvers, dating: _Dating) -> Ways:
+    ways: list[Way] = []
+    for handed_over, room, price in hand_overs:
+        for tariff in tariffs:
+            delivery = delivered(handed_over, from_zone, dating.zone, tariff.transit_days)
+            if delivery is not None:
+                ways.append(Way(tariff, handed_over, delivery, dating.unit_minor(delivery), room, price))
+    return Ways(tuple(ways), max((way.capacity for way in ways), default=0))
+
+
 class Roads:
     def __init__(self, order: SourcingOrder, snapshot: Snapshot, policy: Policy, lanes: Lanes) -> None:
         self._order, self._policy, self._lanes = order, policy, lanes
         self._as_of = snapshot.as_of
         self._to = spot(order.ship_to)
+        self._dating = self._dated()
         self._services = _services(Same(snapshot.rates), order.service)
         self._charts = _charts(Same(snapshot.zones))
         self._quotes = Quotes(snapshot.quotes, snapshot.rates, order.ship_to, snapshot.as_of)
         self._loads = {load.node_id: load for load in snapshot.loads}
         prices = snapshot.day_prices if policy.weights.capacity else ()
         self._day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
-        self._tariffs: dict[tuple[int, str, bool], list[Tariff]] = {}
+        self._uncharted = (0,) * len(self._services.zones)
+        self._numbers: dict[str, tuple[int, ...]] = {}
         self._ready: dict[tuple[int, int], datetime | None] = {}
         self._open: dict[int, HandOvers] = {}
-        self._ways: dict[tuple[Same[list[Tariff]], str, HandOvers], Ways] = {}
-        self._delivery: dict[tuple[str, datetime, int], tuple[datetime, int] | None] = {}
 
     def lead_from(
         self, site: Site, stock: dict[str, Stock], wanted: dict[str, int]
@@ -121,23 +166,24 @@ class Roads:
         tariffs, stock = self._lanes.by_service(node, tariffs, stock)
         if not tariffs:
             return Because.RESTRICTED_LANE
-        found = self._ways_by(node, tariffs, self._hand_overs(site, stock, wanted))
+        found = _ways_by(tariffs, node.place.time_zone, self._hand_overs(site, stock, wanted), self._dating)
         return (found, stock) if found.ways else Because.NO_CAPACITY
 
-    def _tariffs_from(self, node: Node, km: float) -> list[Tariff]:
+    def _tariffs_from(self, node: Node, km: float) -> tuple[Tariff, ...]:
         """Each service's tariff from the node to the customer: by the carrier's chart, or by distance."""
-        home = node.place.country == self._order.ship_to.country
-        key = (bisect_left(self._services.ends, km), node.place.postal_code[:3] if self._charts else "", home)
-        found = self._tariffs.get(key)
-        if found is None:
-            tariffs = (self._tariff(node, zones, km, home=home) for zones in self._services.zones)
-            found = self._tariffs[key] = [tariff for tariff in tariffs if tariff is not None]
-        return found
+        return _tariffs_at(self._services, bisect_left(self._services.ends, km), self._numbers_from(node))
 
-    def _tariff(self, node: Node, zones: list[Tariff], km: float, *, home: bool) -> Tariff | None:
-        chart = self._charts.get((zones[0].carrier, node.place.postal_code[:3])) if self._charts else None
-        number = chart.get(self._order.ship_to.postal_code[:3], 0) if chart and home else 0
-        return zone_at(zones, km, number)
+    def _numbers_from(self, node: Node) -> tuple[int, ...]:
+        """The carriers' numbers of the zone, service by service; 0 where distance decides."""
+        to = self._order.ship_to
+        if not self._charts or node.place.country != to.country:
+            return self._uncharted
+        area = node.place.postal_code[:3]
+        found = self._numbers.get(area)
+        if found is None:
+            charts = (self._charts.get((zones[0].carrier, area), {}) for zones in self._services.zones)
+            found = self._numbers[area] = tuple(chart.get(to.postal_code[:3], 0) for chart in charts)
+        return found
 
     def _hand_overs(self, site: Site, stock: dict[str, Stock], wanted: dict[str, int]) -> HandOvers:
         """Days to hand over on; none later than the last of them is of use."""
@@ -187,33 +233,12 @@ class Roads:
             self._ready[key] = ready_by(site.node, self._as_of, later=later)
         return self._ready[key]
 
-    def _ways_by(self, node: Node, tariffs: list[Tariff], hand_overs: HandOvers) -> Ways:
-        key = (Same(tariffs), node.place.time_zone, hand_overs)
-        found = self._ways.get(key)
-        if found is None:
-            ways = tuple(way for hand_over in hand_overs for way in self._dated_ways(node, tariffs, *hand_over))
-            found = self._ways[key] = Ways(ways, max((way.capacity for way in ways), default=0))
-        return found
-
-    def _dated_ways(
-        self, node: Node, tariffs: list[Tariff], handed_over: datetime, room: int, price: int
-    ) -> Iterator[Way]:
-        for tariff in tariffs:
-            key = (node.place.time_zone, handed_over, tariff.transit_days)
-            if key not in self._delivery:
-                self._delivery[key] = self._dated(node, handed_over, tariff.transit_days)
-            if (dated := self._delivery[key]) is not None:
-                yield Way(tariff, handed_over, dated[0], dated[1], room, price)
-
-    def _dated(self, node: Node, handed_over: datetime, transit_days: int) -> tuple[datetime, int] | None:
-        """When it is delivered, and what the wait for it costs per unit."""
-        to = self._order.ship_to
-        delivered = deliver_by(handed_over, node.place, to, transit_days)
-        if delivered is None:
-            return None
-        needed = self._order.needed_by
-        late = days_late(delivered, needed, to.time_zone) if needed is not None else 0
-        cost = late * self._policy.late_day_minor
-        if self._policy.wait_day_minor:
-            cost += days_late(delivered, self._as_of, to.time_zone) * self._policy.wait_day_minor
-        return delivered, cost
+    def _dated(self) -> _Dating:
+        zone, needed, wait = self._order.ship_to.time_zone, self._order.needed_by, self._policy.wait_day_minor
+        return _Dating(
+            zone,
+            None if needed is None else local_day(needed, zone),
+            local_day(self._as_of, zone) if wait else None,
+            self._policy.late_day_minor,
+            wait,
+        )

@@ -146,7 +146,7 @@ def _exact(atoms: Atoms, sources: Sequence[Source], policy: Policy, work: int) -
         keys = keys_of(atoms, sources, policy)
         if keys is None:
             return None
-        program = _Program(keys.matrix, atoms.steps, policy.max_shipments)
+        program = _Program(keys, atoms.steps, policy.max_shipments)
         choice = program.best()
         if choice is None:
             return None
@@ -179,8 +179,8 @@ def _as_packed(solution: Solution, sources: Sequence[Source], policy: Policy) ->
 class _Program:
     """One order's matrix and the dynamic programs over it."""
 
-    def __init__(self, matrix: Ints, steps: tuple[int, ...], limit: int) -> None:
-        self.matrix = matrix
+    def __init__(self, keys: Keys, steps: tuple[int, ...], limit: int) -> None:
+        self.keys, self.matrix = keys, keys.matrix
         self.steps = steps
         self.limit = limit
         self.masks = max(steps) == 1
@@ -222,19 +222,28 @@ class _Program:
         return np.unique(ranked)
 
     def others(self, choice: Choice) -> Iterator[Choice]:
-        """The best plans that leave a chosen node out, or use one more than those chosen."""
-        for node in sorted(choice.nodes):
+        """The best plans that leave a chosen node out, or use one more where such a one may be better."""
+        chosen, best = sorted(choice.nodes), INF
+        for node in chosen:
             other = self.best(without=node)
             if other is not None and other.shipments:
+                best = min(best, other.key)
                 yield other
-        more = min(self.limit, sum(self.steps), len(self.matrix)) - len(choice.nodes)
-        chosen = sorted(choice.nodes)
-        if more > 0:
+        more = min(self.limit, sum(self.steps), len(self.matrix)) - len(chosen)
+        if more > 0 and self._least_with_another(choice) < best:
             rows = self._cheapest_beside(chosen, more)
             if pairs_in(self.steps) * len(rows) <= RUNNER_UP_WORK:
                 beside = with_another(self.matrix[chosen + rows], self.steps, self.limit, list(range(len(chosen))))
                 nodes = chosen + rows
                 yield Choice(beside.key, tuple((nodes[n], state) for n, state in beside.shipments))
+
+    def _least_with_another(self, choice: Choice) -> int:
+        """What no plan undercuts in which every chosen node ships and another does: each pays its least shipment."""
+        each = (self.matrix[:, 1:] + self.keys.reward * self.keys.units[1:]).min(axis=1)
+        chosen = list(choice.nodes)
+        least = int(each[chosen].sum()) - self.keys.reward * self.keys.filled(choice.key)
+        each[chosen] = INF
+        return least + int(each.min())
 
     def _cheapest_beside(self, chosen: list[int], more: int) -> list[int]:
         """Of the nodes not chosen those that so many more shipments may need: the cheapest for some state."""

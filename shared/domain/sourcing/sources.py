@@ -140,13 +140,7 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
     wanted: Counter[str] = Counter()
     for line in order.lines:
         wanted[line.sku] += line.quantity
-    held: dict[str, dict[str, Stock]] = {node.node_id: {} for node in snapshot.nodes}
-    protected: dict[str, set[str]] = {}
-    for row in snapshot.stock:
-        if row.protected and not row.available and row.sku in wanted:
-            protected.setdefault(row.node_id, set()).add(row.sku)
-        if row.available and row.sku in wanted and row.node_id in held:
-            held[row.node_id][row.sku] = row if policy.weights.scarcity or not row.scarcity_minor else _unpriced(row)
+    held, protected = _held(snapshot, wanted, policy)
     if policy.clear_unit_minor or policy.clear_aged_minor:
         held = cleared(held, snapshot.idle, policy)
     if policy.weights.criteria:
@@ -172,6 +166,23 @@ def survey(order: SourcingOrder, snapshot: Snapshot, policy: Policy) -> Survey:
         else:
             fallen[node_id] = found
     return Survey(wanted, tuple(sources), fallen, held, protected, lanes.restricted)
+
+
+def _held(
+    snapshot: Snapshot, wanted: Collection[str], policy: Policy
+) -> tuple[dict[str, dict[str, Stock]], dict[str, set[str]]]:
+    """What each node holds of these SKUs, and where all there is of one is kept for other channels."""
+    held: dict[str, dict[str, Stock]] = {node.node_id: {} for node in snapshot.nodes}
+    protected: dict[str, set[str]] = {}
+    for row in snapshot.stock:
+        if row.sku not in wanted:
+            continue
+        if not row.available:
+            if row.protected:
+                protected.setdefault(row.node_id, set()).add(row.sku)
+        elif row.node_id in held:
+            held[row.node_id][row.sku] = row if not row.scarcity_minor or policy.weights.scarcity else _unpriced(row)
+    return held, protected
 
 
 def _source(node: Node, found: Ways, stock: dict[str, Stock], risk: int, cartons: Cartons | None) -> Source:

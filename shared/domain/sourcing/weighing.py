@@ -7,7 +7,7 @@ that are all alike change no choice, and then nothing is weighed at all.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any
 
@@ -144,7 +144,7 @@ class _Weighing:
         tariff = self._tariffs.get(way.tariff)
         if tariff is None:
             prices = tuple(price * self._weights.freight for price in way.tariff.price)
-            tariff = self._tariffs[way.tariff] = way.tariff._replace(price=prices)
+            tariff = self._tariffs[way.tariff] = replace(way.tariff, price=prices)
         return way._replace(
             tariff=tariff,
             late_unit=way.late_unit * self._weights.lateness,

@@ -237,8 +237,8 @@ def test_a_plan_does_not_depend_on_the_order_of_cartons_and_lines_numbers(seed: 
     assert plan(wanted, turned, policy) == plan(wanted, seen, policy)
 
 
-def tariffs(case: Case) -> list[Tariff]:
-    return [compile_tariff(rate) for rate in case[1].rates[:4]]
+def tariffs(case: Case) -> tuple[Tariff, ...]:
+    return tuple(compile_tariff(rate) for rate in case[1].rates[:4])
 
 
 @settings(max_examples=40, deadline=None)

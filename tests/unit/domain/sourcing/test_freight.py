@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -83,7 +84,7 @@ def test_lateness_can_make_the_dearer_service_the_cheaper() -> None:
 
 def test_equal_costs_go_to_the_earlier_delivery() -> None:
     late = Way(compile_tariff(rate((1000, 500), service="a")), AS_OF, AS_OF + timedelta(days=5), 0, 10)
-    soon = late._replace(tariff=late.tariff._replace(service="b"), deliver_by=AS_OF + timedelta(days=1))
+    soon = late._replace(tariff=replace(late.tariff, service="b"), deliver_by=AS_OF + timedelta(days=1))
     found = cheapest([late, soon], Weight(100), 1)
     assert found is not None
     assert found.way is soon

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -97,11 +98,11 @@ def test_the_carton_that_comes_cheapest_is_taken() -> None:
 
 def test_two_packages_may_be_cheaper_by_weight_than_their_sum() -> None:
     """A tariff may ask more for one heavy parcel than for two light ones: bounds must know."""
-    dear = TARIFF._replace(price=(500, 2000, 9000))
+    dear = replace(TARIFF, price=(500, 2000, 9000))
     lines = [line(1, "a", 2, weight_g=400, side_mm=100)]
     cartons = Cartons(Packer(lines, [carton("one", 100, 100, 100)]), 5000)
     taken = np.array([[2]])
-    assert cartons.least([dear], lines, taken)[0, 0] <= 1000 == cartons.load([(lines[0], 2)]).by(dear).cost
+    assert cartons.least((dear,), lines, taken)[0, 0] <= 1000 == cartons.load([(lines[0], 2)]).by(dear).cost
 
 
 @pytest.mark.parametrize("most", [1, 3])
