@@ -331,15 +331,21 @@ class FulfillmentProcess:
             if before is not Stage.REQUESTED:
                 await self._void_labels()
         elif happened is Happened.SHIPPED:
-            self._ship(wake)
+            await self._ship(wake)
 
-    def _ship(self, wake: Wake) -> None:
+    async def _ship(self, wake: Wake) -> None:
         self.shipped_units = wake.units
         self._delivered = self._delivered or self._pickup  # handed over is both
         if wake.short_units:
             self._order.take_back(wake.short_units)
         if not wake.units:
             self.stage = Stage.DONE
+            await self._void_unused()
+
+    async def _void_unused(self) -> None:
+        """Give the labels back of what was packed and did not ship after all."""
+        if self.shipped_units < self.units and not self._pickup and workflow.patched("2026-11-unused-labels"):
+            await self._void_labels()
 
     # --- money --------------------------------------------------------------------------------------------
 
@@ -352,4 +358,5 @@ class FulfillmentProcess:
         )
         if not outcome.succeeded:
             self._order.needs_person(f"capture: {outcome.reason}")
+        await self._void_unused()
         self.stage = Stage.IN_TRANSIT

@@ -34,7 +34,7 @@ _WORK = text("""
 """)
 _COLUMNS = """
     SELECT package_id, fulfillment_order_id, package_no, weight_g, carrier, service, label_id, label_cost_minor,
-           tracking_no, label_status, label_reference
+           tracking_no, label_status, label_reference, shipped_at IS NOT NULL AS shipped
     FROM package
 """
 #: Also packages of those who have left the parcel since its label was bought.
@@ -57,7 +57,7 @@ _PURCHASING = text(f"""
         RETURNING package_id, label_reference
     )
     SELECT t.package_id, fulfillment_order_id, package_no, weight_g, carrier, service, label_id, label_cost_minor,
-           tracking_no, label_status, coalesce(m.label_reference, t.label_reference) AS label_reference
+           tracking_no, label_status, coalesce(m.label_reference, t.label_reference) AS label_reference, shipped
     FROM there t LEFT JOIN marked m USING (package_id)
     ORDER BY label_reference, package_id
 """)  # noqa: S608 - our own fragments
@@ -113,6 +113,7 @@ class PackageRow(Model):
     tracking_no: str
     label_status: str
     label_reference: str
+    shipped: bool
 
     @property
     def bears(self) -> bool:
@@ -289,28 +290,35 @@ def _shares(packages: Sequence[Any], cost_minor: int) -> str:
 
 
 async def begin_voiding(connection: AsyncConnection, call: FulfillmentCall) -> Labelling:
-    """The labels that a fulfillment order leaves unused. One that others travel under stays, and they pay for it."""
+    """The labels that a fulfillment order leaves unused: nothing of it has shipped under them.
+
+    One that others travel under stays, and they pay for it.
+    """
     owner = fulfillment_order_id(call.order_id, call.n)
     await consolidations.lock_with_mates(connection, call.order_id, owner)
     row: Any = (await connection.execute(_WORK, {"order_id": call.order_id, "n": call.n})).one()
     work = _work(owner, row)
-    if row.shipped_at is not None:
-        return work
     unused = []
     for parcel in _parcels(await connection.execute(_READ, {"owners": [owner]})):
-        if any(package.bears and package.fulfillment_order_id != owner for package in parcel.packages):
-            await _leave_to_others(connection, call, work, parcel)
-        elif any(package.bears for package in parcel.packages):
+        own = [package for package in work.own(parcel) if package.bears]
+        others = [package for package in parcel.packages if package.bears and package not in own]
+        if any(package.shipped for package in own):
+            continue
+        if own and others:
+            await _leave_to_others(connection, call, parcel, own, others)
+        elif own:
             unused.append(parcel)
     return work.model_copy(update={"parcels": tuple(unused)})
 
 
-async def _leave_to_others(connection: AsyncConnection, call: FulfillmentCall, work: Labelling, parcel: Parcel) -> None:
-    own = [package for package in work.own(parcel) if package.bears]
-    if not own:
-        return
+async def _leave_to_others(
+    connection: AsyncConnection,
+    call: FulfillmentCall,
+    parcel: Parcel,
+    own: Sequence[PackageRow],
+    others: Sequence[PackageRow],
+) -> None:
     await _void(connection, own, free=True)
-    others = [package for package in parcel.packages if package.bears and package not in own]
     cost_minor = sum(package.label_cost_minor for package in parcel.packages)
     await connection.execute(_COSTS, {"shares": _shares(others, cost_minor)})
     for package in own:

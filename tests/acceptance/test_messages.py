@@ -200,6 +200,35 @@ async def test_a_node_may_refuse_what_it_has_packed(shop: System) -> None:
     assert len(set((await shop.nodes(order_id)).values())) == 2
 
 
+async def test_a_node_may_ship_nothing_of_what_it_has_packed(shop: System) -> None:
+    """Its label is given back, and another node ships."""
+    sku = shop.world.items[8].sku
+    await shop.stock(sku, wh_columbus=1, store_austin=1)
+    document = shop.order((sku, 1))
+    order_id = shop.id_of(document)
+    await shop.behave("silent", reference=f"{order_id}/f1")
+    await shop.place(document)
+    await shop.stage(order_id, 1, "requested")
+    (node_id,) = (await shop.nodes(order_id)).values()
+    node = Node(order_id, sku, 1)
+    await shop.tell(node_id, node.packed())
+
+    async def labelled() -> bool:
+        return shop.did(order_id)["label.bought"] == 1
+
+    await shop.until(labelled)
+    assert await shop.tell(node_id, node.shipped().model_copy(update={"packages": ()})) == 204
+
+    outcome = await shop.ended(order_id)
+
+    assert (outcome.delivered_units, outcome.fulfillments) == (1, 2)
+    did = shop.did(order_id)
+    assert (did["label.bought"], did["label.used"], did["payment.captured"]) == (2, 1, 1)
+    given_back = {effect.business_key for effect in shop.effects() if effect.effect == "label.voided"}
+    unused = await shop.rows("SELECT label_id FROM package WHERE fulfillment_order_id = :f", f=node.reference)
+    assert {row.label_id for row in unused} <= given_back
+
+
 async def test_strangers_are_turned_away(shop: System) -> None:
     order_id, node = await asked(shop, 6, "vnd-alder")
 
