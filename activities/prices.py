@@ -6,7 +6,8 @@ import asyncio
 
 from temporalio import activity
 
-from shared.contracts import LONG_CALL_BEAT, PriceActivities
+from activities.beating import beating
+from shared.contracts import PriceActivities
 from shared.database import outlooks, prices
 from shared.database.engine import Database
 from shared.database.snapshots import AGREEING
@@ -29,12 +30,13 @@ class Pricing(PriceActivities):
         Raises:
             Unsolved: the solver gave up; the prices before stay in force until they are stale.
         """
-        async with self._database.reading() as connection:
-            kept = await prices.find_run(connection, step.run_id)
-        if kept is None:
-            kept = await self._version(step)
-            async with self._database.transaction() as connection:
-                await prices.keep(connection, kept, step.run_id)
+        async with beating():
+            async with self._database.reading() as connection:
+                kept = await prices.find_run(connection, step.run_id)
+            if kept is None:
+                kept = await self._version(step)
+                async with self._database.transaction() as connection:
+                    await prices.keep(connection, kept, step.run_id)
         return PriceResult(
             version=kept.version,
             stock_prices=len(kept.stock),
@@ -48,8 +50,6 @@ class Pricing(PriceActivities):
             outlook = await outlooks.read_outlook(
                 connection, step.started_at, horizon_days=step.horizon_days, history_days=step.history_days
             )
-        solving = asyncio.create_task(asyncio.to_thread(price, outlook))
-        while not (await asyncio.wait([solving], timeout=LONG_CALL_BEAT.total_seconds() / 3))[0]:
-            activity.heartbeat()
+        found = await asyncio.to_thread(price, outlook)
         expires_at = step.started_at + STALE_AFTER * step.every
-        return PriceVersion.of(solving.result(), outlook, outlooks.hash_of(outlook), expires_at)
+        return PriceVersion.of(found, outlook, outlooks.hash_of(outlook), expires_at)

@@ -83,7 +83,12 @@ STEP_RETRY = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_i
 STEP_TIMEOUT = timedelta(seconds=60)
 
 #: An outside party: slower, and with room for it to recover.
-CALL_RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
+#: What a solver gives up on is left to the next run, which looks at another day.
+CALL_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    maximum_interval=timedelta(minutes=1),
+    non_retryable_error_types=["Unsolved"],
+)
 CALL_TIMEOUT = timedelta(seconds=15)
 #: A call that loops over many parcels beats, so that a dead worker is noticed before its time is up.
 LONG_CALL_TIMEOUT = timedelta(minutes=10)

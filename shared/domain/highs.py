@@ -17,12 +17,28 @@ INFINITE: float = highspy.kHighsInf
 _OPTIONS: dict[str, bool | float | str] = {"output_flag": False, "threads": 1, "random_seed": 0, "presolve": "off"}
 
 
+class Unsolved(Exception):
+    """HiGHS found no optimum; its own words say why. Asked again, it would say the same."""
+
+
 def solver(**options: bool | float | str) -> Any:
     """HiGHS with these options beside ours; presolve is off unless they say otherwise, as only linear programs may."""
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     for name, value in (_OPTIONS | options).items():
         highs.setOptionValue(name, value)
     return highs
+
+
+def solve(highs: Any) -> None:
+    """Have the solver find the optimum of what it was passed.
+
+    Raises:
+        Unsolved: it gave up.
+    """
+    highs.run()
+    status = highs.getModelStatus()
+    if status != highspy.HighsModelStatus.kOptimal:
+        raise Unsolved(highs.modelStatusToString(status))
 
 
 class Program:

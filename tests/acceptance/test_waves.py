@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
 from activities.reconciliation import Reconciliation
 from activities.waves import Waves
 from shared.client import Doms
+from shared.domain.highs import Unsolved
 from shared.domain.orders import PaymentMethod
 from shared.domain.waves.results import WaveSummary
 from shared.errors import Conflict
@@ -158,7 +158,7 @@ async def carried_out_by_one_that_dies(shop: System) -> None:
 
 
 class _OneChannelBroken(Waves):
-    """The activities, with a channel that cannot be planned and is due before all others."""
+    """The activities, with a channel on which the solver gives up and that is due before all others."""
 
     @activity.defn(name="waves.due")
     async def due(self, as_of: datetime) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ class _OneChannelBroken(Waves):
     @activity.defn(name="waves.plan")
     async def plan(self, step: WaveStep) -> None:
         if step.channel == "broken":
-            raise ApplicationError("its policy cannot be read", non_retryable=True)
+            raise Unsolved("no answer")
         await super().plan(step)
 
 

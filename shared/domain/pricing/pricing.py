@@ -42,7 +42,7 @@ def price(outlook: Outlook) -> PriceList:
     """The prices of everything that may run short; the same outlook always has the same prices.
 
     Raises:
-        Unsolved: the solver gave up.
+        highs.Unsolved: the solver gave up.
     """
     return _Pricing(outlook).prices()
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import highspy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,10 +51,6 @@ class Flow(NamedTuple):
     """Orders alike in what they want and where it goes. For every item at least one option must be without limit."""
 
     options: tuple[Option, ...]
-
-
-class Unsolved(Exception):
-    """The solver found no optimum; its own words say why."""
 
 
 class Answer(NamedTuple):
@@ -101,17 +96,14 @@ class Program:
         """The least cost of so many orders of each flow.
 
         Raises:
-            Unsolved: the solver gave up.
+            highs.Unsolved: the solver gave up.
         """
         flows = np.array(self._flow_of_row, dtype=np.int64)
         demand = np.where(flows >= 0, np.append(np.asarray(orders, dtype=np.float64), 0.0)[flows], 0.0)
         upper = np.concatenate([np.maximum(np.asarray(limits, dtype=np.float64), 0.0), demand])
         lower = np.concatenate([np.full(self._limits, -np.inf), np.where(flows >= 0, demand, -np.inf)])
         self._solver.changeRowsBounds(len(upper), np.arange(len(upper), dtype=np.int32), lower, upper)
-        self._solver.run()
-        status = self._solver.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
-            raise Unsolved(self._solver.modelStatusToString(status))
+        highs.solve(self._solver)
         solution = self._solver.getSolution()
         carried = {
             key: value

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shared.domain.waves.master import WHOLE, Master, Relaxed, Unsolved
+from shared.domain import highs
+from shared.domain.waves.master import WHOLE, Master, Relaxed
 
 #: Share of the plans that are still divided which are fixed at a time.
 AT_ONCE = 0.2
@@ -35,7 +36,7 @@ def dive(master: Master, relaxed: Relaxed, price: Callable[[Relaxed], int]) -> l
             relaxed = master.relax()
             if price(relaxed):
                 relaxed = master.relax()
-    except Unsolved:
+    except highs.Unsolved:
         return None
     finally:
         master.restrict(dict.fromkeys(sorted(fixed), _FREE))

@@ -35,7 +35,7 @@ def plan_wave(wave: Wave) -> WavePlan:
     """The cheapest way found to fill all orders together, with the proof of how far it may be from the best.
 
     Raises:
-        Unsolved: the solver gave up.
+        highs.Unsolved: the solver gave up.
     """
     return _Generation(wave).plan() if wave.orders else WavePlan(orders=0)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import highspy
 import numpy as np
@@ -27,10 +27,6 @@ from shared.domain.waves.rows import MILLI
 Floats = NDArray[np.float64]
 #: A fraction this close to a whole number is one.
 WHOLE = 1e-6
-
-
-class Unsolved(Exception):
-    """The solver found no answer; its own words say why."""
 
 
 class Relaxed(NamedTuple):
@@ -131,10 +127,9 @@ class Master:
         """Solve the linear program from where it was left.
 
         Raises:
-            Unsolved: the solver gave up.
+            highs.Unsolved: the solver gave up.
         """
-        self._solver.run()
-        _require(self._solver, highspy.HighsModelStatus.kOptimal)
+        highs.solve(self._solver)
         solution = self._solver.getSolution()
         duals = np.array(solution.row_dual) * MILLI
         limits = {limit: max(0.0, -float(duals[row])) for limit, row in self._rows.items()}
@@ -194,9 +189,3 @@ class Master:
             uses = [(self._rows[limit], float(units)) for limit, units in column.uses.items() if limit in self._rows]
             program.column(column.cost / MILLI, [*once, *uses], most=1.0)
         return program
-
-
-def _require(solver: Any, status: Any) -> None:
-    found = solver.getModelStatus()
-    if found != status:
-        raise Unsolved(solver.modelStatusToString(found))
