@@ -9,7 +9,9 @@ import pytest
 
 from shared.database import network
 from shared.errors import InvalidInput, PartnerUnavailable
+from shared.gateways.carriers.asking import ask_all
 from shared.gateways.directory import Gateways
+from shared.gateways.protocol import QuoteRequest
 from shared.loading import load
 from tests.support.facts import Facts
 from tests.support.outside import Outside, outside
@@ -53,7 +55,7 @@ async def test_labels_are_bought_by_the_partners_connector(shop: Facts, world: O
 @pytest.mark.parametrize(
     ("connector", "why"),
     [
-        ("unheard", "no unheard of doms.connectors is installed; there are: postal, unmade"),
+        ("unheard", "no unheard of doms.connectors is installed; there are: balky, postal, proud, sleepy, unmade"),
         ("unmade", "connector unmade raised RuntimeError: no contract with parcelpost"),
     ],
 )
@@ -63,6 +65,23 @@ async def test_a_connector_that_is_not_there_is_told_and_can_be_tried_again(
     async with await gateways_with(shop, world, connector) as gateways:
         with pytest.raises(PartnerUnavailable, match=why):
             gateways.carrier(CARRIER)
+
+
+@pytest.mark.parametrize(
+    ("connector", "why"),
+    [
+        ("balky", "KeyError: 'US'"),
+        ("sleepy", "no answer within 0.2 s"),
+        ("proud", "quotes in another carrier's name"),
+    ],
+)
+async def test_a_connector_that_quotes_badly_costs_nothing_but_its_quotes(
+    shop: Facts, world: Outside, connector: str, why: str
+) -> None:
+    request = QuoteRequest(reference="q/1", from_node="reno", country="US", postal_code="10001", weight_g=500)
+    async with await gateways_with(shop, world, connector) as gateways:
+        answers = await ask_all(gateways, [CARRIER], request, within=0.2)
+    assert answers == ({}, {CARRIER: why})
 
 
 async def test_only_who_moves_goods_has_a_connector(shop: Facts) -> None:

@@ -11,6 +11,9 @@ from shared.errors import GatewayError
 from shared.gateways.directory import Gateways
 from shared.gateways.protocol import QuoteRequest
 
+#: Seconds a client has to say itself that the time is up, which its breaker counts; a package's may never do.
+_GRACE = 0.1
+
 
 class Answers(NamedTuple):
     """What was quoted, by carrier, and why others did not."""
@@ -38,6 +41,13 @@ async def _ask(
     gateways: Gateways, carrier: str, request: QuoteRequest, within: float
 ) -> tuple[CarrierQuote, ...] | str:
     try:
-        return await gateways.quotes(carrier).quote(request, within=within)
+        async with asyncio.timeout(within + _GRACE):
+            quotes = await gateways.quotes(carrier).quote(request, within=within)
+    except TimeoutError:
+        return f"no answer within {within:g} s"
     except GatewayError as error:
         return str(error)[:200]
+    except Exception as error:  # whatever a package's connector raises costs nothing but its quotes
+        return f"{type(error).__name__}: {error}"[:200]
+    foreign = any(quote.carrier != carrier for quote in quotes)
+    return "quotes in another carrier's name" if foreign else quotes

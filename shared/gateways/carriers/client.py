@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from shared.domain.base import Model
 from shared.domain.quotes import CarrierQuote
-from shared.errors import PartnerUnavailable
 from shared.gateways.http import PartnerHttp
 from shared.gateways.protocol import BuyLabel, Label, QuoteRequest, VoidOutcome
 
@@ -36,10 +35,7 @@ class CarrierClient:
         self._http = http
 
     async def quote(self, request: QuoteRequest, *, within: float) -> tuple[CarrierQuote, ...]:
-        answer = await self._http.post("/v1/quotes", request, Quoted, reference=request.reference, within=within)
-        if any(quote.carrier != self._http.partner_id for quote in answer.quotes):
-            raise PartnerUnavailable("quotes in another carrier's name", partner=self._http.partner_id)
-        return answer.quotes
+        return (await self._http.post("/v1/quotes", request, Quoted, reference=request.reference, within=within)).quotes
 
     async def buy_label(self, request: BuyLabel) -> Label:
         return await self._http.post("/v1/labels", request, Label, reference=request.reference)
