@@ -42,10 +42,10 @@ _OPEN = """
     SELECT count(*) AS positions, count(*) FILTER (WHERE on_hand > 0) AS changed FROM opened
 """
 #: Positions that may have to change, locked in key order. What of them does change is worked out by the next
-#: statement, which sees everything that whoever held the locks has committed.
+#: statement, which sees every move that whoever held the locks has committed.
 _LOCK = """
     CREATE TEMP TABLE feed_due ON COMMIT DROP AS
-    SELECT p.node_id, p.sku, s.quantity, s.missing
+    SELECT p.node_id, p.sku, p.on_hand, p.reserved + p.held AS claimed, s.quantity, s.missing
     FROM {stage} s JOIN stock_position p ON p.node_id = s.node_id AND p.sku = s.sku
     WHERE s.n > :done AND s.n <= :upto AND ({differs} OR p.feed_buffer <> {buffer})
     ORDER BY p.node_id, p.sku FOR NO KEY UPDATE OF p
@@ -76,12 +76,12 @@ _BOOKED = """
     )
 """
 _SNAPSHOT_FIGURE = "d.quantity + coalesce(since.units, 0) + coalesce(deducted.units, 0)"
-_DELTA_FIGURE = "p.on_hand + d.quantity"
+_DELTA_FIGURE = "d.on_hand + d.quantity"
 _APPLY = """
     WITH {booked}, target AS (
-        SELECT d.node_id, d.sku, d.missing, p.on_hand, p.reserved + p.held AS claimed,
-               CAST(CASE WHEN since.counted THEN p.on_hand ELSE greatest({figure}, 0) END AS bigint) AS figure
-        FROM feed_due d JOIN stock_position p USING (node_id, sku)
+        SELECT d.node_id, d.sku, d.missing, d.on_hand, d.claimed,
+               CAST(CASE WHEN since.counted THEN d.on_hand ELSE greatest({figure}, 0) END AS bigint) AS figure
+        FROM feed_due d
         LEFT JOIN since USING (node_id, sku) LEFT JOIN deducted USING (node_id, sku)
     ), wanted AS (
         SELECT *, greatest(figure, claimed) AS wanted FROM target

@@ -20,6 +20,8 @@ Mask = NDArray[np.bool_]
 _Places = NDArray[np.int64]
 
 _WORD = 8
+#: What the hashes of a million lines begin with, a few each.
+_HEADS, _BEHIND = np.arange(1 << 18, dtype=np.uint64), np.uint64(64 - 18)
 _START, _LENGTH, _FIRST, _SECOND = (np.uint64(randbits(64) | 1) for _ in range(4))
 #: What of a word is the cell's when so many bytes of it are.
 _WITHIN = np.array([(1 << 8 * taken) - 1 for taken in range(_WORD + 1)], np.uint64)
@@ -93,17 +95,47 @@ def _add(hashes: Hashes, cells: Cells) -> None:
         hashes[rows] = mixed ^ (mixed >> np.uint64(29))
 
 
-def among(values: Hashes, ordered: Hashes) -> Mask:
-    """Which values are among others that are in rising order."""
-    if not len(ordered):
-        return np.zeros(len(values), bool)
-    places = np.searchsorted(ordered, values)
-    places[places == len(ordered)] = 0
-    found: Mask = ordered[places] == values
-    return found
+class Known:
+    """Hashes that others are looked for among: they lie evenly, so the first bits of each say about where it stands.
+
+    Attributes:
+        ordered: In rising order.
+    """
+
+    def __init__(self, hashes: Hashes) -> None:
+        self.ordered = np.sort(hashes)
+        self._first = np.append(np.searchsorted(self.ordered, _HEADS << _BEHIND), len(hashes))
+
+    def holds(self, hashes: Hashes) -> Mask:
+        """Which of some hashes are among these."""
+        found = np.zeros(len(hashes), bool)
+        heads = (hashes >> _BEHIND).astype(np.int64)
+        places, behind = self._first[heads], self._first[heads + 1]
+        left = np.flatnonzero(places < behind)
+        while len(left):
+            same = self.ordered[places[left]] == hashes[left]
+            found[left[same]] = True
+            left = left[~same]
+            places[left] += 1
+            left = left[places[left] < behind[left]]
+        return found
 
 
-def beyond(values: Hashes, ordered: Hashes) -> Mask:
-    """Which values are not among many others in rising order: few are, and those in order are found side by side."""
-    rising = np.sort(values)
-    return among(values, rising[~among(rising, ordered)])
+class Sequel:
+    """Hashes of a file's lines, among which those of the next file are looked for: most stand where they stood."""
+
+    def __init__(self, before: Hashes) -> None:
+        self._before, self._known, self._at = before, Known(before), 0
+
+    def holds(self, following: Hashes) -> Mask:
+        """Which of the next file's following hashes are among these."""
+        expected = self._before[self._at : self._at + len(following)]
+        found = np.zeros(len(following), bool)
+        found[: len(expected)] = following[: len(expected)] == expected
+        moved = np.flatnonzero(~found)
+        found[moved] = self._known.holds(following[moved])
+        self._at += len(following)
+        if 2 * len(moved) > len(following) and found.any():
+            last = np.flatnonzero(found)[-1]
+            self._at = int(np.flatnonzero(self._before == following[last])[0] + len(following) - last)
+        return found

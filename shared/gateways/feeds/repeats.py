@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from shared.domain.feeds import CsvTemplate, FeedSource, OurOrders
 from shared.gateways.feeds.figures import FeedFile, Figure, Lines, Refusal
-from shared.gateways.feeds.line_hashes import Block, Cells, Hashes, Mask, among, beyond, hashed
+from shared.gateways.feeds.line_hashes import Block, Cells, Hashes, Known, Mask, Sequel, hashed
 from shared.gateways.feeds.plain_lines import ITEMS
 
 _Rows = NDArray[np.int64]
+
+_NOTHING = np.uint64(0)
 
 
 class Item(NamedTuple):
@@ -34,8 +36,8 @@ class Said(NamedTuple):
     """What a file said.
 
     Attributes:
-        figures: Hashes of its plain lines' items and quantities, in rising order; of refused rows it has none.
-        items: Hashes of all the items it named, in rising order.
+        figures: Of its plain lines in their order, items with their quantities; nothing's hash for refused ones.
+        items: All the items it named.
     """
 
     figures: Hashes
@@ -60,8 +62,9 @@ class Lookout:
     def __init__(self, source: FeedSource, last: Said, wanted: Iterable[Item]) -> None:
         """Look out for what ``last`` did not say, and for all that is said of the items that are wanted."""
         self._hashing = _Hashing(source)
-        self._last, self._wanted = last, np.sort(self._hashing.items(wanted))
-        self._named = np.empty(0, np.uint64)
+        self._last, self._figures = last, Sequel(last.figures)
+        self._wanted = Known(self._hashing.items(wanted))
+        self._named = Known(np.empty(0, np.uint64))
         self.node_ids: set[str] = set()
 
     def parts(self, reading: FeedFile, file: BinaryIO) -> Iterator[Figure | Refusal | Lines]:
@@ -80,20 +83,21 @@ class Lookout:
                 continue
             block = Block(reading, part)
             items, figures = self._hashing.lines(block)
-            picked = among(items, self._wanted) | beyond(figures, self._last.figures)
+            picked = self._wanted.holds(items) | ~self._figures.holds(figures)
             seen.append(items)
             taken.append((part.row, picked))
             yield _picked(reading, part, block, picked)
         self.node_ids = self._hashing.node_ids | {item.node_id for item in read}
-        self._named = np.sort(np.concatenate([*seen, self._hashing.items(read)]))
+        self._named = Known(np.concatenate([*seen, self._hashing.items(read)]))
         if len(rows := self._rows_of_several(seen, taken)):
             yield from self._rows(reading, file, rows)
 
     def _rows_of_several(self, seen: list[Hashes], taken: list[tuple[int, Mask]]) -> _Rows:
         """Rows not yet given about items that the file names again: the first of them counts, whichever is news."""
-        several = self._named[1:][self._named[1:] == self._named[:-1]]
+        named = self._named.ordered
+        several = Known(named[1:][named[1:] == named[:-1]])
         again = [
-            row + np.flatnonzero(among(items, several) & ~picked)
+            row + np.flatnonzero(several.holds(items) & ~picked)
             for (row, picked), items in zip(taken, seen, strict=True)
         ]
         return np.concatenate([np.empty(0, np.int64), *again])
@@ -108,12 +112,12 @@ class Lookout:
 
     def gone(self, reading: FeedFile, file: BinaryIO) -> Iterator[Item]:
         """The items that the last file named, and this one does not; to be asked when all its parts are known."""
-        if among(self._last.items, self._named).all():
+        if self._named.holds(self._last.items).all():
             return
         for part in reading.parts(file):
             if isinstance(part, Lines):
                 block = Block(reading, part)
-                missing = beyond(self._hashing.lines(block)[0], self._named)
+                missing = ~self._named.holds(self._hashing.lines(block)[0])
                 yield from self._hashing.named(block, missing)
             else:
                 yield from _named(part)
@@ -130,8 +134,9 @@ def said(source: FeedSource, reading: FeedFile, file: BinaryIO, refused: Sequenc
             continue
         items, figures = hashing.lines(Block(reading, part))
         all_items.append(items)
-        all_figures.append(figures[~_at(part, without)])
-    return Said(np.sort(np.concatenate(all_figures)), np.sort(np.concatenate([*all_items, hashing.items(read)])))
+        figures[_at(part, without)] = _NOTHING
+        all_figures.append(figures)
+    return Said(np.concatenate(all_figures), np.concatenate([*all_items, hashing.items(read)]))
 
 
 class _Hashing:
@@ -157,8 +162,8 @@ class _Hashing:
         if self._node_id is not None:
             self.node_ids.add(self._node_id)
         elif unseen := sorted(self._codes.keys() - self.node_ids):
-            there = np.sort(hashed(block.column("node")))
-            mask = among(hashed(Cells.of([self._codes[node_id] for node_id in unseen])), there)
+            codes = hashed(Cells.of([self._codes[node_id] for node_id in unseen]))
+            mask = np.isin(codes, hashed(block.column("node")))
             self.node_ids.update(unseen[n] for n in np.flatnonzero(mask))
 
     def items(self, items: Iterable[Item]) -> Hashes:

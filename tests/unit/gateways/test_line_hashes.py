@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.gateways.feeds.figures import FeedFile, Lines
-from shared.gateways.feeds.line_hashes import Block, Cells, among, beyond, hashed
+from shared.gateways.feeds.line_hashes import Block, Cells, Known, Sequel, hashed
 
 Row = tuple[bytes, bytes, bytes]
 
@@ -45,9 +45,15 @@ def test_cells_alone_have_the_hashes_that_they_have_in_a_block(rows: list[Row]) 
     assert [cut.line(n) for n in range(len(rows))] == [b";".join(row) + b"\n" for row in rows]
 
 
-@given(values=st.lists(st.integers(0, 9)), others=st.lists(st.integers(0, 9)))
-def test_what_is_among_others(values: list[int], others: list[int]) -> None:
-    some, ordered = (np.array(each, np.uint64) for each in (values, sorted(others)))
-    expected = [value in others for value in values]
-    assert among(some, ordered).tolist() == expected
-    assert beyond(some, ordered).tolist() == [not each for each in expected]
+@given(values=st.lists(st.integers(0, 9)), others=st.lists(st.integers(0, 9)), spread=st.sampled_from([0, 44, 60]))
+def test_known_hashes_are_found_among_those_that_begin_alike(values: list[int], others: list[int], spread: int) -> None:
+    some, known = (np.array(each, np.uint64) << np.uint64(spread) for each in (values, others))
+    assert Known(known).holds(some).tolist() == [value in known for value in some]
+
+
+@given(st.lists(st.integers(0, 9)), st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4))
+@example([1, 2, 3, 4, 5, 6], [[0, 1, 2], [3, 9, 4, 5], [6, 7]])
+def test_hashes_of_the_next_file_are_found_wherever_they_stood(before: list[int], blocks: list[list[int]]) -> None:
+    sequel = Sequel(np.array(before, np.uint64))
+    for following in blocks:
+        assert sequel.holds(np.array(following, np.uint64)).tolist() == [each in before for each in following]
