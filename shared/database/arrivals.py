@@ -17,14 +17,14 @@ from shared.messages import Wake, order_workflow_id, return_workflow_id
 #: Forward only: a scan of a lower rank than the parcel's came late and changes nothing.
 _RANK = {status: rank for rank, status in enumerate(TrackingStatus, start=1)}
 
-#: Finds the parcel and locks the orders of all who share it, also of those whose ship confirm is still to come. What is
-#: read here of a package never changes once it has shipped.
+#: Finds the carrier's parcel, or another's of the same number, and locks the orders of all who share it, also of those
+#: whose ship confirm is still to come. What is read here of a package never changes once it has shipped.
 _FIND_PARCEL = text("""
     SELECT p.package_id, p.order_id, p.fulfillment_order_id, p.carrier, p.label_reference,
            p.label_reference NOT IN ('', p.package_id) AS shared
     FROM (
         SELECT * FROM package WHERE tracking_no = :tracking_no AND shipped_at IS NOT NULL
-        ORDER BY delivered_at IS NOT NULL, shipped_at DESC LIMIT 1
+        ORDER BY carrier <> :carrier, delivered_at IS NOT NULL, shipped_at DESC LIMIT 1
     ) p JOIN orders o ON o.order_id = ANY(
         CASE WHEN p.label_reference IN ('', p.package_id) THEN ARRAY[p.order_id]
              ELSE ARRAY(SELECT m.order_id FROM package m WHERE m.label_reference = p.label_reference) END)
@@ -94,9 +94,14 @@ _RECEIVED = text("""
 
 
 async def apply_tracking(connection: AsyncConnection, partner_id: str, message: TrackingUpdated) -> Applied:
-    """A carrier's scan. Only the last parcel's delivery leaves the process something to decide."""
+    """A carrier's scan. Only the last parcel's delivery leaves the process something to decide.
+
+    Raises:
+        Unmatched: no parcel of that number has shipped.
+        NotAllowed: only another carrier's has.
+    """
     values = {"tracking_no": message.reference}
-    parcel = (await connection.execute(_FIND_PARCEL, values)).first()
+    parcel = (await connection.execute(_FIND_PARCEL, values | {"carrier": partner_id})).first()
     if parcel is None:
         raise Unmatched(message.reference)
     if parcel.carrier != partner_id:

@@ -7,6 +7,7 @@ carries a wake-up that is sent after the commit; one that was lost to a crash is
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import text
@@ -16,6 +17,7 @@ from shared.database.arrivals import apply_return, apply_tracking
 from shared.database.confirmations import apply_accepted, apply_packed, apply_rejected, apply_shipped
 from shared.database.facts import Applied, Unmatched
 from shared.domain.base import Model
+from shared.errors import NotAllowed
 from shared.gateways.partner_messages import (
     FulfillmentAccepted,
     FulfillmentPacked,
@@ -59,7 +61,7 @@ _MEET = text("""
 """)
 _EARLY = text("""
     SELECT partner_id, body FROM message_in
-    WHERE applied_at IS NULL AND reference = ANY(:references) ORDER BY received_at
+    WHERE applied_at IS NULL AND reference = ANY(:references) AND type = 'tracking.updated' ORDER BY received_at
     FOR UPDATE
 """)
 #: Nobody heard it: of an order that is over nobody has to, any other is owed it until its process runs again. What only
@@ -210,8 +212,9 @@ async def _apply_early(connection: AsyncConnection, applied: Applied, met: Colle
         await _meet(connection, others)
     for row in (await connection.execute(_EARLY, {"references": list(applied.unlocks)})).all():
         scan = TrackingUpdated.model_validate(row.body)
-        late = await apply_tracking(connection, row.partner_id, scan)
-        wakes += await _mark_all(connection, row.partner_id, scan.message_id, late)
+        with suppress(NotAllowed):  # another carrier's, whose parcel of the same number is still to come
+            late = await apply_tracking(connection, row.partner_id, scan)
+            wakes += await _mark_all(connection, row.partner_id, scan.message_id, late)
     return wakes
 
 
