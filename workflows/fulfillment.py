@@ -240,13 +240,8 @@ class FulfillmentProcess:
             return
         if await self._something_comes():
             await self._act_on(self._pending.pop(0))
-        elif self._silent_too_long():
-            self._answer_by = None
-            await self.give_back(GiveBack(because="no answer", unanswered_only=True))
-        elif self._unfetched_too_long():
-            await self._take_off_the_counter()
-        elif self._shared_long_enough():
-            self._label_at = None
+        elif self._out_of_patience():
+            await self._wait_no_longer()
 
     async def _something_comes(self) -> bool:
         def ready() -> bool:
@@ -284,29 +279,19 @@ class FulfillmentProcess:
             case _:
                 return None
 
-    def _silent_too_long(self) -> bool:
-        return (
-            self.stage is Stage.REQUESTED
-            and not self._pending
-            and self._answer_by is not None
-            and workflow.now() >= self._answer_by
-        )
+    def _out_of_patience(self) -> bool:
+        until = self._patience_ends()
+        return not self._pending and until is not None and workflow.now() >= until
 
-    def _unfetched_too_long(self) -> bool:
-        return (
-            self.stage is Stage.READY
-            and not self._pending
-            and self._pickup_by is not None
-            and workflow.now() >= self._pickup_by
-        )
-
-    def _shared_long_enough(self) -> bool:
-        return (
-            self.stage is Stage.PACKED
-            and not self._pending
-            and self._label_at is not None
-            and workflow.now() >= self._label_at
-        )
+    async def _wait_no_longer(self) -> None:
+        match self.stage:
+            case Stage.REQUESTED:
+                self._answer_by = None
+                await self.give_back(GiveBack(because="no answer", unanswered_only=True))
+            case Stage.READY:
+                await self._take_off_the_counter()
+            case Stage.PACKED:
+                self._label_at = None
 
     async def _take_off_the_counter(self) -> None:
         """Put back on the shelf and cancel what the customer has not fetched; a store that refuses is asked again."""
