@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import psycopg
@@ -18,12 +18,9 @@ from shared.database import wave_groups, wave_runs
 from shared.database.engine import Database
 from shared.database.migrate import upgrade
 from shared.database.wave_groups import Outcome
-from shared.database.waves import read_wave
-from shared.domain.waves.generation import plan_wave
-from shared.domain.waves.models import WaveRules
-from shared.domain.waves.moves import group_moves
 from tests.support.facts import Facts
 from tests.support.stack import short_home
+from tests.support.wave_groups import placed, planned
 from workers.stack.postgres import postgres_running
 
 _ITEMS = 12
@@ -45,7 +42,9 @@ async def _measured(orders: int) -> str:
         upgrade(server.url("bench"))
         shop = await Facts.load(server.url("bench"))
         await _place(shop, orders)
-        wave_id, numbers = await _planned(shop)
+        wave_id = await planned(shop)
+        async with shop.database.reading() as connection:
+            numbers = await wave_runs.open_groups(connection, wave_id)
         since = (await shop.rows("SELECT pg_current_xact_id()::text::bigint AS xid"))[0].xid
         seconds = await _carried_out(shop.database, wave_id, numbers)
         counted = " + ".join(f"(SELECT count(*) FROM {table} WHERE xmin::text::bigint >= {since})" for table in _TABLES)
@@ -60,23 +59,12 @@ async def _place(shop: Facts, orders: int) -> None:
     for item in range(_ITEMS):
         await shop.stock(shop.sku(item), store_chicago=orders)
     for number in range(orders):
-        await shop.source(await shop.keep((shop.sku(number % _ITEMS), 1)))
+        await placed(shop, (shop.sku(number % _ITEMS), 1))
     for item in range(_ITEMS):
         await shop.stock(shop.sku(item), wh_columbus=orders)
 
 
-async def _planned(shop: Facts) -> tuple[str, list[int]]:
-    wave_id, now = f"webshop/{uuid.uuid4().hex[:8]}", datetime.now(UTC)
-    async with shop.database.transaction() as connection:
-        wave = await read_wave(connection, "webshop", now, rules=WaveRules(), limit=100_000)
-    found = plan_wave(wave)
-    groups = group_moves(wave_id, wave, found)
-    async with shop.database.transaction() as connection:
-        await wave_runs.keep(connection, wave_id, "webshop", found, groups, started_at=now, seconds=0)
-    return wave_id, [group.number for group in groups]
-
-
-async def _carried_out(database: Database, wave_id: str, numbers: list[int]) -> float:
+async def _carried_out(database: Database, wave_id: str, numbers: Sequence[int]) -> float:
     began = time.perf_counter()
     for number in numbers:
         async with database.transaction() as connection:

@@ -29,7 +29,7 @@ from shared.messages import CancelUnits, CatchUp, FulfillmentCall, LineQuantity
 from shared.messages.waves import WaveStep
 from tests.support.facts import Facts
 from tests.support.supply_desk import SOON, Desk
-from tests.support.wave_groups import carried_out, check_books, planned, story, where
+from tests.support.wave_groups import carried_out, check_books, placed, planned, story, where
 from workers.cli.explain import headline
 from workers.cli.waves import told
 
@@ -49,12 +49,10 @@ async def in_each_others_way(shop: Facts) -> tuple[str, str]:
     a, b = shop.sku(0), shop.sku(1)
     await shop.stock(a, **{"3pl_reno": 1})
     await shop.stock(b)
-    first = await shop.keep((a, 1))
-    await shop.source(first)
+    first = await placed(shop, (a, 1))
     await shop.stock(a, wh_columbus=1)
     await shop.stock(b, **{"3pl_reno": 1})
-    second = await shop.keep((a, 1), (b, 1))
-    await shop.source(second)
+    second = await placed(shop, (a, 1), (b, 1))
     assert await where(shop, first) == {1: RENO}
     assert await where(shop, second) == {1: RENO, 2: COLUMBUS}
     return first, second
@@ -200,8 +198,7 @@ async def waits_where_stock_came(shop: Facts) -> tuple[str, str]:
     """An order that a wave would find a unit for; returns it and the item."""
     sku = shop.sku(2)
     await shop.stock(sku)
-    order_id = await shop.keep((sku, 1))
-    await shop.source(order_id)
+    order_id = await placed(shop, (sku, 1))
     await shop.stock(sku, wh_columbus=1)
     return order_id, sku
 
@@ -222,10 +219,8 @@ async def test_supply_that_a_filled_order_leaves_is_promised_to_who_waits(shop: 
     desk = cast(Doms, Desk(shop.database))
     sku = shop.sku(2)
     await shop.stock(sku)
-    order_id = await shop.keep((sku, 1))
-    await shop.source(order_id)
-    waits = await shop.keep((sku, 1), channel="pos")
-    await shop.source(waits)
+    order_id = await placed(shop, (sku, 1))
+    waits = await placed(shop, (sku, 1), channel="pos")
     line = InboundLine(sku=sku, quantity=1)
     coming = Inbound(
         inbound_id="PO-1", kind=InboundKind.PURCHASE_ORDER, node_id=COLUMBUS, expected_at=SOON, lines=(line,)
@@ -243,8 +238,7 @@ async def test_supply_that_a_filled_order_leaves_is_promised_to_who_waits(shop: 
 async def test_stock_that_a_new_order_takes_is_not_taken_from_it(shop: Facts) -> None:
     order_id, sku = await waits_where_stock_came(shop)
     wave_id = await planned(shop)
-    faster = await shop.keep((sku, 1))
-    await shop.source(faster)
+    faster = await placed(shop, (sku, 1))
     result = await carried_out(shop, wave_id)
     assert (result.outcome, f"{sku} at {COLUMBUS}" in result.because) == (Outcome.STOCK_TAKEN, True)
     assert await where(shop, faster) == {1: COLUMBUS}
@@ -266,7 +260,7 @@ async def test_a_day_that_is_full_by_now_refuses_the_group(shop: Facts) -> None:
     wave_id = await planned(shop)
     other = shop.sku(4)
     await shop.stock(other, wh_columbus=1)
-    await shop.source(await shop.keep((other, 1)))
+    await placed(shop, (other, 1))
     result = await carried_out(shop, wave_id)
     assert (result.outcome, COLUMBUS in result.because) == (Outcome.DAY_FULL, True)
     assert await where(shop, order_id) == {}
@@ -318,7 +312,7 @@ async def test_other_groups_go_on_when_one_is_refused(shop: Facts) -> None:
     first, second = await in_each_others_way(shop)
     order_id, sku = await waits_where_stock_came(shop)
     wave_id = await planned(shop)
-    await shop.source(await shop.keep((sku, 1)))
+    await placed(shop, (sku, 1))
     async with shop.database.reading() as connection:
         numbers = await wave_runs.open_groups(connection, wave_id)
     outcomes = [(await carried_out(shop, wave_id, number)).outcome for number in numbers]
@@ -345,9 +339,8 @@ async def test_units_left_free_are_kept_for_who_waits(shop: Facts) -> None:
     a, b = shop.sku(5), shop.sku(6)
     await shop.stock(a, **{"3pl_reno": 1})
     await shop.stock(b, wh_columbus=1)
-    await shop.source(await shop.keep((a, 1), (b, 1)))
-    waits = await shop.keep((a, 1), channel="pos")
-    await shop.source(waits)
+    await placed(shop, (a, 1), (b, 1))
+    waits = await placed(shop, (a, 1), channel="pos")
     await shop.stock(a, wh_columbus=1)
     held = "SELECT node_id, open FROM cart_hold_line WHERE sku = :s AND open > 0"
     assert await shop.rows(held, s=a) == []

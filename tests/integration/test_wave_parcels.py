@@ -10,7 +10,7 @@ from shared.database import policies
 from shared.database.wave_groups import Outcome
 from shared.domain.sourcing.models import Policy
 from tests.support.facts import PROCESS, Facts
-from tests.support.wave_groups import carried_out, check_books, planned, story, where
+from tests.support.wave_groups import carried_out, check_books, placed, planned, story, where
 
 COLUMBUS = "wh-columbus"
 
@@ -27,12 +27,10 @@ async def of_one_customer(shop: Facts) -> tuple[str, str]:
     """Two orders of one customer that ship from two nodes, of which one has what both want."""
     a, b = shop.sku(7), shop.sku(8)
     await shop.stock(a, store_chicago=1)
-    first = await shop.keep((a, 1), customer_ref="ada")
-    await shop.source(first)
+    first = await placed(shop, (a, 1), customer_ref="ada")
     await shop.stock(a, wh_columbus=1)
     await shop.stock(b, wh_columbus=1)
-    second = await shop.keep((b, 1), customer_ref="ada")
-    await shop.source(second)
+    second = await placed(shop, (b, 1), customer_ref="ada")
     process = PROCESS.model_copy(update={"consolidate": True})
     async with shop.database.transaction() as connection:
         await policies.begin(connection, Policy(version="together/1"), process, "test")
@@ -73,8 +71,7 @@ async def test_who_may_share_no_parcel_by_now_is_not_moved_for_one(shop: Facts) 
 async def test_a_parcel_is_shared_by_all_for_whom_it_was_planned_or_by_nobody(shop: Facts) -> None:
     third_item = shop.sku(9)
     await shop.stock(third_item, wh_columbus=1)
-    third = await shop.keep((third_item, 1), customer_ref="ada")
-    await shop.source(third)
+    third = await placed(shop, (third_item, 1), customer_ref="ada")
     await of_one_customer(shop)
     wave_id = await planned(shop)
     await shop.hold(third)

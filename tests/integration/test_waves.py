@@ -18,6 +18,7 @@ from shared.domain.recipients import recipient_of
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.models import Wave, WaveRules
 from tests.support.facts import Facts
+from tests.support.wave_groups import placed
 from workers.cli.waves import drawn
 
 
@@ -47,12 +48,10 @@ async def test_an_order_that_holds_the_wrong_units_would_save_another_a_parcel(s
     a, b = shop.sku(0), shop.sku(1)
     await shop.stock(a, **{"3pl_reno": 1})
     await shop.stock(b)
-    first = await shop.keep((a, 1), channel="channel-0")
-    await shop.source(first)
+    first = await placed(shop, (a, 1), channel="channel-0")
     await shop.stock(a, wh_columbus=1)
     await shop.stock(b, **{"3pl_reno": 1})
-    second = await shop.keep((a, 1), (b, 1), channel="channel-0")
-    await shop.source(second)
+    second = await placed(shop, (a, 1), (b, 1), channel="channel-0")
     wave = await wave_of(shop, "channel-0")
     assert [len(each.standing) for each in wave.orders] == [1, 2]
     found = plan_wave(wave)
@@ -67,8 +66,7 @@ async def test_an_order_that_holds_the_wrong_units_would_save_another_a_parcel(s
 async def test_what_a_wave_holds_counts_as_free_for_it_and_as_no_load(shop: Facts) -> None:
     sku = shop.sku(2)
     await shop.stock(sku, wh_columbus=3)
-    order_id = await shop.keep((sku, 2), channel="channel-1")
-    await shop.source(order_id)
+    await placed(shop, (sku, 2), channel="channel-1")
     wave = await wave_of(shop, "channel-1")
     (row,) = wave.snapshot.stock
     assert (row.node_id, row.available) == ("wh-columbus", 3)
@@ -93,8 +91,7 @@ async def test_what_a_node_was_told_of_is_frozen(shop: Facts) -> None:
 async def test_units_that_wait_would_find_a_source_where_stock_came(shop: Facts) -> None:
     sku = shop.sku(4)
     await shop.stock(sku, wh_columbus=1)
-    order_id = await shop.keep((sku, 3), channel="channel-3")
-    await shop.source(order_id)
+    order_id = await placed(shop, (sku, 3), channel="channel-3")
     await shop.stock(sku, **{"3pl_reno": 5})
     found = plan_wave(await wave_of(shop, "channel-3"))
     assert (found.short_before, found.short_after) == (2, 0)
@@ -104,8 +101,7 @@ async def test_units_that_wait_would_find_a_source_where_stock_came(shop: Facts)
 async def test_a_wave_sees_what_is_quoted_to_where_its_orders_go(shop: Facts) -> None:
     sku = shop.sku(6)
     await shop.stock(sku, wh_columbus=1)
-    order_id = await shop.keep((sku, 1), channel="channel-5")
-    await shop.source(order_id)
+    await placed(shop, (sku, 1), channel="channel-5")
     await shop.run("UPDATE partner SET quotes = true WHERE partner_id = 'swiftship'")
     here = LaneQuote(
         quote_id="q", carrier="swiftship", service="ground", price_minor=1, currency="USD", transit_days=1,
@@ -122,7 +118,7 @@ async def test_a_wave_is_one_channels_and_no_larger_than_asked(shop: Facts) -> N
     sku = shop.sku(5)
     await shop.stock(sku, wh_columbus=9)
     for _ in range(2):
-        await shop.source(await shop.keep((sku, 1), channel="channel-4"))
+        await placed(shop, (sku, 1), channel="channel-4")
     assert len((await wave_of(shop, "channel-4", limit=1)).orders) == 1
     empty = await wave_of(shop, "nobody")
     assert plan_wave(empty).orders == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from shared.database import wave_groups, wave_runs
 from shared.database.wave_groups import GroupResult
@@ -24,12 +25,19 @@ async def check_books(shop: Facts) -> None:
     await books_agree(shop.database, but=("messages", "payments"))
 
 
+async def placed(shop: Facts, *lines: tuple[str, int], **changes: Any) -> str:
+    """An order as it is after it was sourced by itself."""
+    order_id = await shop.keep(*lines, **changes)
+    await shop.source(order_id)
+    return order_id
+
+
 async def planned(shop: Facts) -> str:
     """A wave of the channel, planned and kept; returns its id."""
     wave_id = f"webshop/w{uuid.uuid4().hex[:8]}"
     now = datetime.now(UTC)
     async with shop.database.transaction() as connection:
-        wave = await read_wave(connection, "webshop", now, rules=WaveRules(), limit=100)
+        wave = await read_wave(connection, "webshop", now, rules=WaveRules(), limit=100_000)
     found = plan_wave(wave)
     groups = group_moves(wave_id, wave, found)
     async with shop.database.transaction() as connection:

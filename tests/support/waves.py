@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from shared.domain.network import NodeType
 from shared.domain.sourcing import plan
@@ -48,6 +49,36 @@ def less(world: Snapshot, shipments: Iterable[PlannedShipment]) -> Snapshot:
             "loads": tuple(NodeLoad(node_id=node_id, units=units) for node_id, units in sorted(loads.items())),
         }
     )
+
+
+class Priced(Protocol):
+    """A plan of one order."""
+
+    @property
+    def cost(self) -> int: ...
+
+
+P = TypeVar("P", bound=Priced)
+
+
+def least_cost(plans: Iterable[Sequence[P]], go_together: Callable[[Sequence[P]], bool]) -> int:
+    """What the cheapest choice of one plan of each order costs, of all choices whose plans go together."""
+    ranked = [sorted(of_order, key=lambda one: one.cost) for of_order in plans]
+    least = [sum(each[0].cost for each in ranked[place:]) for place in range(len(ranked) + 1)]
+    best = 10**12
+
+    def go(chosen: tuple[P, ...], cost: int) -> None:
+        nonlocal best
+        if cost + least[len(chosen)] >= best or not go_together(chosen):
+            return
+        if len(chosen) == len(ranked):
+            best = cost
+            return
+        for one in ranked[len(chosen)]:
+            go((*chosen, one), cost + one.cost)
+
+    go((), 0)
+    return best
 
 
 def _less(row: Stock, units: int) -> Stock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from shared.domain.sourcing.models import Policy
 from shared.domain.sourcing.sources import Source, survey
 from shared.domain.waves.generation import plan_wave
 from shared.domain.waves.models import Wave, WaveOrder, WaveRules
-from tests.support.waves import wave
+from tests.support.waves import least_cost, wave
 
 FREE = WaveRules(change_minor=0, gap_target=0, branches=10_000)
 
@@ -92,23 +92,12 @@ def _priced(order: WaveOrder, split: Split, rules: WaveRules) -> Option | None:
 def cheapest(whole: Wave) -> int:
     """The least cost of all combinations that stock allows."""
     held = {(row.node_id, row.sku): row.available for row in whole.snapshot.stock}
-    ranked = [sorted(options(order, whole), key=lambda option: option.cost) for order in whole.orders]
-    least = [sum(each[0].cost for each in ranked[place:]) for place in range(len(ranked) + 1)]
-    best = [10**12]
 
-    def go(place: int, cost: int, taken: Counter[tuple[str, str]]) -> None:
-        if cost + least[place] >= best[0]:
-            return
-        if place == len(ranked):
-            best[0] = cost
-            return
-        for option in ranked[place]:
-            together = taken + option.taken
-            if all(units <= held.get(key, 0) for key, units in together.items()):
-                go(place + 1, cost + option.cost, together)
+    def go_together(chosen: Sequence[Option]) -> bool:
+        taken = sum((option.taken for option in chosen), Counter[tuple[str, str]]())
+        return all(units <= held.get(key, 0) for key, units in taken.items())
 
-    go(0, 0, Counter())
-    return best[0]
+    return least_cost([options(order, whole) for order in whole.orders], go_together)
 
 
 @pytest.mark.parametrize("seed", range(25))
