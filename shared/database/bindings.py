@@ -17,7 +17,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.inbounds import lock_lines
-from shared.database.turns import BATCH
 from shared.database.waiting import turn_of
 from shared.domain.sourcing.timetable import Coming
 from shared.domain.supply import Bound, Date, Demand, Supply, bind
@@ -30,9 +29,9 @@ _COMING = text("""
       AND (i.kind <> 'transfer' OR i.status = 'in_transit')
     ORDER BY l.inbound_id, l.sku
 """)
-_OF_ORDERS = text(f"""
-    SELECT l.order_id, l.line_no, l.sku, {BATCH} AS batch, o.priority, o.promised_at, o.received_at,
-           (SELECT coalesce(jsonb_object_agg(inbound_id, quantity), '{{}}') FROM supply_binding b
+_OF_ORDERS = text("""
+    SELECT l.order_id, l.line_no, l.sku, o.batch, o.priority, o.promised_at, o.received_at,
+           (SELECT coalesce(jsonb_object_agg(inbound_id, quantity), '{}') FROM supply_binding b
             WHERE b.order_id = l.order_id AND b.line_no = l.line_no) AS bound,
            ARRAY(SELECT inbound_id FROM supply_binding b
                  WHERE b.order_id = l.order_id AND b.line_no = l.line_no ORDER BY inbound_id) AS bound_to,
@@ -41,7 +40,7 @@ _OF_ORDERS = text(f"""
     FROM unnest(CAST(:order_ids AS text[]), CAST(:line_nos AS int[])) AS a(order_id, line_no)
     JOIN order_line l USING (order_id, line_no) JOIN orders o USING (order_id)
     ORDER BY l.order_id, l.line_no
-""")  # noqa: S608 - our own fragment
+""")
 _WRITE = text("""
     WITH wanted AS (
         SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb))

@@ -60,7 +60,7 @@ _RECORD = text(f"""
     WITH sourced AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:sourced AS jsonb)) AS s(
             order_id text, step_key text, attempt int, plan jsonb, event text, detail jsonb,
-            promised_at timestamptz, batch text, verdict jsonb, result jsonb)
+            promised_at timestamptz, place_in_batch text, verdict jsonb, result jsonb)
     ), opened AS ({OPEN}
     ), lines AS (
         UPDATE order_line l
@@ -76,7 +76,7 @@ _RECORD = text(f"""
         INSERT INTO step_result (step_key, result) SELECT step_key, result FROM sourced
     )
     UPDATE orders o
-    SET accepted = true, batch = CAST(s.batch AS double precision[]),
+    SET accepted = true, place_in_batch = CAST(s.place_in_batch AS double precision[]),
         promised_at = greatest(o.promised_at, s.promised_at), verdict = coalesce(o.verdict, s.verdict)
     FROM sourced s WHERE o.order_id = s.order_id
 """)  # noqa: S608 - our own fragment
@@ -92,7 +92,7 @@ class Draft:
         pooled: Items of which something is kept for other channels.
         works: What the plan asks of nodes whose days are limited.
         releases: When the nodes are told, by node; those that are not named are told at once.
-        batch: The order's place among those that wait.
+        place: Where the order stands among those that wait.
     """
 
     request: SourceRequest
@@ -102,7 +102,7 @@ class Draft:
     pooled: tuple[Pooled, ...] = ()
     works: tuple[Work, ...] = ()
     releases: Mapping[str, datetime] = field(default_factory=dict)
-    batch: Place = ()
+    place: Place = ()
 
     @property
     def order_id(self) -> str:
@@ -132,7 +132,7 @@ class _Sourced(Model):
     event: str
     detail: dict[str, Any]
     promised_at: Instant | None
-    batch: str
+    place_in_batch: str
     verdict: Verdict | None
     result: SourceResult
 
@@ -352,7 +352,7 @@ def _sourced(bid: _Bid, result: SourceResult) -> _Sourced:
         event="sourced" if result.fulfillments else "backordered",
         detail=detail,
         promised_at=result.promised_at,
-        batch="{" + ",".join("NULL" if key is None else repr(key) for key in draft.batch) + "}",
+        place_in_batch="{" + ",".join("NULL" if key is None else repr(key) for key in draft.place) + "}",
         verdict=verdict if draft.first else None,
         result=result,
     )

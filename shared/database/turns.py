@@ -13,15 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database.engine import LostRace
 
-_PROMISED = "CAST(extract(epoch FROM coalesce(o.promised_at, 'infinity')) AS double precision)"
-#: The place of ``orders o`` by the batches of its policy, with its promise as it is now.
-BATCH = f"array_replace(array_replace(o.batch, NULL, {_PROMISED}), 'NaN', -{_PROMISED})"
 #: The order of service of ``orders o``; ``shared.domain.supply.Turn`` is the same.
-IN_TURN = f"""{BATCH}, o.priority, coalesce(o.promised_at, 'infinity'), o.received_at, o.order_id COLLATE "C\""""
+IN_TURN = """o.batch, o.priority, coalesce(o.promised_at, 'infinity'), o.received_at, o.order_id COLLATE "C\""""
 #: Units of an item whose first takers are waited for. Who comes after them gets something only if nobody else has the
 #: order locked: an order is locked for as long as it is planned or changed.
 _WAITED_FOR_FIRST = 100
 
+#: Units of an item of ``order_line l`` that are kept for ``orders o``, looked for only where something is.
+HELD = """CASE WHEN o.cart_hold_id IS NOT NULL THEN (
+                SELECT sum(c.open) FROM cart_hold_line c
+                WHERE c.cart_hold_id = o.cart_hold_id AND c.sku = l.sku AND c.open > 0
+                  AND c.expires_at > statement_timestamp()) END"""
 _WAITING = """
     SELECT order_id, sku, sum(backordered) AS units, sum(backordered) AS backordered FROM order_line
     WHERE sku = ANY(:skus) AND backordered > 0 AND order_id <> ALL(:seen) GROUP BY order_id, sku
@@ -36,13 +38,8 @@ _FIRST = f"""
     SELECT DISTINCT w.order_id FROM (
         SELECT l.order_id, l.sku, n.units AS needed, sum(n.units) OVER turns - n.units AS before
         FROM ({{wanting}}) l JOIN orders o USING (order_id)
-        LEFT JOIN LATERAL (
-            SELECT sum(c.open) AS units FROM cart_hold_line c
-            WHERE c.cart_hold_id = o.cart_hold_id AND c.sku = l.sku AND c.open > 0
-              AND c.expires_at > statement_timestamp()
-        ) h ON o.cart_hold_id IS NOT NULL
         CROSS JOIN LATERAL (
-            SELECT greatest(0, least(l.units, l.backordered - coalesce(h.units, 0))) AS units
+            SELECT greatest(0, least(l.units, l.backordered - coalesce({HELD}, 0))) AS units
         ) n
         WHERE o.closed_at IS NULL
         WINDOW turns AS (PARTITION BY l.sku ORDER BY {IN_TURN})

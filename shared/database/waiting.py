@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.turns import BATCH
+from shared.database.turns import HELD
 from shared.domain.network import Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -29,35 +29,33 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 NO_PROMISE = datetime.max.replace(tzinfo=UTC)
 
 #: ``units`` are those that wait beside what has arrived for the order already.
-_WAITING = """
+_WAITING = f"""
     SELECT w.*, w.backordered - greatest(0, least(w.backordered, w.held - w.before)) AS units FROM (
         SELECT l.order_id, l.line_no, l.sku, l.backordered, l.unit_price_minor,
                i.weight_g, i.length_mm, i.width_mm, i.height_mm, i.own_container,
-               {batch} AS batch, o.priority, o.promised_at, o.received_at, o.channel,
+               o.batch, o.priority, o.promised_at, o.received_at, o.channel,
                o.place::text AS place, o.service, o.method, o.pickup_node_id, o.policy_version,
-               CASE WHEN h.holds THEN o.cart_hold_id END AS hold_id, coalesce(h.units, 0) AS held,
+               CASE WHEN EXISTS (
+                   SELECT FROM cart_hold_line c
+                   WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
+               ) THEN o.cart_hold_id END AS hold_id, coalesce({HELD}, 0) AS held,
                sum(l.backordered) OVER lines - l.backordered AS before,
                (SELECT array_agg(DISTINCT node_id ORDER BY node_id) FROM fulfillment_order f
                 WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded,
                b.bound_to, b.bound, b.promised_with
         FROM order_line l JOIN orders o USING (order_id) JOIN item i USING (sku)
         LEFT JOIN LATERAL (
-            SELECT true AS holds, sum(open) FILTER (WHERE c.sku = l.sku) AS units FROM cart_hold_line c
-            WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
-            HAVING count(*) > 0
-        ) h ON o.cart_hold_id IS NOT NULL
-        LEFT JOIN LATERAL (
             SELECT array_agg(inbound_id ORDER BY inbound_id) AS bound_to,
                    array_agg(quantity ORDER BY inbound_id) AS bound,
                    array_agg(promised_at ORDER BY inbound_id) AS promised_with
             FROM supply_binding b WHERE b.order_id = l.order_id AND b.line_no = l.line_no
         ) b ON true
-        WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {which}
+        WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {{which}}
         WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
     ) w
-"""
-_ALL = text(_WAITING.format(batch=BATCH, which="true"))
-_OF_ORDERS = text(_WAITING.format(batch=BATCH, which="l.order_id = ANY(:order_ids)"))
+"""  # noqa: S608 - our own fragment
+_ALL = text(_WAITING.format(which="true"))
+_OF_ORDERS = text(_WAITING.format(which="l.order_id = ANY(:order_ids)"))
 #: A version never changes.
 _POLICIES = text("SELECT version, sourcing FROM policy_version WHERE version = ANY(:versions)")
 
