@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import bundles, in_stock, inbounds, loads, orders, wakes
+from shared.database import bundles, in_stock, inbounds, loads, orders, turns, wakes
 from shared.database.engine import Database, around_races
 from shared.database.loads import Loaded
 from shared.database.rises import Queue, line_up_for_table
+from shared.database.turns import Overtaken
 from shared.domain.availability import InStock
 from shared.domain.base import Model
 from shared.domain.supply import Inbound, SupplyRow
@@ -80,14 +82,18 @@ async def load(
         InvalidInput: any row of any table has a fault; nothing was written.
     """
     sheets = [read_table(kind, tables[kind]) for kind in TABLES if kind in tables]
+    behind = set[str]()
     async for attempt in around_races():
         with attempt:
-            async with database.transaction() as connection:
-                loaded, waiting = await _load(connection, sheets, actor=actor)
-                if dry_run:
-                    await connection.rollback()
-    if not dry_run:
-        await _bind(database, sheets)
+            try:
+                async with database.transaction() as connection:
+                    await turns.lock(connection, behind)
+                    loaded, waiting = await _load(connection, sheets, actor=actor)
+                    if dry_run:
+                        await connection.rollback()
+            except Overtaken as overtaken:
+                behind |= overtaken.order_ids
+                raise
     return loaded, [] if dry_run else waiting
 
 
@@ -103,25 +109,21 @@ async def _load(connection: AsyncConnection, sheets: Sequence[Sheet], *, actor: 
         loaded.append(outcome)
         waiting += woken
     await queue.serve(connection)
+    await _bind(connection, sheets)
     return loaded, waiting
 
 
-async def _bind(database: Database, sheets: Sequence[Sheet]) -> None:
-    """Promise new supply to who waits, in their order of service, before they are woken."""
+async def _bind(connection: AsyncConnection, sheets: Sequence[Sheet]) -> None:
+    """Promise new supply to who waits, in their order of service."""
     skus = sorted({row.sku for sheet in sheets for row in sheet.rows.values() if isinstance(row, SupplyRow)})
-    if not skus:
+    if not skus or not await orders.orders_waiting_for(connection, skus, limit=1):
         return
-    from shared.database.rebinding import Change, changing, rebind  # it plans, which loads numpy
+    from shared.database.rebinding import Change, rebind  # it plans, which loads numpy
+    from shared.database.timetables import read_timetable
 
-    async with database.reading() as connection:
-        if not await orders.orders_waiting_for(connection, skus, limit=1):
-            return
-
-    async def work(change: Change) -> None:
-        await change.lock_supply(skus)
-        await rebind(change, skus, because="more supply is expected")
-
-    await changing(database, work)
+    await inbounds.lock_lines(connection, skus)
+    change = Change(connection, await read_timetable(connection), datetime.now(UTC), behind=())
+    await rebind(change, skus, because="more supply is expected")
 
 
 async def _check(connection: AsyncConnection, sheets: Sequence[Sheet]) -> None:

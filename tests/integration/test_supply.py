@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 
 from shared import supply_client
-from shared.database import supply
+from shared.database import rebinding, supply
 from shared.domain.supply import Inbound, InboundKind, InboundLine
 from shared.errors import Conflict, InvalidInput
 from shared.loading import load
@@ -137,13 +138,17 @@ async def test_supply_that_is_cancelled_leaves_its_orders_to_other_supply(shop: 
         await supply_client.slip(shop.doms, gone, LATER)
 
 
-async def test_a_table_tells_of_supply_once_and_binds_who_waits(shop: Shop) -> None:
+async def test_a_table_tells_of_supply_once_and_binds_who_waits(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = await shop.wait(3), await shop.wait(3)
     header = "inbound_id,kind,node_id,origin_node_id,expected_at,sku,quantity,reference"
     first = f"PO-1,purchase_order,wh-columbus,,{SOON.isoformat()},{shop.sku},4,4500"
     table = "\n".join(
         [header, first, f"PO-1,purchase_order,wh-columbus,,{SOON.isoformat()},{shop.facts.sku(1)},9,4500"]
     )
+    with monkeypatch.context() as dying:
+        dying.setattr(rebinding, "rebind", AsyncMock(side_effect=ConnectionError))
+        with pytest.raises(ConnectionError):
+            await load(shop.facts.database, {"supply": table.encode()})
     loaded, waiting = await load(shop.facts.database, {"supply": table.encode()})
     assert (loaded[0].added, set(waiting)) == (2, {early, late})
     assert await shop.bound() == {(early, "PO-1"): 3, (late, "PO-1"): 1}
