@@ -67,18 +67,20 @@ async def solve(*, horizon: int = 14, history: int = 56) -> Answer:
         horizon: Days of demand to look ahead, where no supply comes sooner.
         history: Days of orders to expect the next ones from.
     """
+    from shared.client import reachable
     from shared.contracts import PLANNING_QUEUE
     from shared.messages import PriceInput
     from workflows.prices import PricingWorkflow
 
     client = await temporal_client(settings_in_effect(), program="doms-prices")
-    result = await client.execute_workflow(
-        PricingWorkflow.run,
-        PriceInput(horizon_days=horizon, history_days=history),
-        id=f"pricing/by-hand/{uuid.uuid4().hex[:8]}",
-        task_queue=PLANNING_QUEUE,
-        execution_timeout=timedelta(minutes=5),
-    )
+    with reachable():
+        result = await client.execute_workflow(
+            PricingWorkflow.run,
+            PriceInput(horizon_days=horizon, history_days=history),
+            id=f"pricing/by-hand/{uuid.uuid4().hex[:8]}",
+            task_queue=PLANNING_QUEUE,
+            execution_timeout=timedelta(minutes=5),
+        )
     doubted = f"; {result.doubted} item(s) priced lower: demand did not come as forecast" if result.doubted else ""
     told = f"{result.stock_prices} price(s) of stock, {result.shipping_prices} of shipping days{doubted}"
     return Answer(result, text=f"{result.version}: {told}")

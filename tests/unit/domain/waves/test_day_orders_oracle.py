@@ -153,7 +153,7 @@ def test_a_small_wave_on_limited_days_is_the_best_there_is(seed: int) -> None:
 def test_several_limits_of_a_day_are_kept_together() -> None:
     """But for what services that are limited differently would take from each other, which is refused when moved."""
     overrun = []
-    for seed in range(40):
+    for seed in range(20):
         whole = limited_wave(seed, several=True)
         found, best = plan_wave(whole), cheapest(whole)
         assert found.bound_minor <= found.after_minor <= best
