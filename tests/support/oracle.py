@@ -19,7 +19,16 @@ from shared.domain.network import Node, NodeType
 from shared.domain.orders import ServiceLevel
 from shared.domain.sourcing import plan
 from shared.domain.sourcing.criteria import criterion
-from shared.domain.sourcing.models import DayPrice, IdleStock, NodeRisk, Policy, Snapshot, SourcingOrder, WantedLine
+from shared.domain.sourcing.models import (
+    DayPrice,
+    IdleStock,
+    NodeRisk,
+    Policy,
+    ServiceRate,
+    Snapshot,
+    SourcingOrder,
+    WantedLine,
+)
 from shared.domain.sourcing.plans import Plan
 from shared.domain.sourcing.weights import Weights
 from tests.support.sourcing import AS_OF, line, node, order, rates, snapshot
@@ -76,39 +85,53 @@ def day_price(case: Case, at: Node, later: int) -> int:
     return max(prices.get((at.node_id, local_day(day, at.place.time_zone)), 0) for day in leaves if day)
 
 
+def cards(case: Case, at: Node) -> list[ServiceRate]:
+    """The card of every service that is fast enough, for the distance."""
+    wanted, seen, _ = case
+    km = distance_km(at.place, wanted.ship_to)
+    found = []
+    for name in {(rate.carrier, rate.service) for rate in seen.rates}:
+        zones = [rate for rate in seen.rates if (rate.carrier, rate.service) == name and rate.max_distance_km >= km]
+        if zones:
+            rate = min(zones, key=lambda zone: zone.max_distance_km)
+            if SPEED.index(rate.level) >= SPEED.index(wanted.service):
+                found.append(rate)
+    return found
+
+
+def price(rate: ServiceRate, grams: int) -> int:
+    """What so many grams cost, in as many of the heaviest parcels as it takes and one of the rest."""
+    heaviest = max(rate.breaks, key=lambda step: step.up_to_g)
+    full = (max(grams, 1) - 1) // heaviest.up_to_g
+    rest = max(grams, 1) - full * heaviest.up_to_g
+    return full * heaviest.price_minor + min(step.price_minor for step in rate.breaks if step.up_to_g >= rest)
+
+
+def waiting(case: Case, at: Node, rate: ServiceRate, units: int, later: int) -> int:
+    """Weighed lateness, and what the node's day costs, in hundredths."""
+    wanted, seen, policy = case
+    leaves = ready_by(at, seen.as_of, later=later)
+    assert leaves is not None
+    arrives = deliver_by(leaves, at.place, wanted.ship_to, rate.transit_days)
+    assert arrives is not None
+    late = days_late(arrives, wanted.needed_by, wanted.ship_to.time_zone) if wanted.needed_by else 0
+    waited = days_late(arrives, seen.as_of, wanted.ship_to.time_zone)
+    lateness = (late * policy.late_day_minor + waited * policy.wait_day_minor) * policy.weights.lateness
+    return units * (lateness + day_price(case, at, later) * policy.weights.capacity)
+
+
 def freight(case: Case, at: Node, parts: Sequence[tuple[WantedLine, int]]) -> int | None:
     """Least weighed freight and lateness over every service and every day it can leave, in hundredths."""
-    wanted, seen, policy = case
+    _, _, policy = case
     units = sum(n for _, n in parts)
     weight = sum(n * one.weight_g for one, n in parts)
     volume = sum(n * one.length_mm * one.width_mm * one.height_mm for one, n in parts)
-    grams = max(weight, ceil(volume / policy.dim_divisor), 1)
+    grams = max(weight, ceil(volume / policy.dim_divisor))
     later = ready(case, at, units)
     if later is None:
         return None
-    km = distance_km(at.place, wanted.ship_to)
-    busy = day_price(case, at, later)
-    costs: list[int] = []
-    for name in {(rate.carrier, rate.service) for rate in seen.rates}:
-        zones = [rate for rate in seen.rates if (rate.carrier, rate.service) == name and rate.max_distance_km >= km]
-        if not zones:
-            continue
-        rate = min(zones, key=lambda zone: zone.max_distance_km)
-        if SPEED.index(rate.level) < SPEED.index(wanted.service):
-            continue
-        heaviest = max(rate.breaks, key=lambda step: step.up_to_g)
-        parcels = ceil(grams / heaviest.up_to_g)
-        rest = grams - (parcels - 1) * heaviest.up_to_g
-        price = (parcels - 1) * heaviest.price_minor + min(b.price_minor for b in rate.breaks if b.up_to_g >= rest)
-        leaves = ready_by(at, seen.as_of, later=later)
-        assert leaves is not None
-        arrives = deliver_by(leaves, at.place, wanted.ship_to, rate.transit_days)
-        assert arrives is not None
-        late = days_late(arrives, wanted.needed_by, wanted.ship_to.time_zone) if wanted.needed_by else 0
-        waited = days_late(arrives, seen.as_of, wanted.ship_to.time_zone)
-        lateness = (late * policy.late_day_minor + waited * policy.wait_day_minor) * units
-        weights = policy.weights
-        costs.append(price * weights.freight + lateness * weights.lateness + busy * units * weights.capacity)
+    costs = (price(rate, grams) * policy.weights.freight + waiting(case, at, rate, units, later)
+             for rate in cards(case, at))  # fmt: skip
     return min(costs, default=None)
 
 

@@ -16,9 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.calendars import days_late, deliver_by, ready_by
 from shared.domain.cartons import Carton
-from shared.domain.geo import distance_km
 from shared.domain.network import Node
 from shared.domain.sourcing import plan, solving
 from shared.domain.sourcing.freight import Tariff, compile_tariff
@@ -109,38 +107,16 @@ def in_cartons(pack: Callable[[Case, Node, Parts], Groups]) -> Callable[[Case, N
         if later is None:
             return None
         groups = pack(case, at, parts)
-        return min((_by(case, at, parts, rate, groups, later) for rate in _rates(case, at)), default=None)
+        return min((_by(case, at, parts, rate, groups, later) for rate in oracle.cards(case, at)), default=None)
 
     return freight
 
 
-def _rates(case: Case, at: Node) -> list[ServiceRate]:
-    wanted, seen, _ = case
-    km = distance_km(at.place, wanted.ship_to)
-    found = []
-    for name in {(rate.carrier, rate.service) for rate in seen.rates}:
-        zones = [rate for rate in seen.rates if (rate.carrier, rate.service) == name and rate.max_distance_km >= km]
-        if zones:
-            rate = min(zones, key=lambda zone: zone.max_distance_km)
-            if oracle.SPEED.index(rate.level) >= oracle.SPEED.index(wanted.service):
-                found.append(rate)
-    return found
-
-
 def _by(case: Case, at: Node, parts: Parts, rate: ServiceRate, groups: Groups, later: int) -> int:
-    wanted, seen, policy = case
-    leaves = ready_by(at, seen.as_of, later=later)
-    assert leaves is not None
-    arrives = deliver_by(leaves, at.place, wanted.ship_to, rate.transit_days)
-    assert arrives is not None
-    late = days_late(arrives, wanted.needed_by, wanted.ship_to.time_zone) if wanted.needed_by else 0
-    waited = days_late(arrives, seen.as_of, wanted.ship_to.time_zone)
-    units = sum(n for _, n in parts)
-    lateness = units * (late * policy.late_day_minor + waited * policy.wait_day_minor)
-    busy = units * oracle.day_price(case, at, later)
+    _, _, policy = case
     weights = policy.weights
     moving = sum(_package(rate, group, cartons, policy.dim_divisor, weights) for group, cartons in groups)
-    return moving + lateness * weights.lateness + busy * weights.capacity
+    return moving + oracle.waiting(case, at, rate, sum(n for _, n in parts), later)
 
 
 def _package(rate: ServiceRate, group: Parts, cartons: Sequence[Carton], divisor: int, weights: Weights) -> int:
@@ -148,19 +124,12 @@ def _package(rate: ServiceRate, group: Parts, cartons: Sequence[Carton], divisor
     if not cartons:
         ((line, _),) = group
         volume = line.length_mm * line.width_mm * line.height_mm
-        return _price(rate, max(goods, ceil(volume / divisor))) * weights.freight
+        return oracle.price(rate, max(goods, ceil(volume / divisor))) * weights.freight
     return min(
-        _price(rate, max(goods + one.tare_g, ceil(one.volume_mm3 / divisor))) * weights.freight
+        oracle.price(rate, max(goods + one.tare_g, ceil(one.volume_mm3 / divisor))) * weights.freight
         + one.cost_minor * weights.packaging
         for one in cartons
     )
-
-
-def _price(rate: ServiceRate, grams: int) -> int:
-    heaviest = max(rate.breaks, key=lambda step: step.up_to_g)
-    full = (max(grams, 1) - 1) // heaviest.up_to_g
-    rest = max(grams, 1) - full * heaviest.up_to_g
-    return full * heaviest.price_minor + min(step.price_minor for step in rate.breaks if step.up_to_g >= rest)
 
 
 def case_of(seed: int, cartons: Sequence[Carton], sides: Callable[[random.Random], tuple[int, int, int]]) -> Case:
