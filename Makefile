@@ -26,8 +26,9 @@ up: setup
 down: setup
 	$(BIN)/doms down $(ARGS)
 
+# two processes, each with servers of its own; files go to them in order, the longest tests are in the first
 test: setup
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(BIN)/ruff check
