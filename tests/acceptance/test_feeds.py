@@ -70,7 +70,7 @@ class Shop:
         async with self.database.reading() as connection:
             return (await connection.execute(text(statement))).scalar()
 
-    async def until(self, met: Callable[[], Awaitable[object]], *, within: float = 30.0) -> None:
+    async def until(self, met: Callable[[], Awaitable[object]], *, within: float = 60.0) -> None:
         async with asyncio.timeout(within):
             while not await met():
                 await asyncio.sleep(0.05)

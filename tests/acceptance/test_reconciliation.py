@@ -26,6 +26,8 @@ from tests.support.discrepancies import (
 from tests.support.system import System
 
 NODE, SILENT_NODE = "wh-columbus", "store-chicago"
+#: How long a busy machine may take to tell a process what it has to hear: nobody has forgotten it until then.
+SLOW = timedelta(seconds=5)
 #: How often each kind is seeded.
 TIMES = 3
 
@@ -78,7 +80,7 @@ async def test_nothing_is_found_in_a_system_that_is_right_while_orders_run(shop:
     running = asyncio.create_task(traffic())
     runs = []
     while not running.done():
-        runs.append(await reconcile(shop))
+        runs.append(await reconcile(shop, resend_after=SLOW))
     placed = await running
     await asyncio.gather(*(shop.finished(order_id) for order_id in placed))
     runs += [await reconcile(shop) for _ in range(2)]

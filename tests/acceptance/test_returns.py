@@ -69,7 +69,7 @@ async def arrive(shop: System, opened: ReturnInput, *graded: tuple[OrderLine, in
 
 async def finished(shop: System, opened: ReturnInput) -> ReturnOutcome:
     handle = shop.temporal.get_workflow_handle(return_workflow_id(opened.return_id), result_type=ReturnOutcome)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         outcome: ReturnOutcome = await handle.result()
     await shop.settled(opened.order_id)
     return outcome

@@ -59,7 +59,7 @@ class Partner:
 
     async def fetched(self) -> tuple[FetchedFile, ...]:
         """The files of the first look that brings some."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (found := (await self.look()).files):
                 await asyncio.sleep(0.1)
         return found

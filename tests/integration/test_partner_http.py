@@ -109,7 +109,7 @@ async def test_nothing_is_known_and_the_slot_is_free_in_time(script: Script) -> 
         began = time.monotonic()
         with pytest.raises(PartnerUnavailable) as failed:
             await post(http)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert failed.value.details["partner"] == "acme"
         assert failed.value.details["reference"] == REF
 

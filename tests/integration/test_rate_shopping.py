@@ -156,7 +156,7 @@ async def test_who_does_not_answer_keeps_nobody_waiting(
     await bench.quoting(*CARRIERS)
     call = await bench.packed()
     await bench.world.fault("parcelpost", mode, ', "path": "quotes"')
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(8):
         assert (await bench.buy(call)).done
     choice = await bench.choice(call)
     assert (set(choice.unanswered), {one.carrier for one in choice.offers}) == ({"parcelpost"}, {"swiftship"})

@@ -145,7 +145,7 @@ async def sandbox_process(database: Path, api_url: str) -> AsyncIterator[tuple[a
 async def healthy(url: str) -> None:
     client = HttpClient(url, Limits())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await client.send("GET", "/health")

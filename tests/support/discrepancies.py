@@ -95,11 +95,11 @@ IN_THE_DATABASE: Mapping[str, Sequence[str]] = {
 }
 
 
-async def reconcile(shop: System) -> ReconcileResult:
-    """Run the reconciliation once, looking at everything older than a second."""
+async def reconcile(shop: System, *, resend_after: timedelta = timedelta(seconds=1)) -> ReconcileResult:
+    """Run the reconciliation once; what nobody has heard of for so long is told again."""
     result: ReconcileResult = await shop.temporal.execute_workflow(
         ReconciliationWorkflow.run,
-        ReconcileInput(resend_after=timedelta(seconds=1)),
+        ReconcileInput(resend_after=resend_after),
         id=f"reconciliation/test/{uuid.uuid4().hex[:8]}",
         task_queue=BATCH_QUEUE,
     )

@@ -58,7 +58,7 @@ class Outside:
         return Pending.model_validate_json((await self.control.send("GET", "/pending")).body)
 
     async def quiet(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await self.pending()).quiet:
                 await asyncio.sleep(0.02)
 

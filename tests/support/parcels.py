@@ -144,7 +144,7 @@ async def waiting(shop: Facts, order_id: str) -> list[Mate]:
 
 
 async def somebody_waits(shop: Facts) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await shop.rows(
             "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         ):

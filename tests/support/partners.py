@@ -43,7 +43,7 @@ class Inbox:
         self.refusals: Iterator[int] = iter(())
         self._news = asyncio.Condition()
 
-    async def until(self, met: Callable[[], bool], *, within: float = 30.0) -> None:
+    async def until(self, met: Callable[[], bool], *, within: float = 60.0) -> None:
         """Wait for a condition on the messages; it is looked at whenever one arrives."""
         async with asyncio.timeout(within), self._news:
             await self._news.wait_for(met)

@@ -132,18 +132,18 @@ class System:
         state: OrderState = await self.handle(order_id).query("state", result_type=OrderState)
         return state
 
-    async def finished(self, order_id: str, *, within: float = 60.0) -> OrderOutcome:
+    async def finished(self, order_id: str, *, within: float = 120.0) -> OrderOutcome:
         """The order's outcome, once it is over."""
         async with asyncio.timeout(within):
             return await self.handle(order_id).result()
 
-    async def until(self, met: Callable[[], Awaitable[object]], *, within: float = 30.0) -> None:
+    async def until(self, met: Callable[[], Awaitable[object]], *, within: float = 60.0) -> None:
         """Wait for a condition on the facts."""
         async with asyncio.timeout(within):
             while not await met():
                 await asyncio.sleep(0.05)
 
-    async def stage(self, order_id: str, n: int, *stages: str, within: float = 30.0) -> None:
+    async def stage(self, order_id: str, n: int, *stages: str, within: float = 60.0) -> None:
         """Wait until a fulfillment order's process is at one of the stages."""
 
         async def met() -> bool:
@@ -271,7 +271,7 @@ class System:
         rows = await self.rows("SELECT kind FROM exception_case WHERE order_id = :o ORDER BY case_id", o=order_id)
         return [row.kind for row in rows]
 
-    async def ended(self, order_id: str, *, within: float = 60.0) -> OrderOutcome:
+    async def ended(self, order_id: str, *, within: float = 120.0) -> OrderOutcome:
         """The order's outcome, with everything checked that must hold of any order that is over."""
         outcome = await self.finished(order_id, within=within)
         await self.settled(order_id)
@@ -318,7 +318,7 @@ async def namespace(address: str) -> Client:
     request.workflow_execution_retention_period.FromTimedelta(timedelta(days=1))
     await root.workflow_service.register_namespace(request)
     client = await Client.connect(address, namespace=name, data_converter=data_converter())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=name))

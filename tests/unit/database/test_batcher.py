@@ -32,7 +32,7 @@ class Gate:
         return [LookupError(str(item)) if item < 0 else 2 * item for item in items]
 
     async def begun(self, batches: int) -> None:
-        async with asyncio.timeout(5), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(lambda: len(self.batches) >= batches)
 
 
@@ -94,7 +94,7 @@ async def test_nothing_is_forgotten_between_two_batches(at_once: int) -> None:
     gate = Gate()
     let_on(gate)
     batcher = Batcher(gate, at_once=at_once)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for item in range(500):
             assert await batcher.submit(item) == 2 * item
     assert len(gate.batches) == 500
