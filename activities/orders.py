@@ -16,7 +16,18 @@ from shared import supply_client
 from shared.client import Doms
 from shared.consolidations_client import form, wake_mates
 from shared.contracts import OrderActivities
-from shared.database import bindings, candidates, consolidations, holds, overdue, rises, sourcing, steps, units
+from shared.database import (
+    bindings,
+    candidates,
+    consolidations,
+    holds,
+    overdue,
+    rises,
+    snapshots,
+    sourcing,
+    steps,
+    units,
+)
 from shared.database.capacity import Full
 from shared.database.consolidations import Mate
 from shared.database.engine import Database
@@ -111,8 +122,18 @@ class Orders(OrderActivities):
                 await self._note_lanes(question, answer)
                 if not question.first:
                     await self._pass_on(request.order_id)
-                return result.model_copy(update={"fulfillments": question.unknown + result.fulfillments})
+                contended = await self._has_risen(question, answer)
+                fulfillments = question.unknown + result.fulfillments
+                return result.model_copy(update={"fulfillments": fulfillments, "contended": contended})
         return await self._leave_waiting(request)
+
+    async def _has_risen(self, question: Question, answer: Plan) -> bool:
+        """Whether there is more by now of what was left waiting: nobody wakes an order that did not wait yet."""
+        short = {line.sku for line in _left_waiting(question, answer)}
+        if not short:
+            return False
+        async with self._database.reading() as connection:
+            return await snapshots.has_risen(connection, question.snapshot, answer, short)
 
     async def _note_lanes(self, question: Question, answer: Plan) -> None:
         if question.quoting:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from shared.domain.catalogue import Item
 from shared.domain.network import Place
 from shared.domain.quotes import area_of
 from shared.domain.sourcing.models import Snapshot, WantedLine
+from shared.domain.sourcing.plans import Plan
 from shared.errors import Fault, InvalidInput
 
 #: First statement of a transaction whose reads must agree with each other.
@@ -100,6 +102,16 @@ async def read_unpriced(
         loads=await node_days.without(connection, loads, without) if without else loads,
         ineligible=selling.ineligible,
     )
+
+
+async def has_risen(connection: AsyncConnection, seen: Snapshot, plan: Plan, skus: Collection[str]) -> bool:
+    """Whether more of some items is free by now than a plan of a snapshot has left of them."""
+    left = Counter({(stock.node_id, stock.sku): stock.available + stock.protected for stock in seen.stock})
+    for shipment in plan.shipments:
+        for line in shipment.lines:
+            left[shipment.node_id, line.sku] -= line.quantity
+    positions = await connection.execute(FREE_STOCK, {"skus": list(skus)})
+    return any(row.free > left[row.node_id, row.sku] for row in positions)
 
 
 def wanted_lines(lines: Sequence[tuple[int, str, int]], items: Mapping[str, Item]) -> tuple[WantedLine, ...]:

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities import orders
 from activities.carts import Carts
 from shared import counts_client
 from shared.database import rises
+from shared.database.sourcing import Question
 from shared.domain.counts import Count
-from shared.messages import CartSweepStep
+from shared.domain.sourcing.plans import Plan
+from shared.messages import CartSweepStep, SourceRequest
 from tests.support.books import books_agree
-from tests.support.facts import Facts
-from tests.support.rises import MENDED, NODE, RISES, UNITS, Shop, hold
+from tests.support.facts import PROCESS, Facts
+from tests.support.rises import MENDED, NODE, RISES, UNITS, Shop, by_arrival, hold
 from workers.demo.world import make_world
 
 
@@ -89,6 +92,36 @@ async def test_what_reconciliation_makes_free_is_kept_for_who_waits(facts: Facts
         for order_id in (await shop.order(1), *waiting):
             await shop.source(order_id)
         assert await shop.reserved() == dict.fromkeys(waiting, UNITS // 2), kind.__name__
+
+
+async def test_what_rises_while_an_order_is_planned_is_looked_for_again(
+    facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(facts, 0)
+    await shop.stock(2)
+    order_id = await facts.keep((shop.sku, 5))
+    rise, planned = await by_arrival(shop), orders._plan
+
+    async def while_it_rises(question: Question) -> Plan:
+        answer = await planned(question)
+        await rise()
+        return answer
+
+    def request(n: int) -> SourceRequest:
+        return SourceRequest(step_key=f"{order_id}/{n}", order_id=order_id, as_of=datetime.now(UTC), policy=PROCESS)
+
+    with monkeypatch.context() as planning:
+        planning.setattr(orders, "_plan", while_it_rises)
+        late = await orders.Orders(facts.database, shop.doms).source(request(1))
+    again = await orders.Orders(facts.database, shop.doms).source(request(2))
+    assert (late.backordered, late.contended, shop.woken) == (3, True, set())
+    assert (again.backordered, again.contended) == (0, False)
+    never = await orders.Orders(facts.database, shop.doms).source(
+        SourceRequest(
+            step_key="other", order_id=await facts.keep((shop.sku, 99)), as_of=datetime.now(UTC), policy=PROCESS
+        )
+    )
+    assert (never.backordered, never.contended) == (99 - UNITS + 3, False)
 
 
 async def test_a_rise_that_is_told_again_is_kept_once(facts: Facts) -> None:
