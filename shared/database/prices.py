@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -133,9 +134,9 @@ async def read_spans(
     """The prices of these items and of shipping days that were in force at any of these moments, by time."""
     if not moments:
         return ()
-    wanted = sorted(set(skus))
-    rows = (await connection.execute(_SPANS, {"since": min(moments), "until": max(moments)})).all()
-    met = [row for row in rows if any(row.begins <= moment < row.ends for moment in moments)]
+    wanted, ordered = sorted(set(skus)), sorted(moments)
+    rows = (await connection.execute(_SPANS, {"since": ordered[0], "until": ordered[-1]})).all()
+    met = [row for row in rows if bisect_left(ordered, row.begins) < bisect_left(ordered, row.ends)]
     return tuple([PriceSpan(row.begins, row.ends, await _prices(connection, row, wanted)) for row in met])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -79,7 +80,7 @@ class Replay(NamedTuple):
         stock: What the orders meet; negative where more is promised than there is.
         idle: For how long stock has lain when the first of them comes.
         limits: What holds, or held, on single days of nodes; on others the standing figure does.
-        prices: What later orders were expected to lose, as planners saw it; spans do not overlap.
+        prices: What later orders were expected to lose, as planners saw it, by time; spans do not overlap.
         ineligible: Nodes each channel does not sell from, as it is now.
         rules: What is kept for which channel, as it is now.
     """
@@ -188,8 +189,9 @@ class World:
             loads=tuple(self._days.loads(self._loads)),
             idle=tuple(row for row in self._replay.idle if row.sku in skus),
         )
-        span = next((one for one in self._replay.prices if one.begins <= at < one.ends), None)
-        return seen if span is None else span.prices.put_on(seen)
+        turn = bisect_right(self._replay.prices, at, key=lambda span: span.begins) - 1
+        span = self._replay.prices[turn] if turn >= 0 else None
+        return seen if span is None or at >= span.ends else span.prices.put_on(seen)
 
     def _stock(self, sku: str, pooled: Pooled | None) -> Iterator[Stock]:
         free = {node_id: units for node_id, units in self._held.get(sku, {}).items() if units > 0}

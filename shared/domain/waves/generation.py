@@ -12,7 +12,7 @@ Pure and deterministic: work is limited by counts, never by a clock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -218,21 +218,26 @@ class _Generation:
 
         At any price a unit pays, or none of its line does: no price calls for the plan that takes what is left of one.
         """
-        taken: Counter[Limit] = Counter()
+        left = Counter(self.limits.most)
         for column in chosen:
-            taken.update(column.uses)
+            left.subtract(column.uses)
+        stock: dict[str, list[Stock]] = {}
+        for row in self.wave.snapshot.stock:
+            stock.setdefault(row.sku, []).append(row)
         for turn, column in enumerate(chosen):
             if len(column.members) == 1 and short_units(self.wave.orders[column.members[0]], column.shipments[0]):
-                taken.subtract(column.uses)
-                chosen[turn] = self._on_what_is_left(column, taken)
-                taken.update(chosen[turn].uses)
+                left.update(column.uses)
+                chosen[turn] = self._on_what_is_left(column, stock, left)
+                left.subtract(chosen[turn].uses)
         return chosen
 
-    def _on_what_is_left(self, column: Column, taken: Counter[Limit]) -> Column:
+    def _on_what_is_left(
+        self, column: Column, by_sku: Mapping[str, Sequence[Stock]], left: Mapping[Limit, int]
+    ) -> Column:
         (place,) = column.members
         order = self.wave.orders[place]
-        left = {limit: most - taken[limit] for limit, most in self.limits.most.items() if most > taken[limit]}
-        stock = tuple(_left_of(self.wave.snapshot.stock, {line.sku for line in order.order.lines}, left))
+        skus = sorted({line.sku for line in order.order.lines})
+        stock = tuple(each for sku in skus for row in by_sku.get(sku, ()) for each in _left_of(row, left))
         if all(row.available <= column.uses.get(StockLimit(row.node_id, row.sku), 0) for row in stock):
             return column
         seen = self.wave.snapshot.model_copy(update={"stock": stock})
@@ -254,8 +259,7 @@ class _Generation:
         return sum(self.master.columns[place].cost for place in places)
 
 
-def _left_of(stock: Iterable[Stock], skus: set[str], left: Mapping[Limit, int]) -> Iterator[Stock]:
-    for row in stock:
-        units = left.get(StockLimit(row.node_id, row.sku), 0)
-        if units and row.sku in skus:
-            yield row.model_copy(update={"available": units})
+def _left_of(row: Stock, left: Mapping[Limit, int]) -> Iterator[Stock]:
+    units = left.get(StockLimit(row.node_id, row.sku), 0)
+    if units > 0:
+        yield row.model_copy(update={"available": units})
