@@ -51,6 +51,7 @@ class FulfillmentProcess:
         self._pickup = state.pickup
         self._pickup_by = state.pickup_by
         self._label_at = state.label_at
+        self._unlabelled = state.unlabelled
         self._pending = list(state.pending)
         #: Held while the node is being talked to, so that a request and its cancellation never cross.
         self._talking = asyncio.Lock()
@@ -70,6 +71,7 @@ class FulfillmentProcess:
             pickup=self._pickup,
             pickup_by=self._pickup_by,
             label_at=self._label_at,
+            unlabelled=self._unlabelled,
             pending=tuple(self._pending),
         )
 
@@ -316,6 +318,7 @@ class FulfillmentProcess:
             if before is not Stage.REQUESTED:
                 await self._void_labels()
         elif happened is Happened.SHIPPED:
+            self._unlabelled = before is Stage.PACKED
             await self._ship(wake)
 
     async def _ship(self, wake: Wake) -> None:
@@ -328,8 +331,9 @@ class FulfillmentProcess:
             await self._void_unused()
 
     async def _void_unused(self) -> None:
-        """Give the labels back of what was packed and did not ship after all."""
-        if self.shipped_units < self.units and not self._pickup and workflow.patched("2026-11-unused-labels"):
+        """Give the labels back of what was packed and did not ship after all, or left without them."""
+        unused = self._unlabelled or self.shipped_units < self.units
+        if unused and not self._pickup and workflow.patched("2026-11-unused-labels"):
             await self._void_labels()
 
     # --- money --------------------------------------------------------------------------------------------

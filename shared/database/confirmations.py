@@ -44,18 +44,23 @@ _SHIP = text("""
         ended_at = CASE WHEN :none THEN now() END
     WHERE fulfillment_order_id = :reference
 """)
+#: What leaves under a label that is not ours needs none of ours any more.
 _PACKAGES = text("""
     INSERT INTO package (package_id, fulfillment_order_id, order_id, package_no, parcel_no, weight_g, lines, carrier,
                          service, tracking_no, label_status, shipped_at)
     SELECT :reference || '/p' || p.package_no, :reference, :order_id, p.package_no, p.parcel_no, p.weight_g, p.lines,
-           p.carrier, p.service, p.tracking_no, :label_status, CASE WHEN :shipped THEN now() END
+           p.carrier, p.service, p.tracking_no,
+           CASE WHEN :shipped AND p.tracking_no <> '' THEN 'partner' ELSE :label_status END,
+           CASE WHEN :shipped THEN now() END
     FROM jsonb_to_recordset(CAST(:packages AS jsonb))
         AS p(package_no int, parcel_no int, weight_g int, lines jsonb, carrier text, service text, tracking_no text)
     ON CONFLICT (package_id) DO UPDATE
     SET shipped_at = coalesce(excluded.shipped_at, package.shipped_at), lines = excluded.lines,
         tracking_no = CASE WHEN package.tracking_no = '' THEN excluded.tracking_no ELSE package.tracking_no END,
         carrier = CASE WHEN package.carrier = '' THEN excluded.carrier ELSE package.carrier END,
-        service = CASE WHEN package.service = '' THEN excluded.service ELSE package.service END
+        service = CASE WHEN package.service = '' THEN excluded.service ELSE package.service END,
+        label_status = CASE WHEN excluded.label_status = 'partner' AND package.label_status IN ('none', 'purchasing')
+            THEN 'partner' ELSE package.label_status END
     RETURNING tracking_no, label_reference NOT IN ('', package_id) AS shared
 """)
 

@@ -120,6 +120,11 @@ class PackageRow(Model):
         """It travels under a label, or one is being bought for it."""
         return self.label_status in ("completed", "purchasing")
 
+    @property
+    def left_without(self) -> bool:
+        """It has left under a label that is not ours, while one of ours was being bought."""
+        return self.label_status == "partner" and self.label_reference != ""
+
 
 class Parcel(Model):
     """What one label is for: a package, or those of several fulfillment orders that share it.
@@ -133,7 +138,12 @@ class Parcel(Model):
 
     @property
     def weight_g(self) -> int:
-        return sum(package.weight_g for package in self.packages if package.bears or package.label_status == "none")
+        return sum(package.weight_g for package in self._travelling())
+
+    @property
+    def gone(self) -> bool:
+        """Nothing goes under its label: all of it has left without, or is not shipped."""
+        return not self._travelling()
 
     @property
     def unsure(self) -> bool:
@@ -159,6 +169,9 @@ class Parcel(Model):
             tracking_no=labelled[0].tracking_no,
             cost_minor=sum(package.label_cost_minor for package in labelled),
         )
+
+    def _travelling(self) -> list[PackageRow]:
+        return [package for package in self.packages if package.bears or package.label_status == "none"]
 
     def _labelled(self) -> list[PackageRow]:
         return [package for package in self.packages if package.label_id is not None]
@@ -215,6 +228,8 @@ async def begin_labelling(
     if sealed.wait_until is not None:
         return work.model_copy(update={"wait_until": sealed.wait_until})
     parcels = await _mark(connection, sealed)
+    if row.shipped_at is not None and not any(work.own(parcel) for parcel in parcels):
+        return work.model_copy(update={"wait_until": now + TAKE_OVER_AFTER})
     if comparing:
         begun = [parcel.reference for parcel in parcels if not parcel.unsure and parcel.label() is None]
         await rate_shops.open_shops(connection, call.order_id, begun)
@@ -228,7 +243,8 @@ async def begin_labelling(
 
 async def _mark(connection: AsyncConnection, sealed: Sealed) -> tuple[Parcel, ...]:
     values = {"owners": list(sealed.owners), "consolidation_id": sealed.consolidation_id}
-    return _parcels((await connection.execute(_PURCHASING, values)).all())
+    parcels = _parcels((await connection.execute(_PURCHASING, values)).all())
+    return tuple(parcel for parcel in parcels if not parcel.gone)
 
 
 def _work(owner: str, row: Any) -> Labelling:
@@ -300,9 +316,9 @@ async def begin_voiding(connection: AsyncConnection, call: FulfillmentCall) -> L
     work = _work(owner, row)
     unused = []
     for parcel in _parcels(await connection.execute(_READ, {"owners": [owner]})):
-        own = [package for package in work.own(parcel) if package.bears]
+        own = [package for package in work.own(parcel) if package.bears or package.left_without]
         others = [package for package in parcel.packages if package.bears and package not in own]
-        if any(package.shipped for package in own):
+        if any(package.shipped and package.bears for package in own):
             continue
         if own and others:
             await _leave_to_others(connection, call, parcel, own, others)

@@ -50,6 +50,7 @@ class FulfillmentState(Model):
     delivered: bool = False  #: the carrier said so, perhaps before we had captured
     pickup: bool = False  #: the customer fetches it: no label is bought
     pickup_by: Instant | None = None  #: until when
+    unlabelled: bool = False  #: it left before its label was handed over
     label_at: Instant | None = None  #: packed; its label waits for who shares its parcel, at most until then
     pending: tuple[Wake, ...] = ()  #: facts recorded that the process has not acted on
 

@@ -200,6 +200,29 @@ async def test_a_node_may_refuse_what_it_has_packed(shop: System) -> None:
     assert len(set((await shop.nodes(order_id)).values())) == 2
 
 
+async def test_a_node_may_ship_under_a_label_of_its_own(shop: System) -> None:
+    """The carriers did not sell ours for too long: none is bought any more."""
+    sku = shop.world.items[9].sku
+    await shop.stock(sku, wh_columbus=1)
+    for carrier in ("parcelpost", "swiftship"):
+        await shop.fault(carrier, "down")
+    order_id = await shop.place(shop.order((sku, 1)))
+    await shop.stage(order_id, 1, "packed")
+    node = Node(order_id, sku, 1)
+    assert await shop.tell("wh-columbus", node.shipped()) == 204
+    for carrier in ("parcelpost", "swiftship"):
+        await shop.fault(carrier, "ok")
+
+    async def captured() -> bool:
+        return shop.did(order_id)["payment.captured"] == 1
+
+    await shop.until(captured)
+    assert await shop.tell("parcelpost", node.scan(TrackingStatus.DELIVERED)) == 204
+
+    assert (await shop.ended(order_id)).delivered_units == 1
+    assert shop.did(order_id)["label.bought"] == 0
+
+
 async def test_a_node_may_ship_nothing_of_what_it_has_packed(shop: System) -> None:
     """Its label is given back, and another node ships."""
     sku = shop.world.items[8].sku

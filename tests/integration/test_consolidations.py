@@ -248,6 +248,34 @@ async def test_a_label_that_nothing_ships_under_is_left_to_the_others_or_given_b
     assert (await packages(shop, two))[f"{two}/f1/p1"] == ("completed", 777)
 
 
+async def test_what_leaves_under_another_label_keeps_it(shop: Facts, ada: str) -> None:
+    """Its node did not wait for ours, which is bought for the others alone."""
+    one, two = await packed_together(shop, ada)
+    work = await labelling(shop, two)
+    theirs = sold(work.parcels[0]).model_copy(update={"tracking_no": "OWN1"})
+    await shipped(shop, one, theirs)
+    assert (await labelling(shop, one)).parcels == ()
+    (parcel,) = (await labelling(shop, two)).parcels
+    assert parcel.weight_g == 400
+    assert (await bought(shop, work)).label() == sold(parcel)
+    assert await packages(shop, one, two) == {f"{one}/f1/p1": ("partner", 0), f"{two}/f1/p1": ("completed", 777)}
+    assert (await shop.tell(one)).fulfillments[0].packages[0].tracking_no == "OWN1"
+
+
+async def test_a_label_that_may_be_bought_for_what_left_without_it_is_looked_for(shop: Facts, ada: str) -> None:
+    order_id = await planned(shop, ada)
+    await released(shop, order_id)
+    await packed(shop, order_id)
+    (begun,) = (await labelling(shop, order_id)).parcels
+    await shipped(shop, order_id, sold(begun).model_copy(update={"tracking_no": "OWN2"}))
+    assert (await labelling(shop, order_id)).parcels == (), "it is not bought now"
+    async with shop.database.transaction() as connection:
+        (unused,) = (await labels.begin_voiding(connection, call(order_id))).parcels
+        assert unused.reference == begun.reference
+        await labels.record_void(connection, call(order_id), unused, "never_bought")
+    assert await packages(shop, order_id) == {f"{order_id}/f1/p1": ("partner", 0)}
+
+
 async def test_race_of_unmerge_and_label_label_first(shop: Facts, ada: str) -> None:
     one, two = await packed_together(shop, ada)
     async with shop.database.transaction() as connection:
