@@ -15,12 +15,11 @@ from shared.client import Doms
 from shared.database import network, rises
 from shared.database.engine import Database
 from shared.database.stock import Move, receive
-from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import ServiceRate, SourcingOrder
+from shared.domain.sourcing.models import SourcingOrder
 from shared.domain.sourcing.timetable import Timetable
 from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from tests.support.books import books_agree
-from tests.support.stock import place, seed
+from tests.support.stock import GROUND, place, seed
 from tests.support.supply_desk import SOON, Desk
 
 WAITING = 2_000
@@ -29,16 +28,6 @@ _TOUCHED = text("SELECT order_id FROM orders WHERE greatest(xmin::text::bigint, 
 _WAITS_FOR_AN_ORDER = text("""
     SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
 """)
-_RATE = ServiceRate.model_validate(
-    {
-        "carrier": "p",
-        "service": "ground",
-        "level": ServiceLevel.STANDARD,
-        "max_distance_km": 20_000,
-        "breaks": [{"up_to_g": 70_000, "price_minor": 900}],
-        "transit_days": 3,
-    }
-)
 
 
 @pytest.fixture
@@ -48,7 +37,7 @@ async def database(fresh_database_url: str) -> AsyncIterator[Database]:
     await seed(database, nodes=2, skus=1, on_hand=0)
     await place(database, {f"o{n:04}": [(1, "s1", 1)] for n in range(WAITING)})
     async with database.transaction() as connection:
-        await network.save_rates(connection, [_RATE])
+        await network.save_rates(connection, [GROUND])
         await connection.execute(text("UPDATE order_line SET backordered = quantity, unallocated = 0"))
     yield database
     await database.close()

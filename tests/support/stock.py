@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database.engine import Database
 from shared.database.plans import Draft
 from shared.database.reservations import Claim, reserve_each
+from shared.domain.orders import ServiceLevel
 from shared.domain.policy import ProcessPolicy
+from shared.domain.sourcing.models import ServiceRate
 from shared.domain.sourcing.plans import CostTerms, Plan, PlannedLine, PlannedShipment
 from shared.messages import SourceRequest
 
@@ -23,6 +25,17 @@ Line = tuple[int, str, int]
 #: Part of a plan: node, line number, SKU, quantity.
 Part = tuple[str, int, str, int]
 
+#: Ships anything anywhere.
+GROUND = ServiceRate.model_validate(
+    {
+        "carrier": "p",
+        "service": "ground",
+        "level": ServiceLevel.STANDARD,
+        "max_distance_km": 20_000,
+        "breaks": [{"up_to_g": 70_000, "price_minor": 900}],
+        "transit_days": 3,
+    }
+)
 _SHIP_TO = '{"name": "A", "line1": "1 Main St", "city": "B", "postal_code": "1"}'
 _WORLD = (
     "INSERT INTO partner VALUES ('p', 'fulfillment', 'http://localhost')",

@@ -15,8 +15,6 @@ from shared.database import carts, feeds, fulfillment, network, rises, units
 from shared.database.batcher import Batcher
 from shared.database.engine import Database
 from shared.database.plans import Draft
-from shared.domain.orders import ServiceLevel
-from shared.domain.sourcing.models import ServiceRate
 from shared.gateways.partner_messages import (
     FulfillmentRejected,
     FulfillmentShipped,
@@ -34,7 +32,7 @@ from shared.messages import (
     Withdraw,
     fulfillment_order_id,
 )
-from tests.support.stock import AS_OF, Line, draft
+from tests.support.stock import AS_OF, GROUND, Line, draft
 from tests.support.storm_returns import CARRIER, ReturnSteps, tracking_no
 from tests.support.storm_stock import LATER, Step
 
@@ -103,18 +101,8 @@ class Storm(ReturnSteps):
         self.won: set[str] = set()
 
     async def begin(self) -> None:
-        rate = ServiceRate.model_validate(
-            {
-                "carrier": "p",
-                "service": "ground",
-                "level": ServiceLevel.STANDARD,
-                "max_distance_km": 20_000,
-                "breaks": [{"up_to_g": 70_000, "price_minor": 900}],
-                "transit_days": 3,
-            }
-        )
         async with self._hands[0].transaction() as connection:
-            await network.save_rates(connection, [rate])
+            await network.save_rates(connection, [GROUND])
             for source in self._sources.values():
                 await feeds.define(connection, source, actor="test")
 
