@@ -32,10 +32,11 @@ _CANDIDATES = f"""
 """  # noqa: S608 - our own fragments
 _OF_ORDERS = text(_CANDIDATES % "f.order_id = ANY(:order_ids)")
 _NAMED = text(_CANDIDATES % "f.fulfillment_order_id = ANY(:owners)")
-#: What an order has planned, and what others of its customer have. What was taken apart once is left so.
-_ALIKE = text(
+#: What an order has planned, and what others of its customer have. What was taken apart once is left so. The index of
+#: customers is only found by who says that there is one.
+ALIKE = text(
     _CANDIDATES
-    % """f.request_status = 'unsubmitted' AND o.closed_at IS NULL
+    % """f.request_status = 'unsubmitted' AND o.closed_at IS NULL AND o.customer_ref <> ''
       AND (o.customer_ref, o.channel) = (
         SELECT customer_ref, channel FROM orders WHERE order_id = :order_id AND customer_ref <> '')
       AND NOT EXISTS (
@@ -51,7 +52,7 @@ async def of_orders(connection: AsyncConnection, order_ids: Collection[str]) -> 
 
 async def alike(connection: AsyncConnection, order_id: str) -> tuple[tuple[str, ...], ...]:
     """What an order has planned, with what others of its recipient have that it may share a parcel with."""
-    return may_share(await _candidates(connection, _ALIKE, order_id=order_id))
+    return may_share(await _candidates(connection, ALIKE, order_id=order_id))
 
 
 async def named(connection: AsyncConnection, owners: Sequence[str]) -> list[Candidate]:

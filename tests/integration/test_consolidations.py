@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from shared.database import candidates, consolidations, labels
 from shared.database.consolidations import Mate, Regrouped
@@ -143,6 +144,15 @@ async def test_who_may_lock_no_more_leaves_those_alone_that_share_with_others(sh
     story = (await shop.tell(three)).fulfillments[0].consolidation
     assert story is not None
     assert set(story.mates) == {f"{one}/f1", f"{two}/f1"}
+
+
+async def test_who_is_alike_is_found_without_a_look_at_every_order(shop: Facts, ada: str) -> None:
+    order_id = await planned(shop, ada)
+    async with shop.database.transaction() as connection:
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        query = text(f"EXPLAIN {candidates.ALIKE}")
+        told = (await connection.execute(query, {"order_id": order_id})).scalars().all()
+    assert any("orders_customer" in line for line in told)
 
 
 # --- the label --------------------------------------------------------------------------------------------
