@@ -14,7 +14,7 @@ from shared.client import Doms
 from shared.database import backorders, inbounds, quarantine, rises, turns, wakes
 from shared.database.inbounds import lines_of
 from shared.database.quarantine import Disposal
-from shared.database.rebinding import Change, changing, rebind
+from shared.database.rebinding import Change, News, changing, rebind
 from shared.database.receipts import Received, book_receipt
 from shared.domain.supply import Inbound, Receipt
 from shared.wakes_client import SUPPLY_CHANGED, tell
@@ -77,7 +77,7 @@ async def slip(doms: Doms, inbound_id: str, expected_at: datetime, *, because: s
         why = f"{inbound_id} is expected {expected_at:%Y-%m-%d}, not {before:%Y-%m-%d}" + (
             f": {because}" * bool(because)
         )
-        changed = await rebind(change, skus, because=why, redated=inbound_id)
+        changed = await rebind(change, skus, because=why, news=News(redated=inbound_id))
         return len(changed), changed
 
     return await _change(doms, work)
@@ -97,7 +97,7 @@ async def cancel_inbound(doms: Doms, inbound_id: str, *, because: str = "") -> b
         if not await inbounds.cancel(change.connection, inbound_id):
             return False, ()
         why = f"{inbound_id} will not come" + (f": {because}" * bool(because))
-        return True, await rebind(change, skus, because=why)
+        return True, await rebind(change, skus, because=why, news=News(redated=inbound_id))
 
     return await _change(doms, work)
 

@@ -1,17 +1,17 @@
 """Who waits is bound anew when supply changes, and promised anew; only the orders for which that changes are locked.
 
-However many wait, who is bound to what is worked out without their locks, under those of the inbound lines, which
-keep all bindings of the items as they are. Orders that get another binding are locked then, without waiting for
-anybody, as stock is locked by now. Where others have locked some, or have changed them meanwhile, the transaction
-is begun again behind them.
+However many wait, who is bound to what is worked out without their locks, of as few of them as it takes, under the
+locks of the inbound lines, which keep all bindings of the items as they are. Orders that get another binding are
+locked then, without waiting for anybody, as stock is locked by now. Where others have locked some, or have changed
+them meanwhile, the transaction is begun again behind them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import text
@@ -21,12 +21,17 @@ from shared.database import bindings, inbounds, turns
 from shared.database.engine import Database, around_races
 from shared.database.timetables import read_timetable
 from shared.database.turns import Overtaken
-from shared.database.waiting import WaitingLine, read_waiting, read_waiting_of
+from shared.database.waiting import EVERY, WaitingLine, read_first, read_waiting_of
 from shared.domain.sourcing.timetable import Coming, Timetable
 from shared.domain.supply import Bound, Demand, Supply, Turn, bind
 
 T = TypeVar("T")
 
+_BOUND = text("""
+    SELECT b.inbound_id, b.sku, sum(b.quantity) AS units
+    FROM inbound_line l JOIN supply_binding b USING (inbound_id, sku)
+    WHERE l.sku = ANY(:skus) AND l.open > 0 GROUP BY b.inbound_id, b.sku
+""")
 #: What an order is promised follows from where its units come from. Without any date the last one told stands.
 _PROMISE = text("""
     WITH now_promised AS (
@@ -47,6 +52,10 @@ _PROMISE = text("""
     )
     SELECT order_id FROM changed ORDER BY order_id
 """)
+
+
+#: So many lines of each item are looked at; only where they leave some supply, all of them are.
+_FIRST = 100
 
 
 @dataclass(frozen=True)
@@ -85,53 +94,128 @@ async def changing(database: Database, work: Callable[[Change], Awaitable[T]]) -
     return result
 
 
-async def rebind(
-    change: Change,
-    skus: Sequence[str],
-    *,
-    because: str,
-    redated: str = "",
-    came: Mapping[tuple[str, int], int] = MappingProxyType({}),
-    came_with: str = "",
-) -> list[str]:
+@dataclass(frozen=True)
+class News:
+    """What has become of supply that orders are bound to; of supply that is new there is none.
+
+    Attributes:
+        redated: The inbound that has another date now, or will not come. What is bound to any other keeps the date that
+            was promised.
+        came: Units that order lines got, and wait for no more.
+        came_with: The inbound they came with.
+    """
+
+    redated: str = ""
+    came: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    came_with: str = ""
+
+    def still_bound(self, line: WaitingLine) -> Bound:
+        came = self.came.get(line.key, 0)
+        return {name: max(0, units - came) if name == self.came_with else units for name, units in line.bound.items()}
+
+
+async def rebind(change: Change, skus: Sequence[str], *, because: str, news: News = News()) -> list[str]:
     """Bind who waits to what comes now, and promise anew; returns the orders whose promise changed.
 
     Supply has changed, and what is to come of the items is locked.
 
     Args:
         because: Why, for the timelines of the orders.
-        redated: The inbound that has another date now. What is bound to any other keeps the date that was promised.
-        came: Units that order lines got, and wait for no more.
-        came_with: The inbound they came with.
 
     Raises:
         Overtaken: others are changing orders that would get another binding.
     """
-    waiting = await read_waiting(change.connection, skus)
     coming = await bindings.rows_coming(change.connection, skus)
-    moved: list[WaitingLine] = []
-    rows: list[dict[str, Any]] = []
-    for sku in skus:
-        lines = [line for line in waiting if line.sku == sku]
-        supplies = [Supply(row.inbound_id, row.open, row.expected_at) for row in coming if row.sku == sku]
-        still = {line.turn: _still_bound(line, came.get(line.key, 0), came_with) for line in lines if line.bound}
-        dates = _Dates(change, lines, coming, redated)
-        demands = [Demand(line.turn, line.units) for line in lines]
-        for line, demand, bound in zip(lines, demands, bind(demands, supplies, still, dates), strict=True):
-            if bound != line.bound or any(dates(demand, name) != line.promised_with[name] for name in bound):
-                moved.append(line)
-                rows += bindings.rows_of(sku, demand, bound, dates)
+    rows = await change.connection.execute(_BOUND, {"skus": list(skus)})
+    bound = {(row.inbound_id, row.sku): int(row.units) for row in rows}
+    moved = await _Look(change, news, coming, bound, _FIRST).moved(skus)
+    if moved is None:
+        moved = await _Look(change, news, coming, bound, EVERY).moved(skus)
     if not moved:
         return []
-    orders = {line.turn.order_id for line in moved}
-    await _lock(change.connection, moved, orders)
-    await bindings.write(change.connection, [line.key for line in moved], rows)
+    orders = {line.turn.order_id for line, _ in moved}
+    await _lock(change.connection, [line for line, _ in moved], orders)
+    await bindings.write(change.connection, [line.key for line, _ in moved], [row for _, rows in moved for row in rows])
     values = {"order_ids": sorted(orders), "because": because}
     return list((await change.connection.execute(_PROMISE, values)).scalars())
 
 
-def _still_bound(line: WaitingLine, came: int, came_with: str) -> Bound:
-    return {name: max(0, units - came) if name == came_with else units for name, units in line.bound.items()}
+#: Lines that get another binding, and the rows of it.
+Moved = list[tuple[WaitingLine, list[dict[str, Any]]]]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A look at those who wait: at the first of each item, and at those whom the news concerns.
+
+    Attributes:
+        coming: The lines of inbounds of which something is to come.
+        bound: How many units of each are bound, by whomever.
+        first: How many are the first.
+    """
+
+    change: Change
+    news: News
+    coming: Sequence[Any]
+    bound: Mapping[tuple[str, str], int]
+    first: int
+
+    async def moved(self, skus: Sequence[str]) -> Moved | None:
+        """Who gets another binding; ``None`` where those who were not looked at have to be asked."""
+        concerned = {order_id for order_id, _ in self.news.came}
+        lines = await read_first(self.change.connection, skus, self.first, concerned, [self.news.redated])
+        dates = _Dates(self.change, lines, self.coming, self.news.redated)
+        by_item: dict[str, list[WaitingLine]] = {}
+        for line in lines:
+            by_item.setdefault(line.sku, []).append(line)
+        found: Moved = []
+        for sku, of_item in by_item.items():
+            moved = self._bind(sku, of_item, dates)
+            if moved is None:
+                return None
+            found += moved
+        return found
+
+    def _bind(self, sku: str, lines: Sequence[WaitingLine], dates: _Dates) -> Moved | None:
+        still = {line.turn: self.news.still_bound(line) for line in lines if line.bound}
+        supplies = self._supplies(sku, lines)
+        takers = sum(line.rank <= self.first for line in lines)
+        everybody = takers < self.first
+        if not everybody and _is_lost(supplies, still.values()):
+            return None
+        demands = [Demand(line.turn, line.units) for line in lines]
+        answer = bind(demands, supplies, still, dates, first=takers)
+        taken = sum(units for bound in answer for units in bound.values())
+        if not everybody and taken < sum(supply.units for supply in supplies):
+            return None
+        return [
+            (line, bindings.rows_of(sku, demand, bound, dates))
+            for line, demand, bound in zip(lines, demands, answer, strict=True)
+            if bound != line.bound or any(dates(demand, name) != line.promised_with[name] for name in bound)
+        ]
+
+    def _supplies(self, sku: str, lines: Iterable[WaitingLine]) -> list[Supply]:
+        """What is there for these lines: all but what others are bound to."""
+        own = Counter[str]()
+        for line in lines:
+            own.update(line.bound)
+        return [
+            Supply(
+                row.inbound_id,
+                row.open - self.bound.get((row.inbound_id, sku), 0) + own[row.inbound_id],
+                row.expected_at,
+            )
+            for row in self.coming
+            if row.sku == sku
+        ]
+
+
+def _is_lost(supplies: Iterable[Supply], still: Iterable[Bound]) -> bool:
+    """Whether less comes than is bound: then those served last lose it, whoever they are."""
+    wanted = Counter[str]()
+    for bound in still:
+        wanted.update(bound)
+    return any(wanted[supply.inbound_id] > supply.units for supply in supplies)
 
 
 class _Dates:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import turns
 from shared.database.backorders import keep_for_waiting
 from shared.database.inbounds import find_inbound, lock_inbound, lock_lines
-from shared.database.rebinding import Change, rebind
+from shared.database.rebinding import Change, News, rebind
 from shared.database.steps import open_case
 from shared.database.stock import Move, receive
 from shared.domain.base import Model
@@ -125,7 +125,7 @@ async def book_receipt(change: Change, receipt: Receipt, *, actor: str) -> Recei
     await lock_lines(connection, skus)
     lines = await _count_in(connection, receipt)
     because = f"{inbound_id} was received as {receipt.reference}"
-    promised = await rebind(change, skus, because=because, came=came, came_with=inbound_id)
+    promised = await rebind(change, skus, because=because, news=News(came=came, came_with=inbound_id))
     await _open_cases(connection, inbound, lines)
     await lock_inbound(connection, inbound_id)
     closed = (await connection.execute(_CLOSE, {"inbound_id": inbound_id})).first() is not None

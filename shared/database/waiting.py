@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.turns import HELD
+from shared.database.turns import HELD, IN_TURN
 from shared.domain.network import Place
 from shared.domain.orders import Method, ServiceLevel
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: Most are bound to nothing, and a container for each of thousands is what keeps the collector busy.
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+#: As many as there may be.
+EVERY = 2**31
 #: Who has no promise yet is served after those who have.
 NO_PROMISE = datetime.max.replace(tzinfo=UTC)
 
@@ -39,22 +41,26 @@ _WAITING = f"""
                    SELECT FROM cart_hold_line c
                    WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
                ) THEN o.cart_hold_id END AS hold_id, coalesce({HELD}, 0) AS held,
-               sum(l.backordered) OVER lines - l.backordered AS before,
+               l.before, l.rank,
                (SELECT array_agg(DISTINCT node_id ORDER BY node_id) FROM fulfillment_order f
                 WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded,
                b.bound_to, b.bound, b.promised_with
-        FROM order_line l JOIN orders o USING (order_id) JOIN item i USING (sku)
+        FROM (
+            SELECT l.*, row_number() OVER (PARTITION BY l.sku ORDER BY {IN_TURN}, l.line_no) AS rank,
+                   sum(l.backordered) OVER (PARTITION BY l.order_id, l.sku ORDER BY l.line_no) - l.backordered AS before
+            FROM order_line l JOIN orders o USING (order_id)
+            WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {{which}}
+        ) l JOIN orders o USING (order_id) JOIN item i USING (sku)
         LEFT JOIN LATERAL (
             SELECT array_agg(inbound_id ORDER BY inbound_id) AS bound_to,
                    array_agg(quantity ORDER BY inbound_id) AS bound,
                    array_agg(promised_at ORDER BY inbound_id) AS promised_with
             FROM supply_binding b WHERE b.order_id = l.order_id AND b.line_no = l.line_no
         ) b ON true
-        WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {{which}}
-        WINDOW lines AS (PARTITION BY l.order_id, l.sku ORDER BY l.line_no)
+        WHERE l.rank <= :first OR l.order_id = ANY(:order_ids) OR b.bound_to && CAST(:inbound_ids AS text[])
     ) w
 """  # noqa: S608 - our own fragment
-_ALL = text(_WAITING.format(which="true"))
+_FIRST = text(_WAITING.format(which="true"))
 _OF_ORDERS = text(_WAITING.format(which="l.order_id = ANY(:order_ids)"))
 #: A version never changes.
 _POLICIES = text("SELECT version, sourcing FROM policy_version WHERE version = ANY(:versions)")
@@ -64,6 +70,7 @@ class WaitingLine:
     """Units of an order line that wait.
 
     Attributes:
+        rank: Which of those that were asked for it is, of its item, from 1.
         units: Beside those that have arrived for it already; it may need none.
         bound: Units by the inbound they are bound to.
         promised_with: When the customer would have them, by inbound.
@@ -73,6 +80,7 @@ class WaitingLine:
     def __init__(self, row: Any, policies: Mapping[str, Policy]) -> None:
         self._row, self._policies = row, policies
         self.turn = turn_of(row)
+        self.rank: int = row.rank
         self.sku: str = row.sku
         self.channel: str = row.channel
         self.units = int(row.units)
@@ -86,7 +94,13 @@ class WaitingLine:
 
     def is_as(self, other: WaitingLine) -> bool:
         """Whether nothing about it has changed."""
-        return bool(self._row == other._row)
+        return (self.turn, self.units, self.bound, self.promised_with, self.hold_id) == (
+            other.turn,
+            other.units,
+            other.bound,
+            other.promised_with,
+            other.hold_id,
+        )
 
     def date(self, coming: Coming, timetable: Timetable, as_of: datetime) -> datetime | None:
         """When the customer would have the units with this supply; ``None`` when they cannot be shipped from there."""
@@ -132,16 +146,23 @@ def turn_of(row: Any) -> Turn:
     )
 
 
-async def read_waiting(connection: AsyncConnection, skus: Collection[str]) -> list[WaitingLine]:
-    """All order lines that wait for these items."""
-    return await _read(connection, (await connection.execute(_ALL, {"skus": list(skus)})).all())
+async def read_first(
+    connection: AsyncConnection,
+    skus: Collection[str],
+    first: int,
+    order_ids: Collection[str],
+    inbound_ids: Collection[str],
+) -> list[WaitingLine]:
+    """The first so many order lines that wait for each of these items, and all of these orders or bound to these."""
+    values = {"skus": list(skus), "first": first, "order_ids": list(order_ids), "inbound_ids": list(inbound_ids)}
+    return await _read(connection, (await connection.execute(_FIRST, values)).all())
 
 
 async def read_waiting_of(
     connection: AsyncConnection, skus: Collection[str], order_ids: Collection[str]
 ) -> list[WaitingLine]:
     """Lines of these orders that wait for these items."""
-    values = {"skus": list(skus), "order_ids": list(order_ids)}
+    values = {"skus": list(skus), "order_ids": list(order_ids), "inbound_ids": [], "first": EVERY}
     return await _read(connection, (await connection.execute(_OF_ORDERS, values)).all())
 
 

@@ -175,7 +175,12 @@ Date = Callable[[Demand, str], datetime | None]
 
 
 def bind(
-    demands: Sequence[Demand], supplies: Sequence[Supply], bound: Mapping[Turn, Mapping[str, int]], date: Date
+    demands: Sequence[Demand],
+    supplies: Sequence[Supply],
+    bound: Mapping[Turn, Mapping[str, int]],
+    date: Date,
+    *,
+    first: int | None = None,
 ) -> list[Bound]:
     """Who waits for which supply, one answer per demand in the order given.
 
@@ -186,6 +191,7 @@ def bind(
     Args:
         bound: What the demands are bound to now.
         date: Asked only where the answer matters, for it may take a plan.
+        first: Only so many may take something, the first in turn: all of the answer when nothing is left then.
     """
     turns = sorted(range(len(demands)), key=lambda n: demands[n].turn)
     left = {supply.inbound_id: supply.units for supply in supplies}
@@ -195,20 +201,21 @@ def bind(
             pool = {name: min(left.get(name, 0), units) for name, units in held.items()}
             answer[n] = _take(demands[n], pool, date)
             _subtract(left, answer[n])
+    takers = turns[:first]
     # Who does not want some supply never will, as what they have only becomes better: nobody is asked twice.
     asked = {supply.inbound_id: 0 for supply in supplies}
 
     def first_to_want(supply: Supply) -> int:
         place = asked[supply.inbound_id]
-        while place < len(turns) and not _wants(demands[turns[place]], answer[turns[place]], supply, date):
+        while place < len(takers) and not _wants(demands[takers[place]], answer[takers[place]], supply, date):
             place += 1
         asked[supply.inbound_id] = place
         return place
 
     while (free := [supply for supply in supplies if left[supply.inbound_id]]) and (
         place := min(first_to_want(supply) for supply in free)
-    ) < len(turns):
-        n = turns[place]
+    ) < len(takers):
+        n = takers[place]
         _add(left, answer[n])
         answer[n] = _take(demands[n], left, date)
         _subtract(left, answer[n])

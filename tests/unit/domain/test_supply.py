@@ -142,6 +142,14 @@ def test_bound_again_nothing_changes(plan: Plan) -> None:
     assert bind(demands, supplies, {d.turn: got for d, got in zip(demands, once, strict=True)}, date) == once
 
 
+@given(plans(), st.integers(0, 5))
+def test_the_first_are_enough_where_they_leave_nothing(plan: Plan, first: int) -> None:
+    answer = bind(*plan, first=first)
+    taken = sum(units for bound in answer for units in bound.values())
+    if taken == sum(supply.units for supply in plan[1]):
+        assert answer == bind(*plan)
+
+
 def test_what_is_told_is_whole() -> None:
     line = InboundLine(sku="s1", quantity=1)
     told = {"inbound_id": "PO-1", "node_id": "n1", "expected_at": DAY, "lines": (line,)}
