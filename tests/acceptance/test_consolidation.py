@@ -17,7 +17,7 @@ from tests.support.referee import disagreements
 from tests.support.system import System
 
 #: Long enough for the other order to come; the first timer that ends tells the node of both.
-WINDOW = timedelta(seconds=2)
+WINDOW = timedelta(seconds=3)
 CARRIERS = ("parcelpost", "swiftship")
 
 

@@ -92,7 +92,7 @@ async def test_a_parcel_of_two_orders_is_compared_once_and_told_with_both(shop: 
     sku = shop.world.items[1].sku
     await quoting(shop, sku)
     await shop.stock(sku, wh_columbus=9)
-    async with shop.policy(release_after=timedelta(seconds=2), consolidate=True):
+    async with shop.policy(release_after=timedelta(seconds=3), consolidate=True):
         placed = [await shop.place(shop.order((sku, units), customer_ref="ada")) for units in (1, 2)]
     for order_id in placed:
         assert (await shop.ended(order_id)).status == "delivered"

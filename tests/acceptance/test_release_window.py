@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from shared.domain.releasing import release_at
 from shared.messages import CancelOrder, PlaceHold, ReleaseHold, Reroute
 from tests.support.system import System
 
 SHORT, LONG = timedelta(seconds=2), timedelta(hours=12)
-
-
-def open_nodes(shop: System) -> list[str]:
-    """Warehouses and stores with more than a while to their cut-off, under dashes replaced by underscores."""
-    now = datetime.now(UTC)
-    held = {node.node_id: release_at(node, now, timedelta(minutes=5)) for node in shop.world.nodes}
-    far = [name for name, moment in held.items() if moment == now + timedelta(minutes=5)]
-    return [name.replace("-", "_") for name in far if not name.startswith(("3pl", "vendor"))]
 
 
 async def told(shop: System, order_id: str) -> str:
@@ -26,7 +17,7 @@ async def told(shop: System, order_id: str) -> str:
 
 async def test_the_node_is_told_when_the_window_is_over(shop: System) -> None:
     sku = shop.world.items[0].sku
-    await shop.stock(sku, **{open_nodes(shop)[0]: 2})
+    await shop.stock(sku, wh_columbus=2)
     async with shop.policy(release_after=SHORT):
         order_id = await shop.place(shop.order((sku, 2)))
     assert (await shop.ended(order_id)).delivered_units == 2
@@ -39,8 +30,7 @@ async def test_the_node_is_told_when_the_window_is_over(shop: System) -> None:
 
 async def test_in_the_window_staff_hold_cancel_and_send_elsewhere_as_ever(shop: System) -> None:
     sku = shop.world.items[1].sku
-    here, there = open_nodes(shop)[:2]
-    await shop.stock(sku, **{here: 3})
+    await shop.stock(sku, wh_columbus=3)
     async with shop.policy(release_after=LONG):
         order_id = await shop.place(shop.order((sku, 3)))
     await shop.until_did(order_id, "payment.authorized")
@@ -48,11 +38,11 @@ async def test_in_the_window_staff_hold_cancel_and_send_elsewhere_as_ever(shop: 
     hold = (await shop.doms.hold(order_id, PlaceHold(actor="pia", reason="call back"))).message
     assert (await shop.doms.release(order_id, ReleaseHold(actor="pia", hold_id=hold))).done
     assert (await shop.doms.cancel(order_id, CancelOrder(actor="pia", lines=({"line_no": 1, "quantity": 1},)))).done
-    assert await shop.free(sku) == {here.replace("_", "-"): 1}
+    assert await shop.free(sku) == {"wh-columbus": 1}
     assert shop.did(order_id)["task.taken"] == 0, "the window lasts, whatever staff do meanwhile"
 
-    await shop.stock(sku, **{there: 2})
-    answer = await shop.doms.reroute(order_id, Reroute(actor="pia", n=1, to_node=there.replace("_", "-")))
+    await shop.stock(sku, store_austin=2)
+    answer = await shop.doms.reroute(order_id, Reroute(actor="pia", n=1, to_node="store-austin"))
     assert answer.done, "what staff send somewhere does not wait"
     assert (await shop.ended(order_id)).delivered_units == 2
-    assert (await shop.nodes(order_id))[2] == there.replace("_", "-")
+    assert (await shop.nodes(order_id))[2] == "store-austin"

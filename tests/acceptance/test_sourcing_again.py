@@ -14,7 +14,7 @@ from tests.support.system import PACE, QUICK, System, system
 from workers.stack.temporal import EmbeddedTemporal
 
 #: Short enough to wait for, long enough for a busy machine to answer in.
-ANSWER_WITHIN = timedelta(seconds=1)
+ANSWER_WITHIN = timedelta(seconds=2)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ async def shop(
 ) -> AsyncIterator[System]:
     home: Path = tmp_path_factory.mktemp("shop")
     policy = QUICK.model_copy(update={"answer_within": ANSWER_WITHIN})
-    pace = PACE.model_copy(update={"late_by": 1.5})
+    pace = PACE.model_copy(update={"late_by": 3.0})
     async with system(database_url, temporal_server.address, home, policy=policy, pace=pace) as running:
         yield running
 

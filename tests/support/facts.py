@@ -49,6 +49,7 @@ from shared.messages import (
     order_id_of,
 )
 from shared.places import locate
+from tests.support.opening import open_for_a_while
 from workers.demo.load import load_world, set_free_stock
 from workers.demo.world import StockRow, World, make_world
 
@@ -68,7 +69,7 @@ class Facts:
     @classmethod
     async def load(cls, url: str, world: World | None = None) -> Facts:
         database = Database(url, pool_size=4)
-        facts = cls(database, world or make_world(items=12))
+        facts = cls(database, open_for_a_while(world or make_world(items=12)))
         async with database.transaction() as connection:
             await policies.begin(connection, Policy(), PROCESS, "test")
         await load_world(database, facts.world, "http://sandbox", "test/world")

@@ -35,6 +35,7 @@ from shared.gateways.protocol import CancelRequest
 from shared.gateways.signing import secret_for, sign
 from shared.messages import OrderOutcome, OrderState, order_id_of, order_workflow_id
 from tests.support.histories import keep_new_shapes, replay_everything
+from tests.support.opening import open_for_a_while
 from tests.support.partners import PARTNER_KEY, serving
 from workers.api.app import Inbox, make_app
 from workers.bootstrap import register_search_attributes
@@ -341,7 +342,7 @@ async def system(
     **worker: Any,
 ) -> AsyncIterator[System]:
     """A DOMS of the test's own. ``worker`` goes to the orders' worker."""
-    world = world or make_world(items=60)
+    world = open_for_a_while(world or make_world(items=60))
     temporal = await namespace(temporal_address)
     database = Database(database_url)
     doms = Doms(temporal, database)
