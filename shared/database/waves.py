@@ -51,7 +51,8 @@ _ORDERS = text(f"""
                AS may_share,
            {lines_as_json("m", "units")} AS lines,
            (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded
+            WHERE f.order_id = o.order_id AND f.excludes_node AND coalesce(f.ended_at, f.shipped_at)
+                  > CAST(:as_of AS timestamptz) - CAST(p.process ->> 'exclude_for' AS interval)) AS excluded
     FROM movable m JOIN orders o USING (order_id) JOIN item i USING (sku)
     JOIN policy_version p ON p.version = o.policy_version
     WHERE NOT EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.unallocated > 0)
@@ -90,7 +91,7 @@ async def read_wave(
     Call it first in a transaction: everything is read as of one moment.
     """
     await connection.execute(AGREEING)
-    rows = (await connection.execute(_ORDERS, {"channel": channel, "limit": limit})).all()
+    rows = (await connection.execute(_ORDERS, {"channel": channel, "as_of": as_of, "limit": limit})).all()
     standing: dict[str, list[Any]] = {}
     for row in await connection.execute(_STANDING, {"order_ids": [row.order_id for row in rows]}):
         standing.setdefault(row.order_id, []).append(row)

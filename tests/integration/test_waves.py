@@ -114,6 +114,21 @@ async def test_a_wave_sees_what_is_quoted_to_where_its_orders_go(shop: Facts) ->
     assert [(each.service, each.destination, each.currency) for each in seen.quotes] == [("two-day", "US/100", "USD")]
 
 
+async def test_a_node_that_failed_an_order_is_asked_again_when_its_policy_says_so(shop: Facts) -> None:
+    sku = shop.sku(7)
+    await shop.stock(sku, wh_columbus=1)
+    order_id = await placed(shop, (sku, 2), channel="channel-6")
+    excluded = {}
+    for days in (6, 8):
+        await shop.run(
+            "UPDATE fulfillment_order SET excludes_node = true, ended_at = now() - make_interval(days => :d)"
+            " WHERE order_id = :o", o=order_id, d=days,
+        )  # fmt: skip
+        ((seen,),) = [(await wave_of(shop, "channel-6")).orders]
+        excluded[days] = seen.order.excluded
+    assert excluded == {6: ("wh-columbus",), 8: ()}
+
+
 async def test_a_wave_is_one_channels_and_no_larger_than_asked(shop: Facts) -> None:
     sku = shop.sku(5)
     await shop.stock(sku, wh_columbus=9)
