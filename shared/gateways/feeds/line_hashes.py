@@ -99,12 +99,16 @@ class Known:
     """Hashes that others are looked for among: they lie evenly, so the first bits of each say about where it stands.
 
     Attributes:
-        ordered: In rising order.
+        ordered: Each once, in rising order.
+        again: Those that came before, as often as they came again.
     """
 
     def __init__(self, hashes: Hashes) -> None:
-        self.ordered = np.sort(hashes)
-        self._first = np.append(np.searchsorted(self.ordered, _HEADS << _BEHIND), len(hashes))
+        rising = np.sort(hashes)
+        repeated = np.zeros(len(rising), bool)
+        repeated[1:] = rising[1:] == rising[:-1]
+        self.ordered, self.again = rising[~repeated], rising[repeated]
+        self._first = np.append(np.searchsorted(self.ordered, _HEADS << _BEHIND), len(self.ordered))
 
     def holds(self, hashes: Hashes) -> Mask:
         """Which of some hashes are among these."""

@@ -41,7 +41,7 @@ class Said(NamedTuple):
     """
 
     figures: Hashes
-    items: Hashes
+    items: Known
 
 
 def can_repeat(source: FeedSource) -> bool:
@@ -94,8 +94,7 @@ class Lookout:
 
     def _rows_of_several(self, seen: list[Hashes], taken: list[tuple[int, Mask]]) -> _Rows:
         """Rows not yet given about items that the file names again: the first of them counts, whichever is news."""
-        named = self._named.ordered
-        several = Known(named[1:][named[1:] == named[:-1]])
+        several = Known(self._named.again)
         again = [
             row + np.flatnonzero(several.holds(items) & ~picked)
             for (row, picked), items in zip(taken, seen, strict=True)
@@ -112,7 +111,8 @@ class Lookout:
 
     def gone(self, reading: FeedFile, file: BinaryIO) -> Iterator[Item]:
         """The items that the last file named, and this one does not; to be asked when all its parts are known."""
-        if self._named.holds(self._last.items).all():
+        items = self._last.items.ordered
+        if np.array_equal(items, self._named.ordered) or self._named.holds(items).all():
             return
         for part in reading.parts(file):
             if isinstance(part, Lines):
@@ -136,7 +136,7 @@ def said(source: FeedSource, reading: FeedFile, file: BinaryIO, refused: Sequenc
         all_items.append(items)
         figures[_at(part, without)] = _NOTHING
         all_figures.append(figures)
-    return Said(np.concatenate(all_figures), np.concatenate([*all_items, hashing.items(read)]))
+    return Said(np.concatenate(all_figures), Known(np.concatenate([*all_items, hashing.items(read)])))
 
 
 class _Hashing:

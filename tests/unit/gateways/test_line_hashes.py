@@ -49,6 +49,8 @@ def test_cells_alone_have_the_hashes_that_they_have_in_a_block(rows: list[Row]) 
 def test_known_hashes_are_found_among_those_that_begin_alike(values: list[int], others: list[int], spread: int) -> None:
     some, known = (np.array(each, np.uint64) << np.uint64(spread) for each in (values, others))
     assert Known(known).holds(some).tolist() == [value in known for value in some]
+    assert sorted([*Known(known).ordered, *Known(known).again]) == sorted(known)
+    assert Known(known).ordered.tolist() == sorted(set(known.tolist()))
 
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4))
