@@ -117,7 +117,7 @@ async def _keep_for_bound(connection: AsyncConnection, counter: _Counter, inboun
     while units := counter.arrived():
         turn = await turns.lock_next_bound(connection, inbound_id, units, seen)
         if turn.busy:
-            raise Overtaken(turn.busy)
+            raise Overtaken(turn.locked + turn.busy)
         if not turn.locked:
             break
         seen.update(turn.locked)

@@ -242,6 +242,5 @@ async def _lock(connection: AsyncConnection, lines: Sequence[WaitingLine], order
     await turns.lock_free(connection, order_ids)
     now = await read_waiting_of(connection, {line.sku for line in lines}, order_ids)
     there = {line.key: line for line in now}
-    changed = {line.turn.order_id for line in lines if line.key not in there or not line.is_as(there[line.key])}
-    if changed:
-        raise Overtaken(changed)
+    if any(line.key not in there or not line.is_as(there[line.key]) for line in lines):
+        raise Overtaken(order_ids)

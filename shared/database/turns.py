@@ -73,11 +73,11 @@ class Overtaken(LostRace):
     """Others have locked orders that this transaction has to change, and it may wait for nobody any more.
 
     Attributes:
-        order_ids: Those to be waited for before it is begun again.
+        order_ids: All it has to change: begun again behind those alone that were locked, it would find others locked.
     """
 
     def __init__(self, order_ids: Collection[str]) -> None:
-        super().__init__(f"others are changing {', '.join(sorted(order_ids)[:10])}")
+        super().__init__(f"others are changing some of {', '.join(sorted(order_ids)[:10])}")
         self.order_ids = frozenset(order_ids)
 
 
@@ -101,8 +101,8 @@ async def lock_free(connection: AsyncConnection, order_ids: Collection[str]) -> 
         Overtaken: others have locked some.
     """
     locked = (await connection.execute(_LOCK_FREE, {"order_ids": list(order_ids)})).scalars()
-    if busy := set(order_ids).difference(locked):
-        raise Overtaken(busy)
+    if set(order_ids).difference(locked):
+        raise Overtaken(order_ids)
 
 
 async def lock_first(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -12,19 +12,17 @@ from sqlalchemy import text
 
 from shared import supply_client
 from shared.client import Doms
-from shared.database import network, rises
+from shared.database import rises
 from shared.database.engine import Database
 from shared.database.stock import Move, receive
 from shared.domain.sourcing.models import SourcingOrder
 from shared.domain.sourcing.timetable import Timetable
-from shared.domain.supply import Inbound, InboundKind, InboundLine, Receipt, ReceiptLine
 from tests.support.books import books_agree
-from tests.support.stock import GROUND, place, seed
+from tests.support.long_queue import begin, coming, delivered, touched
 from tests.support.supply_desk import SOON, Desk
 
 WAITING = 2_000
 _NOT_LOCKED = text("SELECT order_id FROM orders FOR NO KEY UPDATE SKIP LOCKED")
-_TOUCHED = text("SELECT order_id FROM orders WHERE greatest(xmin::text::bigint, xmax::text::bigint) > :before")
 _WAITS_FOR_AN_ORDER = text("""
     SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')
 """)
@@ -34,11 +32,7 @@ _WAITS_FOR_AN_ORDER = text("""
 async def database(fresh_database_url: str) -> AsyncIterator[Database]:
     """``o0000`` to ``o1999`` wait for a unit of ``s1`` each, in this order."""
     database = Database(fresh_database_url)
-    await seed(database, nodes=2, skus=1, on_hand=0)
-    await place(database, {f"o{n:04}": [(1, "s1", 1)] for n in range(WAITING)})
-    async with database.transaction() as connection:
-        await network.save_rates(connection, [GROUND])
-        await connection.execute(text("UPDATE order_line SET backordered = quantity, unallocated = 0"))
+    await begin(database, WAITING)
     yield database
     await database.close()
 
@@ -101,26 +95,6 @@ async def test_who_is_being_changed_further_back_is_told_that_something_is_left(
     assert served == orders(range(WAITING))
 
 
-def coming(inbound_id: str, units: int, days: int) -> Inbound:
-    return Inbound(
-        inbound_id=inbound_id,
-        kind=InboundKind.PURCHASE_ORDER,
-        node_id="n1",
-        expected_at=SOON + timedelta(days=days),
-        lines=(InboundLine(sku="s1", quantity=units),),
-    )
-
-
-async def touched(database: Database, change: Awaitable[object]) -> set[str]:
-    """The orders that a change of supply locks or writes: rows keep who did so last."""
-    async with database.transaction() as connection:
-        before = (await connection.execute(text("SELECT pg_current_xact_id()::text::bigint"))).scalar_one()
-    await change
-    async with database.reading() as connection:
-        rows = await connection.execute(_TOUCHED, {"before": before})
-        return set(rows.scalars())
-
-
 async def bound(database: Database) -> dict[str, set[str]]:
     async with database.reading() as connection:
         found: dict[str, set[str]] = {}
@@ -142,8 +116,7 @@ async def test_supply_that_changes_locks_who_is_bound_anew(database: Database) -
     assert await touched(database, slipped) == orders(range(1, 4))
     cancelled = supply_client.cancel_inbound(doms, "PO-0")
     assert await touched(database, cancelled) == {"o0000"}
-    receipt = Receipt(inbound_id="PO-1", reference="dock-1", lines=(ReceiptLine(sku="s1", good=1),))
-    received = await touched(database, supply_client.receive(doms, receipt, actor="dock"))
+    received = await touched(database, supply_client.receive(doms, delivered("PO-1", 1), actor="dock"))
     assert len(received) == 100
     assert await bound(database) == {"PO-1": {"o0002", "o0003"}, "PO-2": {"o0004"}}
     await books_agree(database)
