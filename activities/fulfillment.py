@@ -132,8 +132,10 @@ class Fulfillment(FulfillmentActivities):
             return await self._label(work, parcel, unsure=not turned)
         async with self._database.transaction() as connection:
             labelled = await labels.record_label(connection, parcel.reference, label, turn=purchase.turn)
-        if labelled.label() is None:
+        standing = labelled.label()
+        if standing is None or standing.label_id != label.label_id:
             await self._gateways.carrier(purchase.label.carrier).void_label(label.label_id)
+        if standing is None:
             raise Unavailable(f"{parcel.reference} goes on without the label that {purchase.label.carrier} has sold")
         return labelled
 
