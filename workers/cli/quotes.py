@@ -2,8 +2,8 @@
 
 An account is asked for quotes once `quotes` is true for it (`doms load partners FILE.csv`). What orders and carts are
 planned for is asked about again before its quotes end; where nothing is quoted, plans go by the rate card. When a
-parcel is packed, every such account is asked about it, and who keeps the promise for least sells the label:
-`doms orders show` tells the choice.
+parcel is packed, every such account is asked about it, and who keeps the promise for least sells the label, or where
+that one refuses the next: `doms orders show` tells the choice, and who refused.
 """
 
 from __future__ import annotations
