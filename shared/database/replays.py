@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import ages, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import read_rules, read_selling
-from shared.database.snapshots import wanted_lines
+from shared.database.snapshots import FREE_STOCK, wanted_lines
 from shared.database.stored_orders import lines_as_json, order_of
 from shared.domain.catalogue import Item
 from shared.domain.orders import Method, OrderDocument
@@ -40,11 +40,12 @@ _LATEST = text(f"""{_WHOLE}
     ORDER BY o.received_at DESC, o.order_id
 """)  # noqa: S608 - our own fragment
 _NAMED = text(f"{_WHOLE} WHERE o.order_id = :order_id")
-#: Positions as the ledger had them at a moment. Orders placed before it keep what they had reserved by then.
+#: Positions as the ledger had them at a moment. Orders placed before it keep what they had reserved by then; what was
+#: held back then for what counts and feeds said is not known any more.
 _STOCK = text("""
     SELECT p.node_id, p.sku, coalesce(s.cost_minor, i.cost_minor) AS unit_cost_minor,
            coalesce((SELECT sum(m.on_hand - m.reserved - m.held) FROM stock_move m
-                     WHERE m.node_id = p.node_id AND m.sku = p.sku AND m.at < :at), 0) - p.safety AS available
+                     WHERE m.node_id = p.node_id AND m.sku = p.sku AND m.at < :at), 0) - p.safety AS free
     FROM stock_position p JOIN item i USING (sku) LEFT JOIN source_offer s USING (node_id, sku)
     WHERE p.sku = ANY(:skus)
 """)
@@ -70,9 +71,14 @@ async def stored_orders(connection: AsyncConnection, since: datetime, limit: int
         each._replace(quotes=tuple(span for span in spans.get(area, ()) if span.begins <= each.at < span.expires_at))
         for each, area in zip(orders, areas, strict=True)
     ]
-    replay = await _replay(connection, orders, since)
-    skus = {line.sku for each in replay.orders for line in each.order.lines}
-    return replay._replace(prices=await prices.read_spans(connection, skus, [each.at for each in replay.orders]))
+    skus = _skus(orders)
+    stock = (await connection.execute(_STOCK, {"skus": skus, "at": since})).all()
+    replay = await _replay(connection, orders, since, stock)
+    return replay._replace(prices=await prices.read_spans(connection, skus, [each.at for each in orders]))
+
+
+def _skus(orders: Iterable[ReplayedOrder]) -> list[str]:
+    return sorted({line.sku for each in orders for line in each.order.lines})
 
 
 def _stored(row: Any) -> ReplayedOrder:
@@ -136,25 +142,26 @@ async def _replay_now(
     areas = [area_of(each.order.ship_to, currency) for each, currency in zip(orders, currencies, strict=True)]
     quoted = await quotes.read_quotes(connection, set(areas), now)
     orders = [each._replace(quotes=quoted.get(area, ())) for each, area in zip(orders, areas, strict=True)]
-    replay = await _replay(connection, orders, now)
-    skus = {line.sku for each in orders for line in each.order.lines}
+    skus = _skus(orders)
+    stock = (await connection.execute(FREE_STOCK, {"skus": skus})).all()
+    replay = await _replay(connection, orders, now, stock)
     whenever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     return replay._replace(prices=(PriceSpan(*whenever, await prices.read_for(connection, skus, now)),))
 
 
-async def _replay(connection: AsyncConnection, orders: Iterable[ReplayedOrder], at: datetime) -> Replay:
-    replayed = tuple(orders)
-    skus = sorted({line.sku for each in replayed for line in each.order.lines})
-    stock = (await connection.execute(_STOCK, {"skus": skus, "at": at})).all()
+async def _replay(
+    connection: AsyncConnection, orders: Sequence[ReplayedOrder], at: datetime, stock: Sequence[Any]
+) -> Replay:
+    skus = _skus(orders)
     arrivals = await connection.execute(_ARRIVALS, {"skus": skus, "at": at})
     leaving = await connection.execute(_LEAVING, {"at": at})
     selling = await read_selling(connection)
     return Replay(
         nodes=await network.read_nodes(connection),
         rates=await network.read_rates(connection),
-        stock={(row.node_id, row.sku): int(row.available) for row in stock},
+        stock={(row.node_id, row.sku): int(row.free) for row in stock},
         unit_cost={(row.node_id, row.sku): row.unit_cost_minor for row in stock},
-        orders=replayed,
+        orders=tuple(orders),
         arrivals=tuple(Arrival(*row) for row in arrivals),
         leaving=tuple(Leaving(*row) for row in leaving),
         zones=await zones.read_charts(connection),

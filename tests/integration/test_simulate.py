@@ -129,6 +129,22 @@ async def test_documents_meet_the_stock_of_now(shop: Facts) -> None:
     assert "wh-columbus" in shown
 
 
+async def test_documents_meet_no_units_that_are_held_back(shop: Facts) -> None:
+    """What counts and feeds give reason to doubt is not there for anybody now; what they doubted then is not known."""
+    sku = shop.sku()
+    began = await now(shop)
+    await shop.stock(sku, wh_columbus=9)
+    await shop.keep((sku, 1))
+    await shop.run("UPDATE stock_position SET safety = 1, count_buffer = 2, feed_buffer = 3 WHERE sku = :s", s=sku)
+    (document,) = make_orders(shop.world, 1, 1, datetime.now(UTC))
+    line = document.lines[0].model_copy(update={"sku": sku})
+    replay = await of_documents(shop, [document.model_copy(update={"lines": (line,)})])
+    assert replay.stock["wh-columbus", sku] == 9 - 1 - 2 - 3
+    replay = await since(shop, began)
+    came = sum(each.units for each in replay.arrivals if each.node_id == "wh-columbus")
+    assert replay.stock["wh-columbus", sku] + came == 9 - 1
+
+
 async def test_documents_of_unknown_items_are_refused(shop: Facts) -> None:
     (document,) = make_orders(shop.world, 1, 1, datetime.now(UTC))
     line = document.lines[0].model_copy(update={"sku": "NO-SUCH"})
