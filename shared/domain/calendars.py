@@ -55,12 +55,15 @@ def local_day(instant: datetime, time_zone: str) -> date:
     return instant.astimezone(ZoneInfo(time_zone)).date()
 
 
-def release_day(node: Node, as_of: datetime) -> date | None:
-    """The working day an order released at ``as_of`` counts as: the cut-off itself is already too late."""
+def counts_as(node: Node, as_of: datetime) -> date:
+    """The day an order released at ``as_of`` counts as: the cut-off itself is already too late."""
     day = local_day(as_of, node.place.time_zone)
-    if as_of >= at(day, node.calendar.cutoff, node.place.time_zone):
-        day += _DAY
-    return working_day(node.calendar, day)
+    return day + _DAY if as_of >= at(day, node.calendar.cutoff, node.place.time_zone) else day
+
+
+def release_day(node: Node, as_of: datetime) -> date | None:
+    """The working day it counts as."""
+    return working_day(node.calendar, counts_as(node, as_of))
 
 
 def ready_by(node: Node, as_of: datetime, *, later: int = 0) -> datetime | None:
@@ -69,11 +72,16 @@ def ready_by(node: Node, as_of: datetime, *, later: int = 0) -> datetime | None:
     Args:
         later: Further working days, for a node whose next shipping days are full.
     """
-    released = release_day(node, as_of)
+    return handed_over(node, counts_as(node, as_of), later=later)
+
+
+def handed_over(node: Node, day: date, *, later: int = 0) -> datetime | None:
+    """The same for an order that counts as this day's."""
+    released = working_day(node.calendar, day)
     if released is None:
         return None
-    day = working_day(node.calendar, released, node.handling_days + later)
-    return None if day is None else at(day, max(node.calendar.cutoff, COLLECTION), node.place.time_zone)
+    leaves = working_day(node.calendar, released, node.handling_days + later)
+    return None if leaves is None else at(leaves, max(node.calendar.cutoff, COLLECTION), node.place.time_zone)
 
 
 def deliver_by(

@@ -73,7 +73,6 @@ class Cartons:
     dim_divisor: int
     weight: int = 1
     _loads: dict[Units, CartonLoad] = field(default_factory=dict)
-    _divided: dict[tuple[tuple[Tariff, ...], Units], list[int]] = field(default_factory=dict)
     _grids: dict[tuple[tuple[Tariff, ...], bytes, bytes], _Grid] = field(default_factory=dict)
 
     def weighed(self, weight: int) -> Cartons:
@@ -116,7 +115,7 @@ class Cartons:
 
     def _load(self, units: Units) -> CartonLoad:
         if units not in self._loads:
-            self._loads[units] = CartonLoad(self, tuple(self._packages(units)))
+            self._loads[units] = CartonLoad(self, tuple(self._packages(units)), {})
         return self._loads[units]
 
     def _packages(self, units: Units) -> Iterator[_Package]:
@@ -156,17 +155,10 @@ class Cartons:
         least: Ints = np.where(verdicts == Fit.NO, _NONE, grid.cost).min(axis=2)
         least = np.where((verdicts == Fit.YES).any(axis=1), least, np.minimum(least, grid.several))
         for state, units in self.packer.divided(places, taken):
-            least[:, state] = self._costs_of(units, tariffs)
+            load = self._load(units)
+            least[:, state] = [load.cost(tariff) for tariff in tariffs]
         least[:, taken.sum(axis=1) == 0] = 0
         return least
-
-    def _costs_of(self, units: Units, tariffs: tuple[Tariff, ...]) -> list[int]:
-        """By each tariff."""
-        found = self._divided.get((tariffs, units))
-        if found is None:
-            load = self._load(units)
-            found = self._divided[tariffs, units] = [load.cost(tariff) for tariff in tariffs]
-        return found
 
     def _grid_of(self, tariffs: tuple[Tariff, ...], places: Ints, taken: Ints) -> _Grid:
         """Plans are looked for again with what was packed meanwhile: all else of the last small grid is kept."""
@@ -218,14 +210,18 @@ class Cartons:
 
 
 class CartonLoad(NamedTuple):
-    """Units as they are packed for carriers."""
+    """Units as they are packed for carriers; what they cost is kept for each tariff."""
 
     cartons: Cartons
     packages: tuple[_Package, ...]
+    costs: dict[Tariff, int]
 
     def cost(self, tariff: Tariff) -> int:
-        boxes = [self.cartons.cheapest(tariff, package) for package in self.packages]
-        return sum([tariff.cost(box.billable_g)[0] + box.packaging for box in boxes])
+        found = self.costs.get(tariff)
+        if found is None:
+            boxes = [self.cartons.cheapest(tariff, package) for package in self.packages]
+            found = self.costs[tariff] = sum([tariff.cost(box.billable_g)[0] + box.packaging for box in boxes])
+        return found
 
     def by(self, tariff: Tariff) -> Carriage:
         return self._sent([self.cartons.cheapest(tariff, package).packed for package in self.packages], tariff)

@@ -13,7 +13,7 @@ import numpy as np
 from shared.domain.sourcing import bulk
 from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.confines import Confines
-from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of
+from shared.domain.sourcing.costs import PACKINGS, Atoms, Costs, Keys, is_settled
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts, by_node, pairs_in
 from shared.domain.sourcing.mending import mended
 from shared.domain.sourcing.models import Policy, WantedLine
@@ -69,15 +69,16 @@ def _candidates(
     atoms = _atoms(lines, sources, policy, confines)
     if not atoms.steps:
         return [Solution()]
-    if pairs_in(atoms.steps) * min(len(sources), CROWD) <= GRID_WORK:
-        for _ in range(PACKINGS):
-            keys = keys_of(atoms, sources, policy)
-            confined = _confined(keys, atoms, sources, confines) if keys is not None else None
-            if keys is None or confined is None:
-                break
-            choices = _exact(*confined, atoms, policy)
-            if is_settled(choices, keys, atoms, sources, policy):
-                return [_solution(choice, confined[0], atoms, policy) for choice in choices]
+    small = pairs_in(atoms.steps) * min(len(sources), CROWD) <= GRID_WORK
+    costs = Costs.of(atoms, sources, policy) if small else None
+    for _ in range(PACKINGS):
+        keys = costs.keys() if costs is not None else None
+        confined = _confined(keys, atoms, sources, confines) if keys is not None else None
+        if keys is None or confined is None:
+            break
+        choices = _exact(*confined, atoms, policy)
+        if is_settled(choices, keys, atoms, sources, policy):
+            return [_solution(choice, confined[0], atoms, policy) for choice in choices]
     return _mended(lines, sources, policy, confines)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from shared.domain.capacity import UNLIMITED
 from shared.domain.sourcing.cartonising import Cartons
-from shared.domain.sourcing.freight import Tariff, billable_g, volume_mm3
+from shared.domain.sourcing.freight import Tariff, Way, billable_g, volume_mm3
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.price_table import prices
@@ -92,10 +92,11 @@ class _Network:
         self.fixed = np.array([source.fixed for source in sources])
         self.handling = np.array([source.node.handling_unit_minor for source in sources])
         # The sources keep their ways alive, so that no two of them have the same id.
-        places: dict[tuple[int, Cartons | None], int] = {}
-        self.groups = [places.setdefault((id(source.ways), source.cartons), len(places)) for source in sources]
-        first = dict(zip(reversed(self.groups), reversed(sources), strict=True))
-        self._add_ways([first[group] for group in range(len(places))])
+        keys = [(id(source.ways), source.cartons) for source in sources]
+        first = dict(zip(reversed(keys), reversed(sources), strict=True))
+        places = {key: place for place, key in enumerate(first)}
+        self.groups = [places[key] for key in keys]
+        self._add_ways(list(first.values()))
 
     def _add_ways(self, sources: Sequence[Source]) -> None:
         """The ways of one source of each group."""
@@ -106,41 +107,55 @@ class _Network:
                 known.setdefault(way.tariff, len(known))
         before = dict(zip(self.tariffs, accumulate(map(len, self.tariffs.values()), initial=0), strict=False))
         most = max(len(source.ways) for source in sources)
-        each, capacity, rows = [], [], []
+        ways: list[Way] = []
+        rows: list[int] = []
         for source in sources:
             known, start = self.tariffs[source.cartons], before[source.cartons]
-            ways = source.ways + source.ways[-1:] * (most - len(source.ways))
-            each.append([way.each for way in ways])
-            capacity.append([way.capacity for way in ways])
-            rows.append([start + known[way.tariff] for way in ways])
-        self.each = np.array(each)
-        self.capacity = np.array(capacity)
-        self.rows = np.array(rows)
+            padded = source.ways + source.ways[-1:] * (most - len(source.ways))
+            ways += padded
+            rows += [start + known[way.tariff] for way in padded]
+        self.each = np.array([way.late_unit + way.capacity_unit for way in ways]).reshape(-1, most)
+        self.capacity = np.array([way.capacity for way in ways]).reshape(-1, most)
+        self.rows = np.array(rows).reshape(-1, most)
 
 
-def keys_of(atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Keys | None:
-    network = _Network(atoms, sources)
-    reward, largest = _magnitudes(atoms, network, policy)
-    if largest >= INF // 4:
-        return None
-    taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
-    units = taken.sum(axis=1)
-    grams = _billable(atoms, taken, policy)
-    matrix = _freight(network, _carried(network, atoms, taken, grams), units)[network.groups]
-    matrix += (network.fixed + policy.split_penalty_minor)[:, None]
-    matrix += (network.handling - reward)[:, None] * units
-    if any(map(any, network.goods.values())):
-        items = np.array([network.goods[line.sku] for line in atoms.lines], dtype=np.int64)
-        matrix += items.T @ taken.T
-    _forbid(matrix, atoms, taken, network)
-    matrix[:, 0] = 0
-    return Keys(matrix, reward, units)
+class Costs:
+    """One order's states at all of its sources."""
+
+    def __init__(self, atoms: Atoms, network: _Network, policy: Policy, reward: int) -> None:
+        self._atoms, self._network, self._reward = atoms, network, reward
+        self._taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
+        self._units = self._taken.sum(axis=1)
+        self._grams = _billable(atoms, self._taken, policy)
+        beside = (network.handling - reward)[:, None] * self._units
+        beside += (network.fixed + policy.split_penalty_minor)[:, None]
+        if any(map(any, network.goods.values())):
+            items = np.array([network.goods[line.sku] for line in atoms.lines], dtype=np.int64)
+            beside += items.T @ self._taken.T
+        _forbid(beside, atoms, self._taken, network)
+        self._beside_freight = beside
+
+    @classmethod
+    def of(cls, atoms: Atoms, sources: Sequence[Source], policy: Policy) -> Costs | None:
+        """``None`` when amounts are too large for the matrix."""
+        network = _Network(atoms, sources)
+        reward, largest = _magnitudes(atoms, network, policy)
+        return None if largest >= INF // 4 else cls(atoms, network, policy, reward)
+
+    def keys(self) -> Keys:
+        """The matrix, by what is known now of how states are packed."""
+        costs = _carried(self._network, self._atoms, self._taken, self._grams)
+        matrix = _freight(self._network, costs, self._units)[self._network.groups]
+        matrix += self._beside_freight
+        np.minimum(matrix, INF, out=matrix)
+        matrix[:, 0] = 0
+        return Keys(matrix, self._reward, self._units)
 
 
 def is_settled(choices: Sequence[Choice], keys: Keys, atoms: Atoms, sources: Sequence[Source], policy: Policy) -> bool:
     """Whether plans cost what their keys say: without cartons always, else when their packings are known.
 
-    What is packed to know it is known to the next ``keys_of``.
+    What is packed to know it is known to the next keys.
     """
     if all(source.cartons is None for source in sources):
         return True
@@ -264,4 +279,3 @@ def _forbid(matrix: Ints, atoms: Atoms, taken: Ints, network: _Network) -> None:
         held = np.array(network.held[sku], dtype=np.int64)
         if int(held.min()) < int(wanted[-1]):
             matrix[wanted > held[:, None]] = INF
-    np.minimum(matrix, INF, out=matrix)

@@ -8,11 +8,11 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from shared.domain.sourcing.cartonising import Cartons
-from shared.domain.sourcing.freight import Quote
+from shared.domain.sourcing.freight import Load, Quote
 from shared.domain.sourcing.models import Policy, SourcingOrder, WantedLine
 from shared.domain.sourcing.plans import Because, Candidate, PlannedShipment, Shortage
 from shared.domain.sourcing.solution import Parts, units_of
-from shared.domain.sourcing.sources import Priced, Source, Survey
+from shared.domain.sourcing.sources import Source, Survey
 from shared.domain.sourcing.weighing import Judged
 
 #: Which reason tells most when several nodes hold what is short: the one nearest to shipping it.
@@ -48,10 +48,12 @@ def candidates(
 
 
 class _Given(NamedTuple):
-    """Everything a node can give, and its units."""
+    """Everything a node can give, as it goes from nodes with these cartons, and its quotes by their ways."""
 
     parts: Parts
     units: int
+    loads: dict[Cartons | None, Load]
+    quotes: dict[tuple[int, Cartons | None], Quote | None]
 
 
 class _Alone:
@@ -62,8 +64,6 @@ class _Alone:
         self._wanted = tuple(network.wanted.items())
         self._units = sum(line.quantity for line in order.lines)
         self._given: dict[tuple[int, ...], _Given] = {}
-        # The network keeps ways alive, so that no two of them have the same id.
-        self._quotes: dict[tuple[int, Cartons | None, tuple[int, ...]], Quote | None] = {}
 
     def seen(self, index: int, source: Source, chosen: set[str]) -> Candidate:
         stock, node_id = source.stock, source.node.node_id
@@ -72,24 +72,27 @@ class _Alone:
         given = self._given.get(gives)
         if given is None:
             parts = _all_it_can(source, self._lines, self._judged.policy)
-            given = self._given[gives] = _Given(parts, units_of(parts))
-        priced = self._priced(index, source, gives, given) if given.units else None
+            given = self._given[gives] = _Given(parts, units_of(parts), {}, {})
+        quote = self._quote(index, source, given) if given.units else None
         whole = stock is self._network.held[node_id]
         return Candidate.made(
             node_id=node_id,
             chosen=node_id in chosen,
             fillable=sum(held) if whole else _fillable(self._network, node_id),
-            because=None if priced is not None else Because.NOT_ENOUGH_STOCK,
-            alone=priced.terms if priced is not None else None,
-            deliver_by=priced.quote.way.deliver_by if priced is not None else None,
+            because=Because.NOT_ENOUGH_STOCK if quote is None else None,
+            alone=None if quote is None else source.priced(given.parts, given.units, quote).terms,
+            deliver_by=None if quote is None else quote.way.deliver_by,
         )
 
-    def _priced(self, index: int, source: Source, gives: tuple[int, ...], given: _Given) -> Priced | None:
-        key = (id(source.ways), source.cartons, gives)
-        if key not in self._quotes:
-            self._quotes[key] = self._judged.quote(index, source, given.parts)
-        quote = self._quotes[key]
-        return None if quote is None else source.priced(given.parts, given.units, quote)
+    def _quote(self, index: int, source: Source, given: _Given) -> Quote | None:
+        # The network keeps ways alive, so that no two of them have the same id.
+        key = (id(source.ways), source.cartons)
+        if key not in given.quotes:
+            if source.cartons not in given.loads:
+                given.loads[source.cartons] = self._judged.load(index, given.parts)
+            load = given.loads[source.cartons]
+            given.quotes[key] = self._judged.quote(index, source, given.parts, given.units, load)
+        return given.quotes[key]
 
 
 def _fillable(network: Survey, node_id: str) -> int:

@@ -52,7 +52,8 @@ class Fitting:
         self._volume = np.array([volume_mm3(line) for line in lines], dtype=np.float64)
         self._most_g = np.array([carton.max_weight_g for carton in cartons], dtype=np.float64)
         self._most_mm3 = np.array([carton.volume_mm3 for carton in cartons], dtype=np.float64)
-        self._reach = _reach(self._sides, self._inner)
+        reach = [_reach(sides, tuple(self.inner)) for sides in self.sides]
+        self._reach = np.array(reach, dtype=np.float64).reshape(-1, len(cartons), 3)
         self.alone = (self._reach < _NEVER).any(axis=2) & (self._weight[:, None] <= self._most_g)
         self.single = np.array([line.own_container for line in lines], dtype=bool) | ~self.alone.any(axis=1)
 
@@ -111,17 +112,21 @@ def sides_of(length_mm: int, width_mm: int, height_mm: int) -> Sides:
     return least, middle, longest
 
 
-def _reach(sides: Ints, inner: Ints) -> Floats:
-    """How far a unit (row) reaches along each side of a carton (column), turned so that it reaches least."""
-    reach = np.full((len(sides), len(inner), 3), _NEVER)
-    for along in range(3):
-        room = np.delete(inner, along, axis=1)
-        for side in range(3):
-            rest = np.delete(sides, side, axis=1)
-            fits = (rest[:, None] <= room).all(axis=2) & (sides[:, side, None] <= inner[:, along])
-            turned = np.where(fits, sides[:, side, None], _NEVER)
-            reach[:, :, along] = np.minimum(reach[:, :, along], turned)
-    return reach
+@lru_cache(maxsize=4096)
+def _reach(sides: Sides, inner: tuple[Sides, ...]) -> Floats:
+    """How far a unit reaches along each side (column) of a carton (row), turned so that it reaches least."""
+    return np.array([[_least_along(along, sides, room) for along in range(3)] for room in inner])
+
+
+def _least_along(along: int, sides: Sides, room: Sides) -> float:
+    return min(
+        (
+            float(turned[along])
+            for turned in permutations(sides)
+            if all(side <= most for side, most in zip(turned, room, strict=True))
+        ),
+        default=_NEVER,
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -42,7 +42,7 @@ def plan_once(order: SourcingOrder, snapshot: Snapshot, policy: Policy, confines
         shipment_of(network.sources[index], judged.price(index, network.sources[index], parts), parts, policy, turn)
         for turn, (index, parts) in enumerate(solution.shipments, start=confines.earlier)
     )
-    plan = Plan.model_construct(
+    plan = Plan.made(
         order_id=order.order_id,
         policy_version=policy.version,
         as_of=snapshot.as_of,
@@ -54,6 +54,10 @@ def plan_once(order: SourcingOrder, snapshot: Snapshot, policy: Policy, confines
         gap_minor=-judged.minor(-solution.gap),
         weighed_minor=None if judged.unit is None and not confines.soft else judged.minor(solution.cost),
         price_version=snapshot.price_version,
+        stages=(),
+        rest=None,
+        replanned=None,
+        criteria={},
     )
     return Planned(plan, broken)
 
@@ -76,7 +80,7 @@ def shipment_of(source: Source, priced: Priced | None, parts: Parts, policy: Pol
         raise AssertionError("solvers only choose shipments that have a way out")
     quote = priced.quote
     penalty = policy.split_penalty_minor if turn else 0
-    return PlannedShipment.model_construct(
+    return PlannedShipment.made(
         node_id=source.node.node_id,
         carrier=quote.way.tariff.carrier,
         service=quote.way.tariff.service,
@@ -121,8 +125,7 @@ def _planned(parts: Parts) -> tuple[PlannedLine, ...]:
         units[line.line_no] += quantity
         skus[line.line_no] = line.sku
     return tuple(
-        PlannedLine.model_construct(line_no=line_no, sku=skus[line_no], quantity=units[line_no])
-        for line_no in sorted(units)
+        PlannedLine.made(line_no=line_no, sku=skus[line_no], quantity=units[line_no]) for line_no in sorted(units)
     )
 
 

@@ -20,7 +20,7 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from shared.domain.calendars import delivered, local_day, ready_by
+from shared.domain.calendars import counts_as, delivered, handed_over, local_day
 from shared.domain.capacity import UNLIMITED, Days
 from shared.domain.geo import Spot, between_km, spot
 from shared.domain.kept import Same
@@ -42,12 +42,19 @@ HandOvers = tuple[tuple[datetime, int, int], ...]
 _NO_LOAD = NodeLoad.made(node_id="", units=0, dated=0, days=None)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Clock:
+    """Nodes that hand over at the same times when they have room, told by one of them."""
+
+    node: Node
+
+
 class Site(NamedTuple):
-    """A node as orders meet it; those of one ``clock`` hand over at the same times when they have room."""
+    """A node as orders meet it."""
 
     node: Node
     spot: Spot
-    clock: int
+    clock: Clock
 
 
 class Ways(NamedTuple):
@@ -91,15 +98,20 @@ class _Dating(NamedTuple):
 @lru_cache(maxsize=16)
 def sites_of(nodes: Same[tuple[Node, ...]]) -> tuple[Site, ...]:
     """A network's nodes by name."""
-    clocks: dict[tuple[str, Calendar, int], int] = {}
+    clocks: dict[tuple[str, Calendar, int], Clock] = {}
     return tuple(
-        Site(node, spot(node.place), clocks.setdefault(_clock(node), len(clocks)))
+        Site(node, spot(node.place), clocks.setdefault(_hours(node), Clock(node)))
         for node in sorted(nodes.value, key=lambda node: node.node_id)
     )
 
 
-def _clock(node: Node) -> tuple[str, Calendar, int]:
+def _hours(node: Node) -> tuple[str, Calendar, int]:
     return node.place.time_zone, node.calendar, node.handling_days
+
+
+@lru_cache(maxsize=4096)
+def _handed_over(clock: Clock, day: date, later: int) -> datetime | None:
+    return handed_over(clock.node, day, later=later)
 
 
 @lru_cache(maxsize=16)
@@ -124,11 +136,11 @@ def _tariffs_at(services: _Services, band: int, numbers: tuple[int, ...]) -> tup
 @lru_cache(maxsize=4096)
 def _ways_by(tariffs: tuple[Tariff, ...], from_zone: str, hand_overs: HandOvers, dating: _Dating) -> Ways:
     ways: list[Way] = []
-    for handed_over, room, price in hand_overs:
+    for leaves, room, price in hand_overs:
         for tariff in tariffs:
-            delivery = delivered(handed_over, from_zone, dating.zone, tariff.transit_days)
+            delivery = delivered(leaves, from_zone, dating.zone, tariff.transit_days)
             if delivery is not None:
-                ways.append(Way(tariff, handed_over, delivery, dating.unit_minor(delivery), room, price))
+                ways.append(Way(tariff, leaves, delivery, dating.unit_minor(delivery), room, price))
     return Ways(tuple(ways), max((way.capacity for way in ways), default=0))
 
 
@@ -146,8 +158,8 @@ class Roads:
         self._day_prices = {(price.node_id, price.day): price.unit_minor for price in prices}
         self._uncharted = (0,) * len(self._services.zones)
         self._numbers: dict[str, tuple[int, ...]] = {}
-        self._ready: dict[tuple[int, int], datetime | None] = {}
-        self._open: dict[int, HandOvers] = {}
+        self._days: dict[Clock, date] = {}
+        self._open: dict[Clock, HandOvers] = {}
 
     def lead_from(
         self, site: Site, stock: dict[str, Stock], wanted: dict[str, int]
@@ -200,12 +212,12 @@ class Roads:
     def _priced_days(self, site: Site, load: NodeLoad, units: int) -> Iterator[tuple[datetime, int, int]]:
         ready = price = 0
         node = site.node
-        for handed_over, room in islice(self._days_with_room(site, load), CAPACITY_DAYS):
+        for leaves, room in islice(self._days_with_room(site, load), CAPACITY_DAYS):
             ready += room
             if self._day_prices:
-                day = local_day(handed_over, node.place.time_zone)
+                day = local_day(leaves, node.place.time_zone)
                 price = max(price, self._day_prices.get((node.node_id, day), 0))
-            yield handed_over, ready, price
+            yield leaves, ready, price
             if ready >= units:
                 return
 
@@ -215,23 +227,23 @@ class Roads:
         days = Days(node.daily_units, load.days or (), self._order.service)
         undated = max(0, load.units - load.dated)
         for later in range(DAYS_AHEAD if told else CAPACITY_DAYS):
-            handed_over = self._ready_by(site, later)
-            if handed_over is None:
+            leaves = self._ready_by(site, later)
+            if leaves is None:
                 return
-            room = days.room(local_day(handed_over, node.place.time_zone)) if told else days.standing
+            room = days.room(local_day(leaves, node.place.time_zone)) if told else days.standing
             if room == UNLIMITED:
-                yield handed_over, room
+                yield leaves, room
                 return
             taken = min(undated, room)
             undated = undated - taken if told else 0
             if room > taken:
-                yield handed_over, room - taken
+                yield leaves, room - taken
 
     def _ready_by(self, site: Site, later: int) -> datetime | None:
-        key = (site.clock, later)
-        if key not in self._ready:
-            self._ready[key] = ready_by(site.node, self._as_of, later=later)
-        return self._ready[key]
+        day = self._days.get(site.clock)
+        if day is None:
+            day = self._days[site.clock] = counts_as(site.node, self._as_of)
+        return _handed_over(site.clock, day, later)
 
     def _dated(self) -> _Dating:
         zone, needed, wait = self._order.ship_to.time_zone, self._order.needed_by, self._policy.wait_day_minor

@@ -20,7 +20,7 @@ import numpy as np
 from shared.domain.sourcing import bulk
 from shared.domain.sourcing.bounds import lower_bound
 from shared.domain.sourcing.columns import columns_of
-from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of, true_cost
+from shared.domain.sourcing.costs import PACKINGS, Atoms, Costs, Keys, is_settled, true_cost
 from shared.domain.sourcing.covering import cover
 from shared.domain.sourcing.grid import INF, Choice, Ints, by_mask, by_node, pairs_in, with_another
 from shared.domain.sourcing.joining import Task
@@ -141,11 +141,12 @@ def _exact(atoms: Atoms, sources: Sequence[Source], policy: Policy, work: int) -
         return None
     if not masks and pairs_in(atoms.steps) * min(len(sources), CROWD) > work:
         return None
+    costs = Costs.of(atoms, sources, policy)
+    if costs is None:
+        return None
     found = Solution()
     for _ in range(PACKINGS):
-        keys = keys_of(atoms, sources, policy)
-        if keys is None:
-            return None
+        keys = costs.keys()
         program = _Program(keys, atoms.steps, policy.max_shipments)
         choice = program.best()
         if choice is None:

@@ -14,7 +14,7 @@ from typing import Any
 from shared.domain.kept import Same
 from shared.domain.network import Node
 from shared.domain.sourcing.cartonising import Cartons
-from shared.domain.sourcing.freight import Quote, Tariff, Way, cheapest
+from shared.domain.sourcing.freight import Load, Quote, Tariff, Way, cheapest
 from shared.domain.sourcing.models import Policy, Stock
 from shared.domain.sourcing.solution import Parts, units_of
 from shared.domain.sourcing.sources import Priced, Source, dropship_fee
@@ -44,18 +44,27 @@ class Judged:
 
     def price(self, index: int, source: Source, parts: Parts) -> Priced | None:
         """What these units truly cost by the way that is best as the policy weighs it."""
-        quote = self.quote(index, source, parts)
-        return None if quote is None else source.priced(parts, units_of(parts), quote)
+        units = units_of(parts)
+        quote = self.quote(index, source, parts, units, self.load(index, parts))
+        return None if quote is None else source.priced(parts, units, quote)
 
-    def quote(self, index: int, source: Source, parts: Parts) -> Quote | None:
-        """The true source's way that is best for these units as the policy weighs it."""
-        weighed = self.sources[index]
-        found = cheapest(weighed.ways, weighed.load(parts, self.policy.dim_divisor), units_of(parts))
+    def load(self, index: int, parts: Parts) -> Load:
+        """These units as a weighed source sends them."""
+        return self.sources[index].load(parts, self.policy.dim_divisor)
+
+    def quote(self, index: int, source: Source, parts: Parts, units: int, load: Load) -> Quote | None:
+        """The true source's way that is best for these units as the policy weighs it.
+
+        Args:
+            units, load: Of these parts.
+        """
+        weighed = self.sources[index].ways
+        found = cheapest(weighed, load, units)
         if found is None or self.unit is None:
             return found
-        way = source.ways[weighed.ways.index(found.way)]
-        load = source.load(parts, self.policy.dim_divisor)
-        return Quote(way, load.as_packed(found.carriage, way.tariff))
+        way = source.ways[weighed.index(found.way)]
+        true = source.load(parts, self.policy.dim_divisor)
+        return Quote(way, true.as_packed(found.carriage, way.tariff))
 
     def minor(self, weighed: int) -> int:
         """A weighed amount in minor units, rounded down."""

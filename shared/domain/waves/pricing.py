@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shared.domain.capacity import ALL
-from shared.domain.sourcing.costs import PACKINGS, Atoms, Keys, is_settled, keys_of
+from shared.domain.sourcing.costs import PACKINGS, Atoms, Costs, Keys, is_settled
 from shared.domain.sourcing.grid import INF, Choice, Ints, amounts, by_mask, by_node, pairs_in
 from shared.domain.sourcing.models import Policy, WantedLine
 from shared.domain.sourcing.solution import Parts
@@ -60,25 +60,25 @@ class Pricer:
         self._waiting = sum(line.quantity for line in waiting)
         self._firm = sum(line.quantity for line in firm)
         atoms = _atoms([*firm, *waiting], rows, order.policy)
-        keys = keys_of(atoms, self.scale.judged.sources, self.scale.judged.policy) if atoms and atoms.steps else None
+        costs = Costs.of(atoms, self.scale.judged.sources, self.scale.judged.policy) if atoms and atoms.steps else None
         #: Whether the wave can plan the order at all: stages and bundles kept together are the planner's alone.
-        self.able = keys is not None and self._firm <= 1000 and not _bound_by_more(order.policy)
-        if keys is None or atoms is None or not self.able:
+        self.able = costs is not None and self._firm <= 1000 and not _bound_by_more(order.policy)
+        if costs is None or atoms is None or not self.able:
             return
-        self._atoms, self._keys = atoms, keys
+        self._atoms, self._costs, self._keys = atoms, costs, costs.keys()
         names = [row.source.node.node_id for row in rows]
         self._starts = [n for n, name in enumerate(names) if n == 0 or name != names[n - 1]]
         self._taken = amounts(atoms.steps) * np.array(atoms.chunk, dtype=np.int64)
         rewards = [FIRM if n < self._lines(firm, atoms) else self.short_milli for n in range(len(atoms.lines))]
         self._rewards = np.array(rewards, dtype=np.int64)
-        self._base = self._costs(keys)
+        self._base = self._milli(self._keys)
         self._indexed(index)
 
     @staticmethod
     def _lines(firm: Sequence[WantedLine], atoms: Atoms) -> int:
         return sum(any(line is one for one in firm) for line in atoms.lines)
 
-    def _costs(self, keys: Keys) -> Ints:
+    def _milli(self, keys: Keys) -> Ints:
         bare = (keys.matrix + keys.reward * keys.units) * self.scale.factor - self._taken @ self._rewards
         return np.where(keys.matrix >= INF // 2, INF, bare)
 
@@ -136,9 +136,8 @@ class Pricer:
             quoted, choice = self._quote(stock, days)
             if is_settled([choice], self._keys, self._atoms, judged.sources, judged.policy):
                 break
-            keys = keys_of(self._atoms, judged.sources, judged.policy)
-            assert keys is not None, "its amounts were small enough before"
-            self._keys, self._base = keys, self._costs(keys)
+            self._keys = self._costs.keys()
+            self._base = self._milli(self._keys)
         return quoted
 
     def _quote(self, stock: Ints, days: Ints | None) -> tuple[Quoted, Choice]:
