@@ -114,7 +114,10 @@ async def keep_for_waiting(
 async def _keep_for_bound(connection: AsyncConnection, counter: _Counter, inbound_id: str) -> None:
     """Each of them gets what it is bound to and still needs, of safety stock, too: it was promised."""
     seen = set[str]()
-    while units := counter.arrived():
+    for reach in _REACHES:
+        units = {sku: units * reach for sku, units in counter.arrived().items()}
+        if not units:
+            break
         turn = await turns.lock_next_bound(connection, inbound_id, units, seen)
         if turn.busy:
             raise Overtaken(turn.locked + turn.busy)
