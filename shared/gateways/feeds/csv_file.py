@@ -32,13 +32,6 @@ class CsvFile:
         self._width = 0
         self._total = 0
 
-    def rows(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
-        records = Records(stream, self._template.delimiter)
-        places = self._places(records)
-        for record in self._counted_rows(records, records.records()):
-            assert not isinstance(record, Lines), "every row is read"
-            yield self._row(records, record, places)
-
     def parts(self, stream: BinaryIO) -> Iterator[Figure | Refusal | Lines]:
         records = Records(stream, self._template.delimiter)
         places = self._places(records)

@@ -95,11 +95,7 @@ class FeedFile(Protocol):
     delimiter: str
 
     def parts(self, stream: BinaryIO) -> Iterator[Figure | Refusal | Lines]:
-        """The same as ``rows``, but lines that need no reading are given as they are written."""
-        ...
-
-    def rows(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
-        """Every row of the file, as it is read.
+        """Every row of the file, as it is read; lines that need no reading are given as they are written.
 
         Raises:
             UnreadableError: the file is cut off, not of this form, or too long; rows given before do not count.

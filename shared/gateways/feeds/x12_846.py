@@ -22,8 +22,6 @@ from shared.gateways.x12 import Segment, X12Error, read_segments
 _ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/+:-]{0,63}")
 #: Elements of an SDQ segment before its pairs, and those of its pairs; what follows says where in the place they lie.
 _BEFORE_PAIRS, _PAIRS = 3, range(3, 23, 2)
-
-
 #: Where a segment tells a quantity, and the code of a place.
 _QUANTITY = {"QTY": "QTY02", "REF": "REF03", "SDQ": "SDQ04"}
 _PLACE = {"REF": "REF02", "SDQ": "SDQ03"}
@@ -39,7 +37,7 @@ class InventoryAdvice:
         self.columns, self.delimiter = READ, ","
         self._group: Segment | None = None
 
-    def rows(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
+    def parts(self, stream: BinaryIO) -> Iterator[Figure | Refusal]:
         self.as_of = self.control_no = None
         loop: list[Segment] = []
         lines = seen = 0
@@ -61,8 +59,6 @@ class InventoryAdvice:
             raise UnreadableError("empty", "holds no items")
         if self.as_of is None:
             raise UnreadableError("bad_moment", "has no BIA segment with the date of its figures")
-
-    parts = rows
 
     def lines(self, stream: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, str]]:
         item = ""

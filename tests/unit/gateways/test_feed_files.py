@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from shared.domain.feeds import Buffer, FeedSource, Freshness, buffer_of, freshness
 from shared.gateways.feeds.figures import Figure, Refusal, UnreadableError, feed_file
+from tests.support.feed_rows import rows_read
 
 ITEMS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._/+:-]{0,12}", fullmatch=True)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -26,7 +27,7 @@ def source(reading: dict[str, Any], **changes: Any) -> FeedSource:
 
 
 def read(of: FeedSource, content: str) -> list[Figure | Refusal]:
-    return list(feed_file(of).rows(io.BytesIO(content.encode())))
+    return list(rows_read(feed_file(of), content.encode()))
 
 
 def advice(*body: str, ctt: str = "") -> str:
@@ -95,7 +96,7 @@ def test_warehouses_and_the_moment_are_read_from_their_columns() -> None:
     content = (
         "u,q,w,at\n1,2,E,06/01/2026 08:00\n1,3,W,06/01/2026 08:00\n1,4,X,06/01/2026 08:00\n1,5,E,06/01/2026 09:00\n"
     )
-    rows = list(file.rows(io.BytesIO(content.encode())))
+    rows = list(rows_read(file, content.encode()))
     assert file.as_of == NOW
     assert [row.node_id if isinstance(row, Figure) else row.code for row in rows] == [
         "n1", "n2", "unknown_node", "other_moment",

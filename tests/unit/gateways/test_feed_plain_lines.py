@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shared.domain.feeds import FeedSource
 from shared.gateways.feeds.figures import READ, FeedFile, Figure, Lines, Refusal, UnreadableError, feed_file
+from tests.support.feed_rows import rows_read
 
 #: Lines of item, quantity, warehouse and moment, as partners write them and as they should not.
 DIRTY = [
@@ -71,7 +72,7 @@ def outcome(of: FeedSource, content: bytes, *, plainly: bool) -> list[object]:
     file = feed_file(of)
     told: list[object] = []
     try:
-        told.extend(rows_of(file, content, of) if plainly else file.rows(io.BytesIO(content)))
+        told.extend(rows_of(file, content, of) if plainly else rows_read(file, content))
     except UnreadableError as error:
         return ["refused", error.code, error.message]
     return [*told, file.as_of]
