@@ -147,7 +147,7 @@ class Feeds(FeedActivities):
                 more = await feed_freshness.rebuffer(connection, node.node_id, buffer)
                 if not more:
                     await feed_freshness.keep_state(connection, node, now)
-                    skus = await feed_runs.items_waited_for(connection, node.source.source_id) if changed else ()
-                    await wakes.ask_waiting(connection, skus)
                     return changed
+                skus = await feed_runs.items_waited_for(connection, node.source.source_id)
+                await wakes.ask_waiting(connection, skus)
             changed += more

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database import wakes
 from shared.database.engine import Database
 from shared.domain.base import Instant, Model
 from shared.domain.feeds import FeedSource
@@ -37,6 +38,7 @@ _UNBUFFER = text("""
         ORDER BY node_id, sku FOR NO KEY UPDATE
     )
     UPDATE stock_position p SET feed_buffer = 0 FROM locked l WHERE p.node_id = l.node_id AND p.sku = l.sku
+    RETURNING p.sku
 """)
 _TAKE = text("""
     INSERT INTO stock_source (node_id, source_id) SELECT n, :source_id FROM unnest(CAST(:node_ids AS text[])) AS n
@@ -111,7 +113,8 @@ async def define(connection: AsyncConnection, source: FeedSource, *, actor: str)
     if applying := kept.scalar_one():
         raise Conflict(f"run {applying} of {source.source_id} is being applied; try again when it is over")
     if left := list((await connection.execute(_LET_GO, values)).scalars()):
-        await connection.execute(_UNBUFFER, {"left": left})
+        freed = await connection.execute(_UNBUFFER, {"left": left})
+        await wakes.ask_waiting(connection, set(freed.scalars()))
         await connection.execute(_RESOLVE_STALE, {"source_id": source.source_id, "left": left})
     await connection.execute(_DOUBT, values)
     await connection.execute(_TAKE, values)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from unittest.mock import AsyncMock
 
 import pytest
 from sqlalchemy import text
 
+from shared.database import feed_freshness
 from shared.database.reservations import Claim
 from shared.errors import InvalidInput
 from tests.support.feed_desk import Desk, opened
@@ -136,3 +138,20 @@ async def test_orders_that_wait_are_woken_by_what_a_file_brings(desk: Desk) -> N
         await connection.execute(text("UPDATE order_line SET unallocated = 0, backordered = 60"))
     run = await desk.run(source, "sku,qty\ns1,80\n")
     assert (run.orders_woken, desk.woken.workflows) == (1, ["order/o"])
+
+
+async def test_what_is_held_back_no_longer_is_owed_to_who_waits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place(desk.database, {"o": [(1, "s1", 60)]})
+    async with desk.database.transaction() as connection:
+        await connection.execute(text("UPDATE order_line SET unallocated = 0, backordered = 60"))
+    await desk.define(buffer_units=10)
+    await desk.watch()
+    assert await desk.rows("SELECT FROM wake") == []
+    await desk.define(buffer_units=4)
+    with monkeypatch.context() as dying:
+        dying.setattr(feed_freshness, "keep_state", AsyncMock(side_effect=ConnectionError))
+        with pytest.raises(ConnectionError):
+            await desk.watch()
+    assert await desk.rows("SELECT sku FROM wake") == [("s1",)]
+    await desk.define(node_id="n2")
+    assert await desk.rows("SELECT sku FROM wake") == [("s1",), ("s1",)]
