@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -123,7 +123,7 @@ EVENTS = st.lists(st.tuples(st.integers(1, 60), st.integers(-4, 6).filter(bool))
 COUNTED = st.lists(st.integers(0, 61), min_size=1, max_size=4, unique=True)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(events=EVENTS, counted_at=COUNTED, error=st.integers(-5, 5))
 def test_true_counts_in_any_order_lead_to_what_is_there(
     database_url: str, events: list[tuple[int, int]], counted_at: list[int], error: int

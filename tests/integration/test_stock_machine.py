@@ -319,7 +319,6 @@ def test_stock_is_what_single_units_add_up_to(fresh_database_url: str) -> None:
                     settings=settings(
                         max_examples=25,
                         stateful_step_count=30,
-                        deadline=None,
                         phases=PHASES,
                         suppress_health_check=list(HealthCheck),
                     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
@@ -220,7 +220,7 @@ async def test_lists_filter_and_page(fresh_database_url: str) -> None:
     await shop.database.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(counts=st.lists(st.lists(st.integers(0, 2), min_size=8, max_size=8).filter(any), min_size=1, max_size=40))
 def test_the_sql_roll_up_is_the_pure_one(database_url: str, counts: list[list[int]]) -> None:
     import psycopg

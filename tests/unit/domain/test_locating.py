@@ -40,7 +40,7 @@ def test_a_city_with_more_than_half_the_demand_is_its_own_centre() -> None:
     assert centre.tolist() == pytest.approx(list(CITIES[3][1:3]), abs=0.02)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_no_step_from_a_centre_comes_nearer_to_its_own_customers(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ def instance(seed: int) -> tuple[Costs, Distances, int, tuple[int, ...]]:
     return costs, distances, rng.randint(1, min(4, places - len(fixed))), fixed
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 2**32))
 def test_no_other_places_cost_less(seed: int) -> None:
     costs, distances, count, fixed = instance(seed)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.orders import Address, OrderDocument, OrderLine, PaymentMethod, ServiceLevel
@@ -125,7 +125,7 @@ SHOPIFY: dict[str, Any] = {
 
 @pytest.mark.parametrize("source", ["doms", "shopify", "auto"])
 @given(data=st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 def test_mutated_json_is_taken_or_refused(source: Any, data: st.DataObject, order: dict[str, Any]) -> None:
     whole = data.draw(st.sampled_from([order, SHOPIFY, [order, SHOPIFY], {"order": SHOPIFY}]))
     mutated = data.draw(st.composite(_mutate)(whole))

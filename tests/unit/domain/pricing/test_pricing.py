@@ -142,7 +142,7 @@ def test_many_kinds_are_counted_as_single_units() -> None:
     assert {each.kind.items for each in kept} == {(("a", 1),)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_a_whole_order_from_one_node_costs_what_the_planner_says(seed: int) -> None:
     wanted, seen, policy = instance(seed, lines=3, nodes=4)

@@ -56,7 +56,7 @@ def test_a_shipment_is_paid_once_for_the_items_in_it() -> None:
     assert half.prices[0] == pytest.approx(without.cost - 12.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_prices_say_what_one_unit_more_or_less_would_change(seed: int) -> None:
     flows, orders, limits = random_program(seed)
@@ -72,7 +72,7 @@ def test_prices_say_what_one_unit_more_or_less_would_change(seed: int) -> None:
             assert answer.prices[limit] * 1e-3 <= costs[0] - answer.cost + 1e-7
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_solving_again_forgets_what_was_solved_before(seed: int) -> None:
     flows, orders, limits = random_program(seed)

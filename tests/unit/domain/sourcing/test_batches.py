@@ -54,7 +54,7 @@ def test_a_condition_that_fails_holds_for_nobody() -> None:
     assert names([one("b"), one("a", priority=1)], failing) == names([one("b"), one("a", priority=1)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32))
 def test_every_order_has_its_turn_whatever_order_they_come_in(seed: int) -> None:
     rng = random.Random(seed)

@@ -168,19 +168,19 @@ def check(case: Case, pack: Callable[[Case, Node, Parts], Groups]) -> None:
         check_packages(shipment, case[0].lines, case[1].cartons)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_when_equal_cubes_are_packed(seed: int) -> None:
     check(case_of(seed, CELLS, cubes), counted)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_when_all_shapes_are_packed(seed: int) -> None:
     check(case_of(seed, SHAPES, shapes), packed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_the_bounded_method_keeps_its_word_with_cartons(seed: int) -> None:
     """The method for large orders, made to plan small ones, is off by no more than it says."""
@@ -198,7 +198,7 @@ def test_the_bounded_method_keeps_its_word_with_cartons(seed: int) -> None:
     assert not found.optimal or units == max(filled for filled, _, _ in plans)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32))
 def test_a_plan_does_not_depend_on_the_order_of_cartons_and_lines_numbers(seed: int) -> None:
     wanted, seen, policy = case_of(seed, SHAPES, shapes)
@@ -210,7 +210,7 @@ def tariffs(case: Case) -> tuple[Tariff, ...]:
     return tuple(compile_tariff(rate) for rate in case[1].rates[:4])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_what_no_packing_undercuts_is_undercut_by_none(seed: int) -> None:
     """Before anything is packed the bounds are no more than the price; of all that is packed they are the price."""

@@ -47,7 +47,7 @@ def nodes_of(found: Plan) -> list[str]:
     return [one.node_id for one in found.shipments]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_with_a_criterion(seed: int) -> None:
     check_best(criterion_case(seed))

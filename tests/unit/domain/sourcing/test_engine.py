@@ -166,7 +166,7 @@ def test_amounts_beyond_64_bits_are_counted_exactly() -> None:
     assert found.total_minor == sum(one.cost.total for one in found.shipments) >= 10**18 - 9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_the_order_of_the_snapshot_does_not_matter(seed: int) -> None:
     wanted, seen, policy = random_case(seed)
@@ -181,7 +181,7 @@ def test_the_order_of_the_snapshot_does_not_matter(seed: int) -> None:
     assert plan(wanted, seen, policy).model_dump_json() == plan(wanted, turned, policy).model_dump_json()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_a_cheaper_node_is_not_left(seed: int) -> None:
     wanted, seen, policy = random_case(seed)
@@ -195,7 +195,7 @@ def test_a_cheaper_node_is_not_left(seed: int) -> None:
         assert after.total_minor <= before.total_minor
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_more_stock_never_costs_more_for_as_many_units(seed: int) -> None:
     wanted, seen, policy = random_case(seed)
@@ -207,7 +207,7 @@ def test_more_stock_never_costs_more_for_as_many_units(seed: int) -> None:
         assert after.total_minor <= before.total_minor
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SEEDS, st.integers(1, 25), st.integers(1, 30), st.integers(1, 5), st.booleans())
 def test_every_rule_holds_at_every_size(seed: int, lines: int, nodes: int, most: int, split: bool) -> None:
     wanted, seen, policy = instance(seed, lines=lines, nodes=nodes, most=most, density=0.5)

@@ -18,25 +18,25 @@ from tests.support.oracle import (
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_there_is(seed: int) -> None:
     check_best(random_case(seed))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_as_its_policy_weighs_it(seed: int) -> None:
     check_best(weighing_case(seed))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.integers(0, 2**32))
 def test_the_plan_is_the_best_with_prices(seed: int) -> None:
     check_best(priced_case(seed))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_prices_of_zero_and_prices_that_weigh_nothing_change_nothing(seed: int) -> None:
     wanted, seen, policy = priced_case(seed)
@@ -53,7 +53,7 @@ def test_prices_of_zero_and_prices_that_weigh_nothing_change_nothing(seed: int) 
     assert plan(wanted, seen, blind) == without
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_prices_never_leave_a_unit_unfilled(seed: int) -> None:
     wanted, seen, policy = priced_case(seed)
@@ -65,7 +65,7 @@ def test_prices_never_leave_a_unit_unfilled(seed: int) -> None:
     assert filled[0] == filled[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 10_000))
 def test_weights_that_are_all_alike_change_nothing(seed: int, percent: int) -> None:
     wanted, seen, policy = random_case(seed)
@@ -73,7 +73,7 @@ def test_weights_that_are_all_alike_change_nothing(seed: int, percent: int) -> N
     assert plan(wanted, seen, alike) == plan(wanted, seen, policy)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 2**32))
 def test_the_bounded_method_keeps_every_rule_and_its_word(seed: int) -> None:
     """The method for large orders, made to plan small ones, is off by no more than it says."""

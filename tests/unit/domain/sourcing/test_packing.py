@@ -40,7 +40,7 @@ def lines_of(rng: random.Random, count: int) -> list[WantedLine]:
     ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_whatever_is_proven_to_fit_can_be_placed(seed: int) -> None:
     """The library, given its time, places all that a proof says; where it says no, it never does."""
@@ -60,7 +60,7 @@ def test_whatever_is_proven_to_fit_can_be_placed(seed: int) -> None:
         assert (not found.unpacked) == (verdict == Fit.YES)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_every_unit_is_in_one_package_that_carries_it(seed: int) -> None:
     rng = random.Random(seed)
@@ -122,7 +122,7 @@ def test_large_orders_are_packed_and_bounded(most: int) -> None:
             assert found.total_minor - found.gap_minor <= found.total_minor
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32))
 def test_bounds_undercut_every_division_among_nodes(seed: int) -> None:
     """Against all plans of two nodes that pack in cartons, by tariffs that ask much for heavy parcels."""
@@ -148,7 +148,7 @@ def test_bounds_undercut_every_division_among_nodes(seed: int) -> None:
     assert raised_bound(lines, sources, policy, above=bound, cost=best.total_minor + 5000) <= best.total_minor
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32))
 def test_a_plan_with_another_node_is_what_it_says(seed: int) -> None:
     rng = np.random.default_rng(seed)

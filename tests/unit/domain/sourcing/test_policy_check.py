@@ -123,7 +123,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(JSON)
 def test_no_file_breaks_the_reader(value: Any) -> None:
     read = read_policy(value)
@@ -153,7 +153,7 @@ def test_staff_may_choose_what_the_policy_leaves_out() -> None:
     assert not chosen.shortages
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(2, 8))
 def test_presets_do_what_they_are_called(seed: int, lines: int, nodes: int) -> None:
     wanted, seen, _ = instance(seed, lines=lines, nodes=nodes)

@@ -131,7 +131,7 @@ def test_nothing_to_replay() -> None:
     assert (found.orders, found.begins, found.policies[0].paid_per_order_minor) == (0, None, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 12))
 def test_figures_add_up(seed: int, count: int) -> None:
     wanted, seen, _ = instance(seed, lines=3, nodes=5)
@@ -159,7 +159,7 @@ def test_figures_add_up(seed: int, count: int) -> None:
     assert found == compare(given_, list(PRESETS.values()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_one_order_is_what_plan_says(seed: int) -> None:
     wanted, seen, policy = instance(seed, lines=3, nodes=6)

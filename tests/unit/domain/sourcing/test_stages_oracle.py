@@ -162,7 +162,7 @@ def shipped(found: Plan, case: Case) -> dict[str, tuple[int, ...]]:
     }
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.integers(0, 2**32))
 def test_a_stage_finds_the_best_plan_its_limits_allow(seed: int) -> None:
     case = limits_case(seed)
@@ -182,7 +182,7 @@ def test_a_stage_finds_the_best_plan_its_limits_allow(seed: int) -> None:
         assert found.runner_up_minor == (min(others, default=None) if loads else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32))
 def test_a_mended_plan_keeps_every_limit_and_its_word(seed: int) -> None:
     """The method for large orders, made to plan small ones, is off by no more than it says."""
@@ -201,7 +201,7 @@ def test_a_mended_plan_keeps_every_limit_and_its_word(seed: int) -> None:
     assert sum(short.quantity for short in found.shortages) == wanted - units
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_stages_that_are_for_no_order_change_nothing(seed: int) -> None:
     order, seen, policy = limits_case(seed)
@@ -214,7 +214,7 @@ def test_stages_that_are_for_no_order_change_nothing(seed: int) -> None:
     assert "division by zero" in with_more.stages[1].because
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_a_stage_without_rules_of_its_own_is_the_policy(seed: int) -> None:
     order, seen, policy = random_case(seed)
@@ -223,7 +223,7 @@ def test_a_stage_without_rules_of_its_own_is_the_policy(seed: int) -> None:
     assert found.model_copy(update={"stages": ()}) == plan(order, seen, policy)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_every_unit_is_planned_once_or_short_over_all_stages(seed: int) -> None:
     order, seen, policy = limits_case(seed)

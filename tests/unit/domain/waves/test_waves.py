@@ -37,7 +37,7 @@ def units_by_line(shipments: tuple[PlannedShipment, ...]) -> Counter[int]:
     return units
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     orders=st.integers(1, 14),
