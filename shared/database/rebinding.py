@@ -26,6 +26,8 @@ from shared.domain.sourcing.timetable import Coming, Timetable
 from shared.domain.supply import Bound, Demand, Supply, Turn, bind
 
 T = TypeVar("T")
+#: Lines that get another binding, and the rows of it.
+Moved = list[tuple[WaitingLine, list[dict[str, Any]]]]
 
 _BOUND = text("""
     SELECT b.inbound_id, b.sku, sum(b.quantity) AS units
@@ -64,7 +66,7 @@ class Change:
 
     Attributes:
         as_of: Now; supply that is overdue is taken to come at once.
-        behind: Orders to be locked before anything else is: an attempt before this one found them locked.
+        behind: Orders to be locked before stock is: an attempt before this one had to change them while others did.
     """
 
     connection: AsyncConnection
@@ -138,10 +140,6 @@ async def rebind(change: Change, skus: Sequence[str], *, because: str, news: New
     await bindings.write(change.connection, [line.key for line, _ in moved], [row for _, rows in moved for row in rows])
     values = {"order_ids": sorted(orders), "because": because}
     return list((await change.connection.execute(_PROMISE, values)).scalars())
-
-
-#: Lines that get another binding, and the rows of it.
-Moved = list[tuple[WaitingLine, list[dict[str, Any]]]]
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ async def test_units_pass_those_whom_the_node_cannot_serve(database: Database) -
         )
     served, _ = await rise(database, 2, "asn-1")
     assert served == orders(range(500, 502))
+    await supply_client.create_inbound(cast(Doms, Desk(database)), coming("PO-1", 1, 0), actor="buyer")
+    assert await bound(database) == {"PO-1": {"o0502"}}
 
 
 async def test_who_is_being_changed_further_back_is_told_that_something_is_left(database: Database) -> None:
@@ -119,6 +121,8 @@ async def test_supply_that_changes_locks_who_is_bound_anew(database: Database) -
     received = await touched(database, supply_client.receive(doms, delivered("PO-1", 1), actor="dock"))
     assert len(received) == 100
     assert await bound(database) == {"PO-1": {"o0002", "o0003"}, "PO-2": {"o0004"}}
+    await supply_client.receive(doms, delivered("PO-1", 0, damaged=1), actor="dock")
+    assert await bound(database) == {"PO-1": {"o0002"}, "PO-2": {"o0004"}}
     await books_agree(database)
 
 

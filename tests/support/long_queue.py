@@ -45,5 +45,6 @@ def coming(inbound_id: str, units: int, days: int) -> Inbound:
     )
 
 
-def delivered(inbound_id: str, good: int) -> Receipt:
-    return Receipt(inbound_id=inbound_id, reference="dock-1", lines=(ReceiptLine(sku="s1", good=good),))
+def delivered(inbound_id: str, good: int, damaged: int = 0) -> Receipt:
+    line = ReceiptLine(sku="s1", good=good, damaged=damaged)
+    return Receipt(inbound_id=inbound_id, reference=f"{good} good, {damaged} damaged", lines=(line,))
