@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from unittest.mock import AsyncMock
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from shared.database import feed_freshness
 from shared.database.reservations import Claim
+from shared.database.stock import Move, move
 from shared.errors import InvalidInput
 from tests.support.feed_desk import Desk, opened
 from tests.support.stock import place, reserve
@@ -86,6 +88,21 @@ async def test_deltas_add_up_in_any_order_and_each_once(desk: Desk) -> None:
     again = await desk.run(source, "sku,qty\ns1,4\ns3,-25\n", now + timedelta(hours=1))
     assert again.again
     assert await desk.on_hand() == {"s1": 9, "s2": 15, "s3": 0}
+
+
+async def test_what_is_booked_while_a_file_waits_for_it_is_kept(desk: Desk) -> None:
+    waits = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    now = datetime.now(UTC)
+    for definition, content, expected in (({}, "sku,qty\ns1,7\n", 7 + 3), ({"kind": "delta"}, "sku,qty\ns1,5\n", 18)):
+        source = await desk.define(**definition)
+        async with desk.database.transaction() as connection:
+            change = Move(node_id="n1", sku="s1", cause="receive", on_hand=3, reference=f"po/{expected}")
+            await move(connection, [change])
+            running = asyncio.create_task(desk.run(source, content, now - timedelta(minutes=1)))
+            while not await desk.rows(waits):
+                assert not running.done()
+        assert (await running).changed == 1
+        assert (await desk.on_hand())["s1"] == expected
 
 
 async def test_old_figures_are_discounted_then_hidden_and_fresh_ones_sold(desk: Desk) -> None:
