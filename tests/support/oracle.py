@@ -369,7 +369,7 @@ def check_best(case: Case) -> None:
     others = [cost for units, cost, nodes in plans if units == most and nodes != used]
     runner_up = min(others, default=None) if used else None
     if found.weighed_minor is None and runner_up is not None:
-        runner_up //= next(iter(case[2].weights.model_dump().values())) or 1
+        runner_up //= next(iter(case[2].weights.by_term().values())) or 1
     elif runner_up is not None:
         runner_up //= 100
     assert found.runner_up_minor == runner_up

@@ -114,7 +114,7 @@ class _Network:
             padded = source.ways + source.ways[-1:] * (most - len(source.ways))
             ways += padded
             rows += [start + known[way.tariff] for way in padded]
-        self.each = np.array([way.late_unit + way.capacity_unit for way in ways]).reshape(-1, most)
+        self.each = np.array([way.each for way in ways]).reshape(-1, most)
         self.capacity = np.array([way.capacity for way in ways]).reshape(-1, most)
         self.rows = np.array(rows).reshape(-1, most)
 

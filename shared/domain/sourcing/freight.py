@@ -228,7 +228,7 @@ def cheapest(ways: Iterable[Way], load: Load, units: int) -> Quote | None:
     for way in ways:
         if units > way.capacity:
             continue
-        cost = load.cost(way.tariff) + units * (way.late_unit + way.capacity_unit)
+        cost = load.cost(way.tariff) + units * way.each
         if best is None or cost < least or (cost == least and _turn(way) < _turn(best)):
             best, least = way, cost
     return None if best is None else Quote(best, load.by(best.tariff))

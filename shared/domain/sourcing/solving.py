@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -45,9 +44,8 @@ RUNNER_UP_WORK = 40_000
 
 
 def solve(lines: Sequence[WantedLine], sources: Sequence[Source], policy: Policy) -> Solution:
-    held = _held_in_all(sources)
-    useful = [line for line in lines if held[line.sku]]
-    atoms = _unit_atoms(useful, held) if policy.allow_line_split else _whole_atoms(useful, sources)
+    useful = [line for line in lines if _held_of(line, sources)]
+    atoms = _unit_atoms(useful, sources) if policy.allow_line_split else _whole_atoms(useful, sources)
     if not atoms.steps:
         return Solution()
     exact = _exact(atoms, sources, policy, GRID_QUICK)
@@ -104,17 +102,18 @@ def _with_runner_up(ranked: list[Solution]) -> Solution:
     return best._replace(runner_up=min(others, default=None))
 
 
-def _held_in_all(sources: Sequence[Source]) -> Counter[str]:
-    held = Counter[str]()
+def _held_of(line: WantedLine, sources: Sequence[Source]) -> int:
+    """Units that the sources together hold of a line, as far as it wants them."""
+    held = 0
     for source in sources:
-        for sku, row in source.stock.items():
-            held[sku] += row.available
+        held += source.holds(line.sku)
+        if held >= line.quantity:
+            return line.quantity
     return held
 
 
-def _unit_atoms(lines: Sequence[WantedLine], held: Counter[str]) -> Atoms:
-    steps = tuple(min(line.quantity, held[line.sku]) for line in lines)
-    return Atoms(tuple(lines), (1,) * len(lines), steps)
+def _unit_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
+    return Atoms(tuple(lines), (1,) * len(lines), tuple(_held_of(line, sources) for line in lines))
 
 
 def _whole_atoms(lines: Sequence[WantedLine], sources: Sequence[Source]) -> Atoms:
@@ -247,11 +246,11 @@ class _Program:
         return least + int(each.min())
 
     def _cheapest_beside(self, chosen: list[int], more: int) -> list[int]:
-        """Of the nodes not chosen those that so many more shipments may need: the cheapest for some state."""
+        """Of the nodes not chosen those that so many more shipments may need: the cheapest for some part of it all."""
         others = np.delete(np.arange(len(self.matrix)), chosen)
         if len(others) <= more:
             return list(others.tolist())
-        cheapest = np.argpartition(self.matrix[others, 1:], more - 1, axis=0)[:more]
+        cheapest = np.argpartition(self.matrix[others, 1:-1], more - 1, axis=0)[:more]
         return list(others[np.unique(cheapest)].tolist())
 
 
