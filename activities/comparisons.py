@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from temporalio import activity
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from activities.beating import beating
 from shared.contracts import ComparisonActivities
-from shared.database import partner_stock, reconciliation, rises
+from shared.database import lives, partner_stock, reconciliation, rises
 from shared.database.engine import Database, around_races
 from shared.database.partner_stock import NodeCompared
 from shared.database.reconciliation import Break
@@ -20,7 +20,10 @@ from shared.errors import GatewayError
 from shared.gateways.directory import Gateways
 from shared.messages import ReconcileResult, ReconcileStep
 from shared.order_processes import OrderProcesses
-from shared.wakes_client import Processes, tell, tell_waiting
+from shared.processes import Processes
+from shared.return_processes import ReturnProcesses
+from shared.wakes_client import Processes as Wakes
+from shared.wakes_client import tell, tell_waiting
 
 #: Processes and nodes asked at a time.
 _AT_ONCE = 8
@@ -28,7 +31,7 @@ _PAGE = 5_000
 #: How far another clock may be ahead of ours: a partner's further ahead says nothing of the moment of its figures.
 _SKEW = timedelta(minutes=1)
 _FAILED = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.TIMED_OUT)
-#: What is not over: an order that rolled over goes on in another run.
+#: What is not over: a process that rolled over goes on in another run.
 _ALIVE = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW)
 
 
@@ -38,93 +41,99 @@ class Comparisons(ComparisonActivities):
     What they make free goes to the orders that wait, whose processes ``doms`` wakes.
     """
 
-    def __init__(self, database: Database, gateways: Gateways, processes: OrderProcesses, doms: Processes) -> None:
+    def __init__(self, database: Database, gateways: Gateways, temporal: Client, doms: Wakes) -> None:
         self._database = database
         self._gateways = gateways
-        self._processes = processes
+        self._kinds = (OrderProcesses(temporal, database), ReturnProcesses(temporal, database))
         self._doms = doms
 
     # --- processes ----------------------------------------------------------------------------------------
 
     @activity.defn(name="comparisons.compare_processes")
     async def compare_processes(self, step: ReconcileStep) -> ReconcileResult:
-        """Compare open orders with running processes; restart those that are gone, release what ended orders hold."""
+        """Compare what is open with what runs; restart processes that are gone, release what ended orders hold."""
         async with beating():
-            before = step.started_at - step.resend_after
-            running = {order_id async for order_id in self._processes.running()}
-            checked, without = await self._without_process(running, before)
-            left, unknown = await self._without_order(running, before)
-            missing, ended = await self._gone(without)
-            breaks = {
-                "recon.process_missing": [_break(order_id) for order_id in missing],
-                "recon.process_ended": [_break(order_id, status.name) for order_id, status in ended.items()],
-                "recon.process_left": [_break(order_id) for order_id in left],
-                "recon.process_unknown": [Break(reference=order_id) for order_id in unknown],
-            }
-            for kind, found in breaks.items():
-                async with self._database.transaction() as connection:
-                    await reconciliation.keep_breaks(connection, kind, found, run_id=step.run_id)
-            failed = [order_id for order_id, status in ended.items() if status in _FAILED]
-            repaired = await self._restart([*missing, *failed]) + await self._release()
-        count = sum(map(len, breaks.values()))
+            compared = [await self._compare(processes, step) for processes in self._kinds]
+            released = await self._release()
         return ReconcileResult(
-            run_id=step.run_id, checked={"processes": checked + len(running)}, breaks=count, repaired=repaired
+            run_id=step.run_id,
+            checked={"processes": sum(each.checked["processes"] for each in compared)},
+            breaks=sum(each.breaks for each in compared),
+            repaired=sum(each.repaired for each in compared) + released,
         )
 
-    async def _without_process(self, running: set[str], before: datetime) -> tuple[int, list[str]]:
-        """How many orders are open, and those that no running process is listed for."""
+    async def _compare(self, processes: Processes, step: ReconcileStep) -> ReconcileResult:
+        before = step.started_at - step.resend_after
+        running = {subject async for subject in processes.running()}
+        checked, without = await self._without_process(processes, running, before)
+        left, unknown = await self._left_over(processes, running, before)
+        missing, ended = await self._gone(processes, without)
+
+        def broken(subject: str, status: str = "") -> Break:
+            detail = {"status": status.lower()} if status else {}
+            return Break(reference=subject, order_id=processes.order_of(subject), detail=detail)
+
+        breaks = {
+            "missing": [broken(subject) for subject in missing],
+            "ended": [broken(subject, status.name) for subject, status in ended.items()],
+            "left": [broken(subject) for subject in left],
+            "unknown": [Break(reference=subject) for subject in unknown],
+        }
+        for what, found in breaks.items():
+            async with self._database.transaction() as connection:
+                kind = f"recon.{processes.kind}_{what}"
+                await reconciliation.keep_breaks(connection, kind, found, run_id=step.run_id)
+        failed = [subject for subject, status in ended.items() if status in _FAILED]
+        return ReconcileResult(
+            run_id=step.run_id,
+            checked={"processes": checked + len(running)},
+            breaks=sum(map(len, breaks.values())),
+            repaired=await _restart(processes, [*missing, *failed]),
+        )
+
+    async def _without_process(
+        self, processes: Processes, running: set[str], before: datetime
+    ) -> tuple[int, list[str]]:
+        """How many orders or returns are open, and those that no running process is listed for."""
         count, after = 0, ""
         without: list[str] = []
         while True:
             async with self._database.reading() as connection:
-                page = await reconciliation.open_orders(connection, before=before, after=after, limit=_PAGE)
+                page = await lives.find_open(connection, processes.lives, before=before, after=after, limit=_PAGE)
             if not page:
                 return count, without
             count, after = count + len(page), page[-1]
-            without += (order_id for order_id in page if order_id not in running)
+            without += (subject for subject in page if subject not in running)
 
-    async def _gone(self, suspects: Sequence[str]) -> tuple[list[str], dict[str, WorkflowExecutionStatus]]:
-        """Of orders that no process is listed for: those that have none, and those whose process is over.
+    async def _gone(
+        self, processes: Processes, suspects: Sequence[str]
+    ) -> tuple[list[str], dict[str, WorkflowExecutionStatus]]:
+        """Of those that no process is listed for: which have none, and whose process is over.
 
-        The list may be behind, so each is asked for itself; and an order may have ended meanwhile.
+        The list may be behind, so each is asked for itself; and it may have come to its end meanwhile.
         """
-        found = dict(zip(suspects, await self._ask(suspects), strict=True))
-        dead = [order_id for order_id, status in found.items() if status not in _ALIVE]
-        async with self._database.reading() as connection:
-            over = await reconciliation.not_open(connection, dead, before=datetime.now(UTC) + _SKEW) if dead else {}
-        dead = [order_id for order_id in dead if order_id not in over]
-        ended = {order_id: status for order_id in dead if (status := found[order_id]) is not None}
-        return [order_id for order_id in dead if found[order_id] is None], ended
+        found = dict(zip(suspects, await _ask(processes, suspects), strict=True))
+        dead = [subject for subject, status in found.items() if status not in _ALIVE]
+        over = await self._not_open(processes, dead, datetime.now(UTC) + _SKEW)
+        dead = [subject for subject in dead if subject not in over]
+        ended = {subject: status for subject in dead if (status := found[subject]) is not None}
+        return [subject for subject in dead if found[subject] is None], ended
 
-    async def _without_order(self, running: set[str], before: datetime) -> tuple[list[str], list[str]]:
-        """Processes that still run although their order is over for a while, or although nobody knows it."""
-        suspects: dict[str, bool] = {}
-        for page in _pages(sorted(running)):
+    async def _left_over(
+        self, processes: Processes, running: set[str], before: datetime
+    ) -> tuple[list[str], list[str]]:
+        """What still has a process although it is over for a while, or although nobody knows it."""
+        suspects = await self._not_open(processes, sorted(running), before)
+        statuses = dict(zip(suspects, await _ask(processes, list(suspects)), strict=True))
+        alive = {subject: known for subject, known in suspects.items() if statuses[subject] in _ALIVE}
+        return [s for s, known in alive.items() if known], [s for s, known in alive.items() if not known]
+
+    async def _not_open(self, processes: Processes, subjects: Sequence[str], before: datetime) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for page in _pages(subjects):
             async with self._database.reading() as connection:
-                suspects |= await reconciliation.not_open(connection, page, before=before)
-        statuses = dict(zip(suspects, await self._ask(list(suspects)), strict=True))
-        alive = {order_id: known for order_id, known in suspects.items() if statuses[order_id] in _ALIVE}
-        return [o for o, known in alive.items() if known], [o for o, known in alive.items() if not known]
-
-    async def _ask(self, order_ids: Sequence[str]) -> list[WorkflowExecutionStatus | None]:
-        limit = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(order_id: str) -> WorkflowExecutionStatus | None:
-            async with limit:
-                return await self._processes.status(order_id)
-
-        return await asyncio.gather(*(one(order_id) for order_id in order_ids))
-
-    async def _restart(self, order_ids: Sequence[str]) -> int:
-        done = 0
-        for order_id in order_ids:
-            try:
-                await self._processes.restart(order_id)
-            except Exception as error:
-                activity.logger.warning("%s not started, the next run tries again: %s", order_id, error)
-            else:
-                done += 1
-        return done
+                found |= await lives.not_open(connection, processes.lives, page, before=before)
+        return found
 
     async def _release(self) -> int:
         """Give back what orders that are over still reserve; returns how many had something."""
@@ -177,9 +186,27 @@ class Comparisons(ComparisonActivities):
         return compared
 
 
-def _break(order_id: str, status: str = "") -> Break:
-    return Break(reference=order_id, order_id=order_id, detail={"status": status.lower()} if status else {})
+async def _ask(processes: Processes, subjects: Sequence[str]) -> list[WorkflowExecutionStatus | None]:
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(subject: str) -> WorkflowExecutionStatus | None:
+        async with limit:
+            return await processes.status(subject)
+
+    return await asyncio.gather(*(one(subject) for subject in subjects))
 
 
-def _pages(order_ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (order_ids[start : start + _PAGE] for start in range(0, len(order_ids), _PAGE))
+async def _restart(processes: Processes, subjects: Sequence[str]) -> int:
+    done = 0
+    for subject in subjects:
+        try:
+            await processes.restart(subject)
+        except Exception as error:
+            activity.logger.warning("%s not started, the next run tries again: %s", subject, error)
+        else:
+            done += 1
+    return done
+
+
+def _pages(subjects: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (subjects[start : start + _PAGE] for start in range(0, len(subjects), _PAGE))

@@ -62,6 +62,7 @@ from shared.messages import (
     return_workflow_id,
 )
 from shared.places import locate, locate_postal
+from shared.return_processes import start_return
 from shared.wakes_client import give_overdue_back, tell, tell_waiting
 
 if TYPE_CHECKING:
@@ -192,18 +193,7 @@ class Doms:
     async def resume_return(self, opened: ReturnInput) -> None:
         """Start a return's process unless it has one."""
         try:
-            await self._temporal.start_workflow(
-                "Return",
-                opened,
-                id=return_workflow_id(opened.return_id),
-                task_queue=ORDERS_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                static_summary=f"{opened.units} units of {opened.order_id} come back",
-                search_attributes=TypedSearchAttributes(
-                    [SearchAttributePair(ORDER_ID, opened.order_id), SearchAttributePair(STATUS, "requested")]
-                ),
-            )
+            await start_return(self._temporal, opened, reuse=WorkflowIDReusePolicy.REJECT_DUPLICATE)
         except WorkflowAlreadyStartedError:
             return
 

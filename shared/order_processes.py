@@ -1,10 +1,7 @@
-"""The processes of orders as Temporal knows them: which run, what became of one, and starting it once more."""
+"""The processes of orders."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     Priority,
     SearchAttributePair,
@@ -12,61 +9,36 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.service import RPCError, RPCStatusCode
 
 from shared.contracts import CHANNEL, ORDER_ID, ORDERS_QUEUE, STATUS
-from shared.database import orders, reconciliation
-from shared.database.engine import Database
+from shared.database import inbox, lives, orders
 from shared.errors import Conflict, NotFound
 from shared.messages import order_workflow_id
-
-_PREFIX = order_workflow_id("")
-_RUNNING = "WorkflowType = 'Order' AND ExecutionStatus = 'Running'"
+from shared.processes import Processes
 
 
-class OrderProcesses:
-    """Reads and restarts the processes of orders."""
+class OrderProcesses(Processes):
+    """The processes of orders."""
 
-    def __init__(self, temporal: Client, database: Database) -> None:
-        self._temporal = temporal
-        self._database = database
+    workflow = "Order"
+    prefix = order_workflow_id("")
+    kind = "process"
+    lives = lives.ORDERS
 
-    async def running(self) -> AsyncIterator[str]:
-        """Orders whose process runs, as far as the list of processes knows: it may be seconds behind."""
-        async for execution in self._temporal.list_workflows(_RUNNING):
-            yield execution.id.removeprefix(_PREFIX)
-
-    async def status(self, order_id: str) -> WorkflowExecutionStatus | None:
-        """What an order's process is at, exactly; ``None`` when there is none."""
-        try:
-            return (await self._temporal.get_workflow_handle(order_workflow_id(order_id)).describe()).status
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-
-    async def restart(self, order_id: str) -> None:
-        """Start the process of an order that has none, or whose process did not come to its end; a running one goes on.
-
-        Its steps answer with their first results and its calls look up what was done, so that it goes on where the
-        facts are. What it was told before, it is told again by the next resumption of wake-ups.
-
-        Raises:
-            NotFound: there is no such order.
-            Conflict: the order is over.
-        """
+    async def restart(self, subject: str) -> None:
+        workflow_id = order_workflow_id(subject)
         async with self._database.transaction() as connection:
-            known = await orders.find_order(connection, order_id)
+            known = await orders.find_order(connection, subject)
             if known is None:
-                raise NotFound(f"there is no order {order_id}", order_id=order_id)
+                raise NotFound(f"there is no order {subject}", order_id=subject)
             if known.closed:
-                raise Conflict(f"{order_id} is over: it needs no process", order_id=order_id)
-            await reconciliation.tell_again(connection, order_id)
-            start = await orders.read_start(connection, order_id)
+                raise Conflict(f"{subject} is over: it needs no process", order_id=subject)
+            await inbox.tell_again(connection, subject, workflow_id)
+            start = await orders.read_start(connection, subject)
         await self._temporal.start_workflow(
-            "Order",
+            self.workflow,
             start.input(),
-            id=order_workflow_id(order_id),
+            id=workflow_id,
             task_queue=ORDERS_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
@@ -80,3 +52,7 @@ class OrderProcesses:
                 ]
             ),
         )
+
+    @staticmethod
+    def order_of(subject: str) -> str:
+        return subject

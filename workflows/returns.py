@@ -60,6 +60,8 @@ class ReturnWorkflow:
         verdict = await step(ReturnActivities.judge, self._step("judge"), "what the policy says")
         if verdict.decision != "ask_staff":
             return verdict
+        if verdict.decided is not None:
+            self._decision = DecideReturn(actor="doms", reason="decided before", approve=verdict.decided)
         self._waits_for_staff = True
         self._show("requested", f"waits for staff: {verdict.reason}")
         try:

@@ -64,13 +64,21 @@ _EARLY = text("""
     WHERE applied_at IS NULL AND reference = ANY(:references) AND type = 'tracking.updated' ORDER BY received_at
     FOR UPDATE
 """)
-#: Nobody heard it: of an order that is over nobody has to, any other is owed it until its process runs again. What only
-#: a process heard that was lost since is owed to the one in its place.
+#: Nobody heard it: of an order or return that is over nobody has to, any other is owed it until its process runs again.
+#: What only a process heard that was lost since is owed to the one in its place.
 _SIGNALLED = text("""
     UPDATE message_in m SET signalled_at = now()
     WHERE partner_id = :partner_id AND message_id = :message_id AND told_again = :told_again
-      AND (:heard OR NOT EXISTS (SELECT FROM orders o WHERE o.order_id = m.order_id AND o.closed_at IS NULL))
+      AND (:heard OR CASE type
+           WHEN 'return.received'
+           THEN NOT EXISTS (SELECT FROM return_order r WHERE r.return_id = m.reference AND r.closed_at IS NULL)
+           ELSE NOT EXISTS (SELECT FROM orders o WHERE o.order_id = m.order_id AND o.closed_at IS NULL) END)
     RETURNING message_id
+""")
+#: What a process was told and did not live to act on, is told to the one that takes its place.
+_TELL_AGAIN = text("""
+    UPDATE message_in SET signalled_at = NULL, told_again = told_again + 1
+    WHERE order_id = :order_id AND workflow_id = :workflow_id AND wake IS NOT NULL
 """)
 _UNSIGNALLED = text("""
     SELECT partner_id, message_id, workflow_id, wake, told_again FROM message_in
@@ -225,6 +233,11 @@ async def mark_signalled(connection: AsyncConnection, wake_up: WakeUp, *, heard:
     """
     values = {**wake_up.model_dump(include={"partner_id", "message_id", "told_again"}), "heard": heard}
     return (await connection.execute(_SIGNALLED, values)).first() is not None
+
+
+async def tell_again(connection: AsyncConnection, order_id: str, workflow_id: str) -> None:
+    """Have every wake-up of a process sent once more: of the order's, or of one of its returns."""
+    await connection.execute(_TELL_AGAIN, {"order_id": order_id, "workflow_id": workflow_id})
 
 
 async def unsignalled(

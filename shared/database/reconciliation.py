@@ -78,20 +78,6 @@ _STILL_OPEN = text("""
     SELECT r.owner, r.line_no, r.open FROM reservation r JOIN order_line l USING (order_id, line_no)
     WHERE r.order_id = :order_id AND r.open > 0 AND l.allocated + l.released = 0 ORDER BY r.owner, r.line_no
 """)
-_OPEN_ORDERS = text("""
-    SELECT order_id FROM orders
-    WHERE closed_at IS NULL AND received_at < :before AND order_id > :after ORDER BY order_id LIMIT :limit
-""")
-_NOT_OPEN = text("""
-    SELECT a.order_id, o.order_id IS NOT NULL AS known
-    FROM unnest(CAST(:order_ids AS text[])) AS a(order_id) LEFT JOIN orders o USING (order_id)
-    WHERE o.order_id IS NULL OR o.closed_at < :before
-""")
-#: What a process was told and did not live to act on, is told to the one that takes its place.
-_TELL_AGAIN = text("""
-    UPDATE message_in SET signalled_at = NULL, told_again = told_again + 1
-    WHERE order_id = :order_id AND wake IS NOT NULL
-""")
 
 
 class Break(Model):
@@ -149,25 +135,6 @@ async def release_ended(connection: AsyncConnection, order_id: str) -> int:
     reference = f"recon/{rows[0].owner}/{rows[0].line_no}"
     await settle(connection, settles, reference=reference, actor="reconciliation")
     return sum(row.open for row in rows)
-
-
-async def open_orders(
-    connection: AsyncConnection, *, before: datetime, after: str = "", limit: int = 5000
-) -> Sequence[str]:
-    """Orders received before a moment and not over, a page at a time."""
-    values = {"before": before, "after": after, "limit": limit}
-    return (await connection.execute(_OPEN_ORDERS, values)).scalars().all()
-
-
-async def not_open(connection: AsyncConnection, order_ids: Sequence[str], *, before: datetime) -> dict[str, bool]:
-    """Which of these orders were over before a moment, or are not known at all; whether each is known."""
-    rows = await connection.execute(_NOT_OPEN, {"order_ids": list(order_ids), "before": before})
-    return {row.order_id: row.known for row in rows}
-
-
-async def tell_again(connection: AsyncConnection, order_id: str) -> None:
-    """Have every wake-up of an order sent once more."""
-    await connection.execute(_TELL_AGAIN, {"order_id": order_id})
 
 
 async def find_run(connection: AsyncConnection, run_id: str) -> ReconcileResult | None:

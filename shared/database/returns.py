@@ -18,7 +18,7 @@ from shared.domain.base import Model
 from shared.domain.network import NodeType, Place
 from shared.domain.policy import ProcessPolicy
 from shared.domain.returns import Judgement, judge, receiving_node
-from shared.errors import Fault, InvalidInput, NotFound
+from shared.errors import Conflict, Fault, InvalidInput, NotFound
 from shared.gateways.protocol import ExpectReturn, RequestedLine
 from shared.messages import (
     CallOutcome,
@@ -48,7 +48,7 @@ _OPEN = text("""
 """)
 _NEXT_N = text("SELECT coalesce(max(n), 0) + 1 FROM return_order WHERE order_id = :order_id")
 _FIND = text("""
-    SELECT r.return_id, r.order_id, r.n, r.status, r.node_id, o.place,
+    SELECT r.return_id, r.order_id, r.n, r.status, r.closed_at, r.node_id, o.place,
            (SELECT process FROM policy_version p WHERE p.version = o.policy_version) AS process,
            (SELECT sum(quantity) FROM return_line WHERE return_id = r.return_id) AS units,
            (SELECT sum(ol.total_minor * rl.quantity / ol.quantity) FROM return_line rl
@@ -60,6 +60,7 @@ _FIND = text("""
             WHERE c.order_id = r.order_id AND c.shipped > 0 ORDER BY f.n LIMIT 1) AS shipped_from
     FROM return_order r JOIN orders o USING (order_id) WHERE r.return_id = :return_id
 """)
+_IS_RETURN = text("SELECT FROM return_order WHERE return_id = :return_id")
 _DECIDE = text("""
     UPDATE return_order SET status = :status, node_id = :node_id, decided_by = :actor
     WHERE return_id = :return_id AND status = 'requested'
@@ -107,14 +108,35 @@ async def open_return(connection: AsyncConnection, request: ReturnRequest) -> Re
     await connection.execute(_OPEN, values)
     units = sum(line["quantity"] for line in lines)
     await note(connection, request.order_id, "return requested", actor=request.actor, return_id=return_id, units=units)
+    opened = _start(await _find(connection, return_id))
+    return await keep_result(connection, key, opened) if key else opened
+
+
+async def is_return(connection: AsyncConnection, reference: str) -> bool:
+    """Whether this is the id of a return."""
+    return (await connection.execute(_IS_RETURN, {"return_id": reference})).first() is not None
+
+
+async def read_start(connection: AsyncConnection, return_id: str) -> ReturnInput:
+    """What the process of an open return is started with.
+
+    Raises:
+        NotFound: there is no such return.
+        Conflict: it is over.
+    """
     row = await _find(connection, return_id)
-    opened = ReturnInput(
-        return_id=return_id,
-        order_id=request.order_id,
-        units=units,
+    if row.closed_at is not None:
+        raise Conflict(f"{return_id} is over: it needs no process", return_id=return_id)
+    return _start(row)
+
+
+def _start(row: Any) -> ReturnInput:
+    return ReturnInput(
+        return_id=row.return_id,
+        order_id=row.order_id,
+        units=row.units,
         policy=ProcessPolicy.model_validate(row.process),
     )
-    return await keep_result(connection, key, opened) if key else opened
 
 
 async def _checked(connection: AsyncConnection, request: ReturnRequest) -> list[dict[str, Any]]:
@@ -150,10 +172,15 @@ async def judge_return(connection: AsyncConnection, step: ReturnStep) -> ReturnV
     row = await _find(connection, step.return_id)
     answered = await lock_order(connection, row.order_id, step.step_key)
     if answered is not None:
-        return ReturnVerdict.model_validate(answered)
+        return ReturnVerdict.model_validate(answered).model_copy(update={"decided": _decided(row)})
     judgement = judge(row.value_minor, _delivered_at(row, step.as_of), step.as_of, ProcessPolicy(**row.process))
     verdict = await _write_decision(connection, row, judgement, "doms")
     return await keep_result(connection, step.step_key, verdict)
+
+
+def _decided(row: Any) -> bool | None:
+    """What staff have decided meanwhile: the process that was told is not the one that asks again."""
+    return None if row.status == "requested" else row.status != "declined"
 
 
 async def decide_return(connection: AsyncConnection, step: ReturnStep, *, approve: bool) -> ReturnVerdict:

@@ -35,6 +35,14 @@ EXPLANATIONS: Mapping[str, str] = {
     "recon.process_left": "An order is over and its process still runs. Look at it in Temporal, then end it there.",
     "recon.process_unknown": "A process runs for an order nobody knows: the database is older than Temporal. What it "
     "did outside is real; enter the order again, or end the process and take back what it did.",
+    "recon.return_process_missing": "A return is open and has no process. It is started again and goes on by what "
+    "is on record.",
+    "recon.return_process_ended": "A return is open and its process is over. One that failed is started again; one "
+    "that was terminated or cancelled waits for you: `doms cases restart RETURN` has it go on.",
+    "recon.return_process_left": "A return is over and its process still runs. Look at it in Temporal, then end it "
+    "there.",
+    "recon.return_process_unknown": "A process runs for a return nobody knows: the database is older than Temporal. "
+    "Open the return again, or end the process and take back what it did.",
     "overdue_shipment": "A node should have shipped by now. Ask it, or reroute.",
     "overdue_delivery": "A parcel should have been delivered by now. Ask the carrier.",
     "count.below_claims": "Fewer units were counted than orders and carts have claimed. Find them, or reroute.",

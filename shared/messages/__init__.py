@@ -19,6 +19,7 @@ from shared.messages.commands import (
 from shared.messages.ids import (
     fulfillment_order_id,
     order_id_of,
+    order_of_return,
     order_workflow_id,
     return_id_of,
     return_workflow_id,
@@ -100,6 +101,7 @@ __all__ = [
     "Withdrawn",
     "fulfillment_order_id",
     "order_id_of",
+    "order_of_return",
     "order_workflow_id",
     "return_id_of",
     "return_workflow_id",

@@ -27,3 +27,7 @@ def fulfillment_order_id(order_id: str, n: int) -> str:
 
 def return_id_of(order_id: str, n: int) -> str:
     return f"{order_id}/r{n}"
+
+
+def order_of_return(return_id: str) -> str:
+    return return_id.rpartition("/")[0]

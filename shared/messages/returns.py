@@ -39,9 +39,10 @@ class ReturnRequest(Command):
 
 
 class ReturnVerdict(Model):
-    """The policy's answer to a return request."""
+    """The policy's answer to a return request, and whether staff have approved it since if they were asked."""
 
     decision: Literal["approved", "declined", "ask_staff"]
+    decided: bool | None = None
     reason: str = ""
     node_id: str = ""
     value_minor: int = 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
 
 from shared.domain.orders import OrderLine
 from shared.errors import Conflict, InvalidInput, NotFound
@@ -19,8 +20,13 @@ from shared.messages import (
     ReturnRequest,
     return_workflow_id,
 )
+from shared.return_processes import ReturnProcesses
+from tests.support.discrepancies import forget_workflow, reconcile
 from tests.support.system import PACE, System, system
 from workers.stack.temporal import EmbeddedTemporal
+
+#: What takes a process, by its id, out of the world.
+End = Callable[[System, str], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,14 @@ async def finished(shop: System, opened: ReturnInput) -> ReturnOutcome:
         outcome: ReturnOutcome = await handle.result()
     await shop.settled(opened.order_id)
     return outcome
+
+
+async def asked_staff(shop: System, order_id: str) -> bool:
+    return "return ask_staff" in await shop.events(order_id)
+
+
+async def terminate_workflow(shop: System, workflow_id: str) -> None:
+    await shop.temporal.get_workflow_handle(workflow_id).terminate("by a test")
 
 
 async def status(shop: System, opened: ReturnInput, wanted: str) -> None:
@@ -153,11 +167,7 @@ async def test_staff_decide_what_is_worth_much(shop: System, approve: bool) -> N
     goods = line(shop, 5, 1, 1, price=60_000)
     order_id = await delivered(shop, goods)
     opened = await shop.doms.return_units(back(order_id, {1: 1}))
-
-    async def asked() -> bool:
-        return "return ask_staff" in await shop.events(order_id)
-
-    await shop.until(asked)
+    await shop.until(lambda: asked_staff(shop, order_id))
     assert shop.did(opened.return_id) == {}
     answer = await shop.doms.decide_return(opened.return_id, DecideReturn(actor="pia", approve=approve))
 
@@ -170,6 +180,42 @@ async def test_staff_decide_what_is_worth_much(shop: System, approve: bool) -> N
     assert decided == "pia"
     with pytest.raises(Conflict):
         await shop.doms.decide_return(opened.return_id, DecideReturn(actor="pia", approve=approve))
+
+
+@pytest.mark.parametrize("end", [forget_workflow, terminate_workflow])
+async def test_a_return_whose_process_is_gone_is_refunded_all_the_same(shop: System, end: End) -> None:
+    goods = line(shop, 12, 1, 1, price=60_000)
+    order_id = await delivered(shop, goods)
+    opened = await shop.doms.return_units(back(order_id, {1: 1}))
+    await shop.until(lambda: asked_staff(shop, order_id))
+    await shop.doms.decide_return(opened.return_id, DecideReturn(actor="pia", approve=True))
+    await shop.until_did(opened.return_id, "return.expected")
+    await end(shop, return_workflow_id(opened.return_id))
+    await arrive(shop, opened, (goods, 1, Grade.A))
+    processes = ReturnProcesses(shop.temporal, shop.database)
+
+    async def found() -> bool:
+        await reconcile(shop)
+        return bool(await shop.cases(order_id))
+
+    async def over() -> object:
+        await reconcile(shop)
+        return await shop.value("SELECT closed_at FROM return_order WHERE return_id = :r", r=opened.return_id)
+
+    await shop.until(found)
+    if end is terminate_workflow:
+        assert await processes.status(opened.return_id) is WorkflowExecutionStatus.TERMINATED
+        await processes.restart(opened.return_id)
+    await shop.until(over)
+
+    outcome = await finished(shop, opened)
+    assert (outcome.status, outcome.refund_minor) == ("closed", 60_000)
+    what = "missing" if end is forget_workflow else "ended"
+    assert await shop.cases(order_id) == [f"recon.return_process_{what}"]
+    assert shop.did(opened.return_id)["return.expected"] == 1
+    assert (await shop.events(order_id)).count("return approved") == 1
+    with pytest.raises(Conflict):
+        await processes.restart(opened.return_id)
 
 
 async def test_more_than_was_delivered_is_refused_with_every_fault(shop: System) -> None:

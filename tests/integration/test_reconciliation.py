@@ -9,7 +9,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.reconciliation import Reconciliation
-from shared.database import reconciliation, units
+from shared.database import inbox, units
 from shared.database.checks import CHECKS
 from shared.database.inbounds import keep_inbound
 from shared.database.rebinding import changing
@@ -256,7 +256,7 @@ async def test_what_only_a_lost_process_heard_is_owed_to_the_one_in_its_place(sh
         async def wake(self, workflow_id: str, wake: Wake) -> bool:
             if not self.woken:
                 async with shop.database.transaction() as connection:
-                    await reconciliation.tell_again(connection, order_id)
+                    await inbox.tell_again(connection, order_id, f"order/{order_id}")
             return await super().wake(workflow_id, wake)
 
     resumed = LostAfterwards()

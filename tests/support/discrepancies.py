@@ -134,13 +134,18 @@ async def run(shop: System, statements: Sequence[str], **values: Any) -> None:
 
 async def lose_process(shop: System, order_id: str) -> None:
     """Temporal forgets the order's process."""
-    execution = WorkflowExecution(workflow_id=order_workflow_id(order_id))
+    await forget_workflow(shop, order_workflow_id(order_id))
+
+
+async def forget_workflow(shop: System, workflow_id: str) -> None:
+    """Temporal forgets a process."""
+    execution = WorkflowExecution(workflow_id=workflow_id)
     request = DeleteWorkflowExecutionRequest(namespace=shop.temporal.namespace, workflow_execution=execution)
     await shop.temporal.workflow_service.delete_workflow_execution(request)
 
     async def gone() -> bool:
         try:
-            await shop.handle(order_id).describe()
+            await shop.temporal.get_workflow_handle(workflow_id).describe()
         except RPCError:
             return True
         return False

@@ -87,9 +87,9 @@ async def resolve(case_id: int, *, because: str, actor: Actor = "staff") -> Answ
 
 @app.command
 async def restart(order: str) -> Answer:
-    """Start the process of an open order again, whose process was terminated, failed or is lost.
+    """Start the process of an open order or return again, whose process was terminated, failed or is lost.
 
-    Nothing is done twice: what the order's steps did is on record, and what they asked of partners is looked up. A
+    Nothing is done twice: what its steps did is on record, and what they asked of partners is looked up. A
     process that runs is left alone.
 
     ```
@@ -97,14 +97,20 @@ async def restart(order: str) -> Answer:
     ```
 
     Args:
-        order: The order, as CHANNEL/ID.
+        order: The order, as CHANNEL/ID, or the return, as CHANNEL/ID/rN.
     """
+    from shared.database.returns import is_return
     from shared.order_processes import OrderProcesses
+    from shared.return_processes import ReturnProcesses
 
     temporal = await temporal_client(settings_in_effect(), program="doms-cases")
     async with doms_client() as doms:
-        await OrderProcesses(temporal, doms.database).restart(order)
-    return Answer({"order_id": order}, text=f"{order} goes on; follow it with `doms orders watch {order}`")
+        async with doms.database.reading() as connection:
+            kind = ReturnProcesses if await is_return(connection, order) else OrderProcesses
+        processes = kind(temporal, doms.database)
+        await processes.restart(order)
+    watched = processes.order_of(order)
+    return Answer({"order_id": watched}, text=f"{order} goes on; follow it with `doms orders watch {watched}`")
 
 
 def _listed(found: Sequence[Case]) -> Any:

@@ -389,6 +389,7 @@ CREATE TABLE message_in (
     PRIMARY KEY (partner_id, message_id)
 );
 CREATE INDEX message_in_unmatched ON message_in (reference) WHERE applied_at IS NULL;
+CREATE INDEX message_in_order ON message_in (order_id) WHERE order_id IS NOT NULL;
 CREATE INDEX message_in_unsignalled ON message_in (received_at) WHERE wake IS NOT NULL AND signalled_at IS NULL;
 
 -- Who is to be told to look again: an order, or all that wait for an item. Written in the transaction of what there is
