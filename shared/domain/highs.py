@@ -22,7 +22,7 @@ class Unsolved(Exception):
 
 
 def solver(**options: bool | float | str) -> Any:
-    """HiGHS with these options beside ours; presolve is off unless they say otherwise, as only linear programs may."""
+    """HiGHS with these options beside ours; an integer program that was presolved may have an answer all the same."""
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
     for name, value in (_OPTIONS | options).items():
         highs.setOptionValue(name, value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import highspy
 import numpy as np
@@ -149,8 +149,17 @@ class Master:
 
     def choose(self, among: Sequence[int], start: Sequence[int], branches: int, gap: float) -> list[int]:
         """The best choice found among these columns, one or more orders to each; never worse than ``start``."""
-        solver = highs.solver(mip_max_nodes=branches, mip_rel_gap=gap)
-        model = self._program(among).passed(solver, whole=True)
+        program, options = self._program(among), {"mip_max_nodes": branches, "mip_rel_gap": gap}
+        # Presolved it finds far better choices, but calls some impossible that are there: they are looked for without.
+        found = self._found(program.passed(highs.solver(presolve="choose", **options), whole=True), among, start)
+        if not self.allows(found):
+            found = self._found(program.passed(highs.solver(**options), whole=True), among, start)
+        whole = [chosen for chosen in (list(start), found) if self.allows(chosen)]
+        return min(whole, key=lambda chosen: sum(self.columns[place].cost for place in chosen))
+
+    @staticmethod
+    def _found(model: Any, among: Sequence[int], start: Sequence[int]) -> list[int]:
+        """What the integer program chooses of these columns, from a choice that is known; nothing if it fails."""
         place_of = {place: n for n, place in enumerate(among)}
         solution = highspy.HighsSolution()
         solution.col_value = [0.0] * len(among)
@@ -159,9 +168,7 @@ class Master:
         model.setSolution(solution)
         model.run()
         shares = model.getSolution().col_value
-        found = [place for place, share in zip(among, shares, strict=True) if share > 0.5] if len(shares) else []
-        whole = [chosen for chosen in (list(start), found) if self.allows(chosen)]
-        return min(whole, key=lambda chosen: sum(self.columns[place].cost for place in chosen))
+        return [place for place, share in zip(among, shares, strict=True) if share > 0.5] if len(shares) else []
 
     def mend(self, chosen: Sequence[int]) -> list[int]:
         """As much of a choice as can be; the first columns are those of all orders as they stand."""
