@@ -28,7 +28,7 @@ down: setup
 
 # two processes, each with servers of its own; files go to them in order, the longest tests are in the first
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -63,8 +64,9 @@ def _administer(server: EmbeddedPostgres, statement: str, *names: str) -> None:
 
 @pytest.fixture
 def stack_home() -> Iterator[Path]:
-    """An empty home for a stack of the test's own."""
-    with short_home() as home:
+    """An empty home for a stack of the test's own; one at a time, as all stacks prefer the same ports."""
+    with (Path(tempfile.gettempdir()) / f"doms-tests-{os.getuid()}.lock").open("a") as turn, short_home() as home:
+        fcntl.flock(turn, fcntl.LOCK_EX)
         yield home
 
 
