@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database.counts import record, refuse_future
 from shared.database.copying import driver_of
+from shared.database.counts import record, refuse_future
 from shared.domain.base import Model
 from shared.domain.counts import Count
 from shared.errors import Fault, InvalidInput
