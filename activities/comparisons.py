@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 
 from activities.beating import beating
 from shared.contracts import ComparisonActivities
@@ -19,9 +19,7 @@ from shared.database.reconciliation import Break
 from shared.errors import GatewayError
 from shared.gateways.directory import Gateways
 from shared.messages import ReconcileResult, ReconcileStep
-from shared.order_processes import OrderProcesses
 from shared.processes import Processes
-from shared.return_processes import ReturnProcesses
 from shared.wakes_client import Processes as Wakes
 from shared.wakes_client import tell, tell_waiting
 
@@ -39,12 +37,15 @@ class Comparisons(ComparisonActivities):
     """The comparisons. Each may be cut off and repeated, or run twice at once, and comes to the same.
 
     What they make free goes to the orders that wait, whose processes ``doms`` wakes.
+
+    Args:
+        kinds: The processes that are compared with what is open, by kind.
     """
 
-    def __init__(self, database: Database, gateways: Gateways, temporal: Client, doms: Wakes) -> None:
+    def __init__(self, database: Database, gateways: Gateways, kinds: Sequence[Processes], doms: Wakes) -> None:
         self._database = database
         self._gateways = gateways
-        self._kinds = (OrderProcesses(temporal, database), ReturnProcesses(temporal, database))
+        self._kinds = kinds
         self._doms = doms
 
     # --- processes ----------------------------------------------------------------------------------------

@@ -37,8 +37,10 @@ from shared.database import network
 from shared.database.engine import Database
 from shared.gateways.directory import Gateways
 from shared.gateways.feeds.sftp import SftpLogin, SftpLogins
+from shared.order_processes import OrderProcesses
 from shared.publishing_client import Followers
 from shared.quotes_client import Quoting
+from shared.return_processes import ReturnProcesses
 from shared.settings import Settings
 from shared.telemetry import set_up_logs
 from workers.connect import temporal_client
@@ -143,7 +145,8 @@ def orders_worker(temporal: Client, database: Database, gateways: Gateways, orde
 def batch_worker(temporal: Client, database: Database, gateways: Gateways, logins: SftpLogins) -> Worker:
     """What runs on a schedule and must not stand in the way of orders."""
     doms = Doms(temporal, database)
-    comparisons = Comparisons(database, gateways, temporal, doms)
+    kinds = (OrderProcesses(temporal, database), ReturnProcesses(temporal, database))
+    comparisons = Comparisons(database, gateways, kinds, doms)
     feeds = Feeds(database, doms, logins)
     stock = (Alerts(database, doms), Carts(doms), feeds)
     quotes = Quotes(database, Quoting(database, gateways))

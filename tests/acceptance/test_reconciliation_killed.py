@@ -22,6 +22,8 @@ from shared.database import network
 from shared.database.engine import Database
 from shared.gateways.directory import Gateways
 from shared.messages import ReconcileStep
+from shared.order_processes import OrderProcesses
+from shared.return_processes import ReturnProcesses
 from tests.support import discrepancies
 from tests.support.discrepancies import IN_THE_DATABASE, agree, lose_process, put, reconcile
 from tests.support.partners import PARTNER_KEY
@@ -89,7 +91,8 @@ async def _live(shop: System, database: Database, step: ReconcileStep) -> None:
     async with Gateways(partners, PARTNER_KEY) as gateways:
         doms = Doms(shop.temporal, database)
         facts = Reconciliation(database, doms)
-        others = Comparisons(database, gateways, shop.temporal, doms)
+        kinds = (OrderProcesses(shop.temporal, database), ReturnProcesses(shop.temporal, database))
+        others = Comparisons(database, gateways, kinds, doms)
         for activity in (facts.resume_stragglers, facts.check_facts, others.compare_processes, others.compare_partners):
             await ActivityEnvironment().run(activity, step)
 

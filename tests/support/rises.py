@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -232,7 +232,7 @@ async def by_plan_that_takes_less(shop: Shop) -> Callable[[], Awaitable[Any]]:
 
 
 class _Books:
-    """Nodes of which one has more on its books than we do, and no processes that run."""
+    """Nodes of which one has more on its books than we do."""
 
     def __init__(self, shop: Shop, units: int) -> None:
         self._shop, self._units = shop, units
@@ -244,15 +244,11 @@ class _Books:
         figures = (StockFigure(sku=self._shop.sku, on_hand=self._units),)
         return StockSnapshot(node_id=NODE, as_of=datetime.now(UTC), figures=figures) if node_id == NODE else None
 
-    async def running(self) -> AsyncIterator[str]:
-        for order_id in tuple[str, ...]():
-            yield order_id
-
 
 def _comparisons(shop: Shop, units: int = 0) -> tuple[Comparisons, ReconcileStep]:
     books = cast(Any, _Books(shop, units))
     step = ReconcileStep(run_id="run-1", started_at=datetime.now(UTC), resend_after=timedelta(hours=1))
-    return Comparisons(shop.database, books, books, shop.doms), step
+    return Comparisons(shop.database, books, (), shop.doms), step
 
 
 async def by_partners_books(shop: Shop) -> Callable[[], Awaitable[Any]]:
