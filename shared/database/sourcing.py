@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import ages, channels, network, node_days, prices, quotes, risks, trade, zones
 from shared.database.cartons import read_cartons
 from shared.database.channels import SELLS_EVERYTHING, Seen, Selling
+from shared.database.exclusions import excluded_since
 from shared.database.snapshots import FREE_STOCK
 from shared.domain.cartons import Carton
 from shared.domain.network import Node, Place
@@ -44,9 +45,7 @@ _ORDER = text(f"""
            (SELECT result FROM step_result WHERE step_key = :step_key) AS result,
            (SELECT version FROM network_version) AS network_version,
            ({quotes.VALID} AND {quotes.OF_ORDER} AND q.currency = o.currency) AS quotes,
-           (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.excludes_node
-              AND coalesce(f.ended_at, f.shipped_at) > :excluded_since) AS excluded,
+           {excluded_since(":excluded_since")} AS excluded,
            (SELECT jsonb_agg(jsonb_build_object('n', f.n, 'node_id', f.node_id, 'units', f.units,
                                                 'deliver_by', f.deliver_by, 'release_at', f.release_at,
                                                 'pickup', f.carrier = 'pickup')

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.database.exclusions import excluded_since
 from shared.database.turns import HELD, IN_TURN
 from shared.domain.network import Place
 from shared.domain.orders import Method, ServiceLevel
@@ -42,8 +43,7 @@ _WAITING = f"""
                    WHERE c.cart_hold_id = o.cart_hold_id AND c.open > 0 AND c.expires_at > statement_timestamp()
                ) THEN o.cart_hold_id END AS hold_id, coalesce({HELD}, 0) AS held,
                l.before, l.rank,
-               (SELECT array_agg(DISTINCT node_id ORDER BY node_id) FROM fulfillment_order f
-                WHERE f.order_id = o.order_id AND f.excludes_node) AS excluded,
+               {excluded_since("statement_timestamp() - CAST(p.process ->> 'exclude_for' AS interval)")} AS excluded,
                b.bound_to, b.bound, b.promised_with
         FROM (
             SELECT l.*, row_number() OVER (PARTITION BY l.sku ORDER BY {IN_TURN}, l.line_no) AS rank,
@@ -51,6 +51,7 @@ _WAITING = f"""
             FROM order_line l JOIN orders o USING (order_id)
             WHERE l.sku = ANY(:skus) AND l.backordered > 0 AND o.closed_at IS NULL AND {{which}}
         ) l JOIN orders o USING (order_id) JOIN item i USING (sku)
+        JOIN policy_version p ON p.version = o.policy_version
         LEFT JOIN LATERAL (
             SELECT array_agg(inbound_id ORDER BY inbound_id) AS bound_to,
                    array_agg(quantity ORDER BY inbound_id) AS bound,

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import prices
+from shared.database.exclusions import excluded_since
 from shared.database.quotes import read_quotes
 from shared.database.snapshots import AGREEING, read_unpriced
 from shared.database.stored_orders import lines_as_json, order_of
@@ -50,9 +51,7 @@ _ORDERS = text(f"""
                SELECT FROM hold h WHERE h.order_id = o.order_id AND h.released_at IS NULL AND h.kind <> 'sourcing')
                AS may_share,
            {lines_as_json("m", "units")} AS lines,
-           (SELECT array_agg(DISTINCT node_id) FROM fulfillment_order f
-            WHERE f.order_id = o.order_id AND f.excludes_node AND coalesce(f.ended_at, f.shipped_at)
-                  > CAST(:as_of AS timestamptz) - CAST(p.process ->> 'exclude_for' AS interval)) AS excluded
+           {excluded_since("CAST(:as_of AS timestamptz) - CAST(p.process ->> 'exclude_for' AS interval)")} AS excluded
     FROM movable m JOIN orders o USING (order_id) JOIN item i USING (sku)
     JOIN policy_version p ON p.version = o.policy_version
     WHERE NOT EXISTS (SELECT FROM order_line l WHERE l.order_id = o.order_id AND l.unallocated > 0)

@@ -80,6 +80,20 @@ async def test_who_waited_before_is_bound_when_supply_is_told(shop: Shop) -> Non
     assert "promise changed" in await shop.events(early)
 
 
+async def test_supply_of_a_node_that_failed_an_order_is_bound_when_its_policy_says_so(shop: Shop) -> None:
+    await shop.facts.stock(shop.sku, wh_columbus=1)
+    order_id = await shop.wait(2)
+    bound = {}
+    for days in (6, 8):
+        await shop.facts.run(
+            "UPDATE fulfillment_order SET excludes_node = true, shipped_at = now() - make_interval(days => :d)"
+            " WHERE order_id = :o", o=order_id, d=days,
+        )  # fmt: skip
+        await shop.expect(4)
+        bound[days] = sum((await shop.bound()).values())
+    assert bound == {6: 0, 8: 1}
+
+
 async def test_a_promise_made_is_kept_from_who_comes_later(shop: Shop) -> None:
     inbound_id = await shop.expect(3)
     early = await shop.wait(3)
