@@ -57,6 +57,8 @@ FLOORS = {
     "settle": {"settled": 4},
 }  # fmt: skip
 HANDFUL = 8
+#: Known from the beginning: only while there is more than is claimed can one leave.
+_TRANSFERS = 30
 #: As the clock would, and as nobody else may: only under the position's lock does a hold's row change.
 _EXPIRE = text("""
     WITH locked AS MATERIALIZED (
@@ -105,6 +107,8 @@ class Storm(ReturnSteps):
             await network.save_rates(connection, [GROUND])
             for source in self._sources.values():
                 await feeds.define(connection, source, actor="test")
+        for n in range(_TRANSFERS):
+            await self._expect(f"begin-{n}", transfer=True)(self._hands[0])
 
     async def attempt(self) -> None:
         """Do one thing, and find out what came of it; orders come a handful at a time."""

@@ -66,6 +66,7 @@ class StockSteps:
         self._nodes = [f"n{n}" for n in range(1, nodes + 1)]
         self._skus = [f"s{n}" for n in range(1, skus + 1)]
         self._inbounds: list[tuple[str, str]] = []
+        self._transfers: list[str] = []
         self._source_at = datetime.now(UTC)
         self._one_at_a_time = {"snapshot": asyncio.Lock(), "delta": asyncio.Lock()}
         self._sources = {
@@ -125,9 +126,9 @@ class StockSteps:
         moves = [Move(node_id=n, sku=s, cause="write_off", on_hand=-self._some(), reference=key) for n, s in at]
         return lambda hand: self._answered("booked", rises.book_arrival(hand, moves, as_of=datetime.now(UTC)))
 
-    def _expect(self, key: str) -> Step:
+    def _expect(self, key: str, *, transfer: bool | None = None) -> Step:
         origin, to = self._chance.sample(self._nodes, 2)
-        transfer = self._chance.random() < 0.5
+        transfer = self._chance.random() < 0.5 if transfer is None else transfer
         skus = sorted(self._chance.sample(self._skus, 2))
         inbound = Inbound(
             inbound_id=key,
@@ -135,12 +136,13 @@ class StockSteps:
             node_id=to,
             origin_node_id=origin if transfer else None,
             expected_at=LATER,
-            lines=tuple(InboundLine(sku=sku, quantity=self._some(6)) for sku in skus),
+            lines=tuple(InboundLine(sku=sku, quantity=self._some(2 if transfer else 6)) for sku in skus),
         )
 
         async def step(hand: Database) -> str:
             await supply_client.create_inbound(self._doms(hand), inbound, actor="test")
             self._inbounds += [(key, sku) for sku in skus]
+            self._transfers += [key] * transfer
             return "told"
 
         return step
@@ -149,8 +151,13 @@ class StockSteps:
         return self._chance.choice(self._inbounds) if self._inbounds else ("none", "s1")
 
     def _depart(self, key: str) -> Step:
-        name, _ = self._inbound()
-        return lambda hand: self._answered("departed", supply_client.depart(self._doms(hand), name, actor="test"))
+        name = self._chance.choice(self._transfers) if self._transfers else "none"
+
+        async def step(hand: Database) -> str:
+            left = await supply_client.depart(self._doms(hand), name, actor="test")
+            return "departed" if left else "left before"
+
+        return step
 
     def _slip(self, key: str) -> Step:
         (name, _), at = self._inbound(), LATER + timedelta(days=self._some(9))
